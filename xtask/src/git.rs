@@ -1,0 +1,171 @@
+//! The one file that says `git`.
+//!
+//! Machine-readable forms throughout (`-z`, `--porcelain`), and object ids instead of names wherever git would otherwise
+//! search several namespaces.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use xshell::{Shell, cmd};
+
+use crate::failure;
+use crate::process;
+
+/// The repository that a directory is in.
+#[derive(Clone)]
+pub struct Git {
+    sh: Shell,
+    dir: PathBuf,
+}
+
+/// What a tag ref on a remote or here points to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TagRef {
+    /// The ref's own object: for an annotated tag the tag object.
+    pub object: String,
+    /// What it peels to.
+    pub commit: String,
+}
+
+/// What a push with a lease did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Pushed {
+    Moved,
+    /// The remote had that value already; git checks no lease then.
+    Already,
+    /// The lease didn't hold: somebody else moved the ref.
+    Stale,
+}
+
+impl Git {
+    pub fn at(dir: &Path) -> anyhow::Result<Self> {
+        let sh = Shell::new().context("reading the current directory")?;
+        Ok(Self { sh, dir: dir.to_owned() })
+    }
+
+    /// The work tree's top folder; `None` outside of any repository.
+    pub fn top(&self) -> anyhow::Result<Option<PathBuf>> {
+        let dir = &self.dir;
+        let finished = process::output(cmd!(self.sh, "git -C {dir} rev-parse --show-toplevel"))?;
+        Ok(finished.status.success().then(|| PathBuf::from(finished.text())))
+    }
+
+    /// The URL that a remote is fetched from; `None` when there is no such remote.
+    pub fn remote_url(&self, remote: &str) -> anyhow::Result<Option<String>> {
+        let dir = &self.dir;
+        let finished = process::output(cmd!(self.sh, "git -C {dir} remote get-url -- {remote}"))?;
+        Ok(finished.status.success().then(|| finished.text()).filter(|url| !url.is_empty()))
+    }
+
+    /// A tag in this clone.
+    pub fn local_tag(&self, tag: &str) -> anyhow::Result<Option<TagRef>> {
+        let full = format!("refs/tags/{tag}");
+        let Some(object) = self.resolve(&full)? else { return Ok(None) };
+        let commit = self.resolve(&format!("{full}^{{commit}}"))?.ok_or_else(|| {
+            failure::failed(format!("tag {tag} does not point to a commit; make it anew on a commit"))
+        })?;
+        Ok(Some(TagRef { object, commit }))
+    }
+
+    /// The id that a revision names; `None` when there is no such object here.
+    pub fn resolve(&self, revision: &str) -> anyhow::Result<Option<String>> {
+        let dir = &self.dir;
+        let finished =
+            process::output(cmd!(self.sh, "git -C {dir} rev-parse --verify --quiet --end-of-options {revision}"))?;
+        Ok(finished.status.success().then(|| finished.text()))
+    }
+
+    /// Tags on a remote, all from one question.
+    ///
+    /// # Errors
+    ///
+    /// Exit code 3 when the remote can't be asked.
+    pub fn remote_tags(&self, remote: &str, tags: &[&str]) -> anyhow::Result<Vec<Option<TagRef>>> {
+        let dir = &self.dir;
+        let patterns = tags.iter().flat_map(|tag| [format!("refs/tags/{tag}"), format!("refs/tags/{tag}^{{}}")]);
+        let finished =
+            process::output(cmd!(self.sh, "git -C {dir} ls-remote --end-of-options {remote} {patterns...}"))?;
+        if !finished.status.success() {
+            return Err(failure::missing(format!(
+                "can't read the tags of remote `{remote}`; is it reachable, and is --remote right? ({})",
+                finished.stderr.trim()
+            )));
+        }
+        let listing = finished.text();
+        Ok(tags.iter().map(|tag| tag_in(&listing, tag)).collect())
+    }
+
+    /// Moves the tag on the remote, if its ref is still `expected` there (`None`: if there is none yet).
+    ///
+    /// # Errors
+    ///
+    /// Anything but a stale lease: no permission, a protected tag, no connection.
+    pub fn push_tag(&self, remote: &str, tag: &str, object: &str, expected: Option<&str>) -> anyhow::Result<Pushed> {
+        let dir = &self.dir;
+        let expected = expected.unwrap_or_default();
+        let lease = format!("--force-with-lease=refs/tags/{tag}:{expected}");
+        let refspec = format!("{object}:refs/tags/{tag}");
+        let finished =
+            process::output(cmd!(self.sh, "git -C {dir} push --porcelain --no-verify {lease} -- {remote} {refspec}"))?;
+        let text = finished.text();
+        let line = text.lines().find(|line| line.contains(&format!(":refs/tags/{tag}\t"))).unwrap_or_default();
+        match line.chars().next() {
+            Some('=') if finished.status.success() => Ok(Pushed::Already),
+            Some('+' | '*' | '-' | ' ') if finished.status.success() => Ok(Pushed::Moved),
+            // "[remote rejected] … (cannot lock ref …)" is a rival that moved the ref while this push was under way.
+            Some('!')
+                if line.contains("stale info") || line.contains("cannot lock ref") || line.contains("fetch first") =>
+            {
+                Ok(Pushed::Stale)
+            }
+            _ => Err(finished.error()),
+        }
+    }
+
+    /// Takes the tag away on the remote, if its ref is still `expected` there.
+    pub fn delete_remote_tag(&self, remote: &str, tag: &str, expected: &str) -> anyhow::Result<Pushed> {
+        self.push_tag(remote, tag, "", Some(expected))
+    }
+
+    /// Makes the local tag follow.
+    pub fn set_local_tag(&self, tag: &str, object: &str) -> anyhow::Result<()> {
+        let dir = &self.dir;
+        let full = format!("refs/tags/{tag}");
+        process::read(cmd!(self.sh, "git -C {dir} update-ref {full} {object}")).map(drop)
+    }
+
+    /// Brings objects here without writing any ref but `FETCH_HEAD`.
+    pub fn fetch(&self, remote: &str, refspecs: &[String]) -> anyhow::Result<()> {
+        let dir = &self.dir;
+        process::read(cmd!(self.sh, "git -C {dir} fetch --quiet --no-tags --end-of-options {remote} {refspecs...}"))
+            .map(drop)
+    }
+}
+
+/// Finds a tag in what `git ls-remote` printed. The peeled line, with `^{}`, is there for annotated tags only.
+fn tag_in(listing: &str, tag: &str) -> Option<TagRef> {
+    let id = |wanted: &str| {
+        listing
+            .lines()
+            .filter_map(|line| line.split_once('\t'))
+            .find(|(_, name)| *name == wanted)
+            .map(|(id, _)| id.to_owned())
+    };
+    let object = id(&format!("refs/tags/{tag}"))?;
+    let commit = id(&format!("refs/tags/{tag}^{{}}")).unwrap_or_else(|| object.clone());
+    Some(TagRef { object, commit })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tags_are_found_and_peeled() {
+        let listing = "aaa\trefs/tags/latest\nbbb\trefs/tags/v0.45\nccc\trefs/tags/v0.45^{}\nddd\trefs/tags/x/latest";
+        let tag = |object: &str, commit: &str| Some(TagRef { object: object.into(), commit: commit.into() });
+        assert_eq!(tag_in(listing, "latest"), tag("aaa", "aaa"));
+        assert_eq!(tag_in(listing, "v0.45"), tag("bbb", "ccc"));
+        assert_eq!(tag_in(listing, "v0.4"), None);
+    }
+}

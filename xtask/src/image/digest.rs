@@ -1,0 +1,90 @@
+//! A SHA-256 digest as a value: compared by its bytes, shown as 64 lower-case hex digits.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use sha2::{Digest as _, Sha256};
+
+/// 32 bytes. In JSON, in checksum files and on the screen: 64 hex digits.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Digest([u8; 32]);
+
+impl Digest {
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(Sha256::digest(bytes).into())
+    }
+
+    /// What a finished hash gives.
+    pub fn from_hash(hash: Sha256) -> Self {
+        Self(hash.finalize().into())
+    }
+
+    /// GitHub's form, `sha256:<64 hex>`. Another algorithm is `None`, as an absent digest is.
+    pub fn from_github(text: &str) -> Option<Self> {
+        text.strip_prefix("sha256:")?.parse().ok()
+    }
+}
+
+impl FromStr for Digest {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> anyhow::Result<Self> {
+        let digits: Option<Vec<u8>> = text.chars().map(|c| c.to_digit(16).map(|digit| digit as u8)).collect();
+        let digits = digits.filter(|digits| digits.len() == 64);
+        let Some(digits) = digits else { anyhow::bail!("`{text}` is not a sha256 digest of 64 hex digits") };
+        let mut bytes = [0; 32];
+        for (byte, pair) in bytes.iter_mut().zip(digits.chunks(2)) {
+            *byte = pair[0] << 4 | pair[1];
+        }
+        Ok(Self(bytes))
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Digest({self})")
+    }
+}
+
+impl Serialize for Digest {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Digest {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EMPTY: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+    #[test]
+    fn hex_goes_in_and_out() {
+        assert_eq!(Digest::of(b"").to_string(), EMPTY);
+        assert_eq!(EMPTY.to_uppercase().parse::<Digest>().unwrap(), Digest::of(b""));
+        assert_eq!(Digest::from_github(&format!("sha256:{EMPTY}")), Some(Digest::of(b"")));
+    }
+
+    #[test]
+    fn what_is_no_digest_is_refused() {
+        for text in ["", "e3b0", &EMPTY[1..], &format!("{EMPTY}0"), &EMPTY.replace('e', "x"), "é".repeat(32).as_str()]
+        {
+            assert!(text.parse::<Digest>().is_err(), "{text}");
+        }
+        assert_eq!(Digest::from_github(&format!("md5:{EMPTY}")), None);
+    }
+}

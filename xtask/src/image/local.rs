@@ -1,0 +1,252 @@
+//! The images folder: which images, parts, checksum files and records lie there, flat or one folder an image.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::io::{self, Read, Seek as _, SeekFrom};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use walkdir::WalkDir;
+
+use super::digest::Digest;
+use super::name::{self, Role};
+use super::record::{self, BuildRecord};
+use super::{checksum, parts, qcow2};
+use crate::failure;
+
+/// What lies in the images folder under one image's name. Nothing has been judged yet.
+#[derive(Debug, Default, Clone)]
+pub struct Files {
+    pub whole: Vec<PathBuf>,
+    /// By suffix.
+    pub parts: BTreeMap<String, Vec<PathBuf>>,
+    pub checksum: Vec<PathBuf>,
+}
+
+/// An image that is there, once, as a regular qcow2 file or as its parts without a gap.
+#[derive(Debug, Clone)]
+pub struct LocalImage {
+    pub name: String,
+    pub bytes: Bytes,
+    /// What the checksum file promises; `None` when there is no checksum file.
+    pub promised: Option<Digest>,
+    /// Where the checksum file is, or is to be.
+    pub checksum_path: PathBuf,
+    /// The build record, if there is one and it is of the promised image.
+    pub record: Option<BuildRecord>,
+    /// `DEBIAN_VERSION`, `PVE_VERSION`; empty when nothing tells.
+    pub versions: BTreeMap<String, String>,
+}
+
+/// All that lies in the images folder, by image name. Hidden files and folders are passed over: a build or a fetch under
+/// way keeps its work there.
+///
+/// # Errors
+///
+/// Exit code 3 when there is no such folder.
+pub fn scan(images: &Path) -> anyhow::Result<BTreeMap<String, Files>> {
+    if !images.is_dir() {
+        return Err(failure::missing(format!(
+            "no images folder {}; run `cargo xtask packer build-and-fetch --host HOST`, or name the folder with --images",
+            images.display()
+        )));
+    }
+    let mut found: BTreeMap<String, Files> = BTreeMap::new();
+    let hidden =
+        |entry: &walkdir::DirEntry| entry.depth() > 0 && entry.file_name().as_encoded_bytes().starts_with(b".");
+    for entry in WalkDir::new(images).max_depth(2).sort_by_file_name().into_iter().filter_entry(|entry| !hidden(entry))
+    {
+        let entry = entry.with_context(|| format!("reading images folder {}", images.display()))?;
+        let Some(role) = entry.file_name().to_str().and_then(Role::of) else { continue };
+        if entry.file_type().is_dir() {
+            continue;
+        }
+        let files = found.entry(role.image().to_owned()).or_default();
+        let path = entry.into_path();
+        match role {
+            Role::Whole { .. } => files.whole.push(path),
+            Role::Part { suffix, .. } => files.parts.entry(suffix).or_default().push(path),
+            Role::Checksum { .. } => files.checksum.push(path),
+        }
+    }
+    Ok(found)
+}
+
+/// The images among what was found that have bytes, not a checksum file alone.
+pub fn present(found: &BTreeMap<String, Files>) -> BTreeSet<String> {
+    found
+        .iter()
+        .filter(|(_, files)| !files.whole.is_empty() || !files.parts.is_empty())
+        .map(|(name, _)| name.clone())
+        .collect()
+}
+
+impl LocalImage {
+    /// Judges what lies in the folder under this name.
+    ///
+    /// # Errors
+    ///
+    /// Exit code 3: no such image, or a part is missing. Exit code 1: it is there twice, is a symlink, empty, no qcow2,
+    /// has a name that GitHub would change, or its checksum file or record is damaged.
+    pub fn open(images: &Path, image: &str, files: &Files) -> anyhow::Result<Self> {
+        name::check(image)?;
+        let paths = files.bytes(images, image)?;
+        let mut segments = Vec::new();
+        for path in paths {
+            segments.push((regular(&path)?, path));
+        }
+        // `bytes` gives at least one path.
+        let dir = segments[0].1.parent().unwrap_or(images).to_owned();
+        qcow2::check(&segments[0].1)?;
+        let bytes = Bytes { segments: segments.into_iter().map(|(size, path)| Segment { path, size }).collect() };
+
+        let checksum_path =
+            one(image, "checksum file", &files.checksum)?.unwrap_or_else(|| dir.join(name::checksum(image)));
+        let promised = if files.checksum.is_empty() {
+            None
+        } else {
+            regular(&checksum_path)?;
+            Some(checksum::read(image, &checksum_path)?)
+        };
+        let record = record::read(image, &dir)?.filter(|record| promised == Some(record.sha256));
+        let versions = match &record {
+            Some(record) if !record.versions.is_empty() => record.versions.clone(),
+            _ => versions_file(&dir)?,
+        };
+        Ok(Self { name: image.to_owned(), bytes, promised, checksum_path, record, versions })
+    }
+}
+
+impl Files {
+    /// The file, or the parts in order.
+    fn bytes(&self, images: &Path, image: &str) -> anyhow::Result<Vec<PathBuf>> {
+        if let Some(path) = one(image, "image", &self.whole)? {
+            return Ok(vec![path]);
+        }
+        if self.parts.is_empty() {
+            return Err(failure::missing(format!(
+                "no image {} in {}; run `cargo xtask packer build-and-fetch --host HOST {image}`",
+                name::whole(image),
+                images.display()
+            )));
+        }
+        if let Some(missing) = parts::gap(self.parts.keys().map(String::as_str)) {
+            return Err(failure::missing(format!(
+                "part {} is missing in {}; fetch the image again, or run `cargo xtask packer split {image}` where it is whole",
+                name::part(image, &missing),
+                images.display()
+            )));
+        }
+        self.parts.values().map(|paths| one(image, "part", paths)).filter_map(Result::transpose).collect()
+    }
+}
+
+/// `None`, or the one path there is.
+fn one(image: &str, what: &str, paths: &[PathBuf]) -> anyhow::Result<Option<PathBuf>> {
+    if let [first, second, ..] = paths {
+        return Err(failure::failed(format!(
+            "two files for the {what} of {image}: {} and {}; remove one",
+            first.display(),
+            second.display()
+        )));
+    }
+    Ok(paths.first().cloned())
+}
+
+/// The size of a regular file.
+fn regular(path: &Path) -> anyhow::Result<u64> {
+    let meta = fs::symlink_metadata(path).with_context(|| format!("reading {}", path.display()))?;
+    if meta.is_symlink() {
+        return Err(failure::failed(format!("{} is a symlink; put the file itself there", path.display())));
+    }
+    if !meta.is_file() {
+        return Err(failure::failed(format!("{} is not a regular file; remove it", path.display())));
+    }
+    Ok(meta.len())
+}
+
+/// `image-version.txt` of a folder that holds one image. In a flat folder it can't be told whose it is.
+fn versions_file(dir: &Path) -> anyhow::Result<BTreeMap<String, String>> {
+    let mut images = BTreeSet::new();
+    for entry in fs::read_dir(dir).with_context(|| format!("reading {}", dir.display()))? {
+        let entry = entry.with_context(|| format!("reading {}", dir.display()))?;
+        images.extend(entry.file_name().to_str().and_then(Role::of).map(|role| role.image().to_owned()));
+    }
+    if images.len() != 1 {
+        return Ok(BTreeMap::new());
+    }
+    match fs::read_to_string(dir.join(record::VERSIONS_FILE)) {
+        Ok(text) => Ok(record::versions(&text)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(BTreeMap::new()),
+        Err(error) => Err(error).with_context(|| format!("reading {}", dir.join(record::VERSIONS_FILE).display())),
+    }
+}
+
+/// The bytes of an image, from one file or from its parts one after the other.
+#[derive(Debug, Clone)]
+pub struct Bytes {
+    segments: Vec<Segment>,
+}
+
+#[derive(Debug, Clone)]
+struct Segment {
+    path: PathBuf,
+    size: u64,
+}
+
+impl Bytes {
+    pub fn size(&self) -> u64 {
+        self.segments.iter().map(|segment| segment.size).sum()
+    }
+
+    /// Whether the image lies there as parts.
+    pub fn in_parts(&self) -> bool {
+        !matches!(self.segments.as_slice(), [only] if only.path.extension().is_some_and(|extension| extension == "qcow2"))
+    }
+
+    /// The files in order.
+    pub fn paths(&self) -> impl Iterator<Item = &Path> {
+        self.segments.iter().map(|segment| segment.path.as_path())
+    }
+
+    /// Reads a range of the image. A file that has become shorter meanwhile ends the reading early.
+    pub fn reader(&self, range: Range<u64>) -> io::Result<impl Read + Send> {
+        let mut start = 0;
+        let mut reader: Box<dyn Read + Send> = Box::new(io::empty());
+        for segment in &self.segments {
+            let (from, to) = (range.start.max(start), range.end.min(start + segment.size));
+            if from < to {
+                let mut file = File::open(&segment.path)?;
+                file.seek(SeekFrom::Start(from - start))?;
+                reader = Box::new(reader.chain(file.take(to - from)));
+            }
+            start += segment.size;
+        }
+        Ok(reader)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_are_read_as_one() {
+        let dir = std::env::temp_dir().join(format!("packer-bytes-{}", std::process::id()));
+        fs::create_dir_all(&dir).unwrap();
+        let mut segments = Vec::new();
+        for (file, content) in [("a", "abc"), ("b", "de"), ("c", "fghi")] {
+            fs::write(dir.join(file), content).unwrap();
+            segments.push(Segment { path: dir.join(file), size: content.len() as u64 });
+        }
+        let bytes = Bytes { segments };
+        assert_eq!(bytes.size(), 9);
+        for (range, expected) in [(0..9, "abcdefghi"), (2..4, "cd"), (3..5, "de"), (4..9, "efghi"), (5..5, "")] {
+            let mut text = String::new();
+            bytes.reader(range).unwrap().read_to_string(&mut text).unwrap();
+            assert_eq!(text, expected);
+        }
+        fs::remove_dir_all(dir).unwrap();
+    }
+}

@@ -1,0 +1,122 @@
+//! Which names an image may have, and the asset names that follow from it.
+//!
+//! GitHub replaces special characters in asset names by dots and drops leading and trailing periods, after which
+//! `sha256sum -c` no longer finds the file. So a name that would not survive is refused before anything is sent.
+
+use crate::failure;
+
+pub const EXTENSION: &str = ".qcow2";
+const PART: &str = ".qcow2.part";
+
+/// What a file in the images folder or an asset on a release is, by its name.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    /// `<name>.qcow2`
+    Whole { image: String },
+    /// `<name>.qcow2.part<suffix>`
+    Part { image: String, suffix: String },
+    /// `<name>.qcow2.sha256`
+    Checksum { image: String },
+}
+
+impl Role {
+    /// `None` for a file that has nothing to do with images.
+    pub fn of(file: &str) -> Option<Self> {
+        if let Some(image) = file.strip_suffix(".qcow2.sha256") {
+            return named(image).map(|image| Self::Checksum { image });
+        }
+        if let Some(image) = file.strip_suffix(EXTENSION) {
+            return named(image).map(|image| Self::Whole { image });
+        }
+        let (image, suffix) = file.split_once(PART)?;
+        let letters = suffix.len() >= 2 && suffix.bytes().all(|byte| byte.is_ascii_lowercase());
+        named(image).filter(|_| letters).map(|image| Self::Part { image, suffix: suffix.to_owned() })
+    }
+
+    pub fn image(&self) -> &str {
+        match self {
+            Self::Whole { image } | Self::Part { image, .. } | Self::Checksum { image } => image,
+        }
+    }
+}
+
+fn named(image: &str) -> Option<String> {
+    (!image.is_empty()).then(|| image.to_owned())
+}
+
+/// `<name>.qcow2`
+pub fn whole(image: &str) -> String {
+    format!("{image}{EXTENSION}")
+}
+
+/// `<name>.qcow2.sha256`
+pub fn checksum(image: &str) -> String {
+    format!("{image}{EXTENSION}.sha256")
+}
+
+/// `<name>.qcow2.part<suffix>`
+pub fn part(image: &str, suffix: &str) -> String {
+    format!("{image}{PART}{suffix}")
+}
+
+/// Whether GitHub keeps an image's asset names as they are, and readers find their way in them.
+///
+/// # Errors
+///
+/// Exit code 1: the name has a character that GitHub replaces, or would be taken for another kind of file.
+pub fn check(image: &str) -> anyhow::Result<()> {
+    let kept = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    let shown = image.escape_debug();
+    if let Some(bad) = image.chars().find(|c| !kept(*c)) {
+        let bad = bad.escape_debug();
+        return Err(failure::failed(format!(
+            "image name `{shown}` has `{bad}`, which GitHub replaces in asset names; use letters, digits, `.`, `_` and `-`"
+        )));
+    }
+    if image.is_empty() || image.starts_with(['.', '-']) || image.ends_with('.') {
+        return Err(failure::failed(format!(
+            "image name `{shown}` must begin with a letter, a digit or `_` and not end with a period; GitHub drops those"
+        )));
+    }
+    if image.contains(EXTENSION) {
+        return Err(failure::failed(format!(
+            "image name `{shown}` must not contain `{EXTENSION}`; rename its template"
+        )));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_told_apart_by_name() {
+        let image = || "debian-12-custom".to_owned();
+        let table = [
+            ("debian-12-custom.qcow2", Some(Role::Whole { image: image() })),
+            ("debian-12-custom.qcow2.sha256", Some(Role::Checksum { image: image() })),
+            ("debian-12-custom.qcow2.partab", Some(Role::Part { image: image(), suffix: "ab".into() })),
+            ("debian-12-custom.qcow2.partzaaa", Some(Role::Part { image: image(), suffix: "zaaa".into() })),
+            ("debian-12-custom.qcow2.parta", None),
+            ("debian-12-custom.qcow2.part01", None),
+            ("debian-12-custom.qcow2.partial", None),
+            ("packer-images.json", None),
+            (".qcow2", None),
+            ("debian-12-custom.qcow2.partab.sha256", None),
+        ];
+        for (file, role) in table {
+            assert_eq!(Role::of(file), role, "{file}");
+        }
+    }
+
+    #[test]
+    fn only_names_that_github_keeps_pass() {
+        for good in ["debian-12-custom", "a", "x_1.2"] {
+            assert!(check(good).is_ok(), "{good}");
+        }
+        for bad in ["", ".a", "a.", "-a", "a b", "a/b", "ä", "a\nb", "a'b", "a.qcow2", "a+b"] {
+            assert!(check(bad).is_err(), "{bad}");
+        }
+    }
+}
