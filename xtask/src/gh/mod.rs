@@ -1,1 +1,256 @@
-//! gh
+//! The one file that says `gh`: REST requests through `gh api`, and what their answers mean.
+//!
+//! `gh api repos/…` is the same across versions of gh, where its other commands differ or use GraphQL. `--include` prints
+//! the response headers, without which there is no `Retry-After` to obey.
+
+mod error;
+mod releases;
+mod retry;
+mod transfer;
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use serde_json::Value;
+use xshell::{Shell, cmd};
+
+use crate::console::Console;
+use crate::packer::Repo;
+use crate::process::{self, Cut, Patience, Stream, Streamed};
+
+pub use error::{CallError, Http};
+pub use releases::{Asset, Immutability, NewRelease, Release, Repository};
+pub use retry::Backoff;
+pub use transfer::{Download, Upload};
+
+/// How long to wait and how often to try.
+#[derive(clap::Args, Debug, Clone, Copy)]
+#[command(next_help_heading = "Transfers")]
+pub struct Tries {
+    /// End an attempt that moves no byte for so many seconds
+    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = clap::value_parser!(u64).range(1..))]
+    pub stall_timeout: u64,
+    /// End an attempt that gets no answer for so many seconds once all bytes are handed over
+    #[arg(long, value_name = "SECONDS", default_value = "300", value_parser = clap::value_parser!(u64).range(1..))]
+    pub answer_timeout: u64,
+    /// Try each request so often
+    #[arg(long, value_name = "N", default_value = "5", value_parser = clap::value_parser!(u32).range(1..))]
+    pub attempts: u32,
+}
+
+impl Default for Tries {
+    fn default() -> Self {
+        Self { stall_timeout: 60, answer_timeout: 300, attempts: 5 }
+    }
+}
+
+impl Tries {
+    pub fn patience(self) -> Patience {
+        Patience { stall: Duration::from_secs(self.stall_timeout), answer: Duration::from_secs(self.answer_timeout) }
+    }
+}
+
+/// One repository on GitHub, as the contributor's `gh` reaches it.
+#[derive(Clone)]
+pub struct Gh {
+    sh: Shell,
+    repo: Repo,
+    tries: Tries,
+    heed_signals: bool,
+    console: Console,
+}
+
+/// A request below `repos/OWNER/NAME`, or to a whole URL that GitHub gave.
+#[derive(Debug, Clone)]
+pub(crate) struct Request {
+    method: &'static str,
+    path: String,
+    accept: &'static str,
+    body: Option<Value>,
+}
+
+const JSON: &str = "application/vnd.github+json";
+
+impl Request {
+    fn get(path: impl Into<String>) -> Self {
+        Self { method: "GET", path: path.into(), accept: JSON, body: None }
+    }
+
+    fn delete(path: impl Into<String>) -> Self {
+        Self { method: "DELETE", path: path.into(), accept: JSON, body: None }
+    }
+
+    fn send(method: &'static str, path: impl Into<String>, body: Value) -> Self {
+        Self { method, path: path.into(), accept: JSON, body: Some(body) }
+    }
+}
+
+/// An answer with a status from 200 to 299.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    headers: Vec<(String, String)>,
+    body: Vec<u8>,
+}
+
+impl Answer {
+    fn json<T: serde::de::DeserializeOwned>(&self) -> Result<T, CallError> {
+        serde_json::from_slice(&self.body).context("reading GitHub's answer").map_err(CallError::Local)
+    }
+}
+
+impl Gh {
+    pub fn new(repo: Repo, tries: Tries, console: &Console) -> anyhow::Result<Self> {
+        let sh = Shell::new().context("reading the current directory")?;
+        Ok(Self { sh, repo, tries, heed_signals: true, console: console.clone() })
+    }
+
+    pub fn repo(&self) -> &Repo {
+        &self.repo
+    }
+
+    pub fn tries(&self) -> Tries {
+        self.tries
+    }
+
+    /// For the time between the two calls of a flip: signals wait, nothing is tried twice, and a call that gets no
+    /// answer for `at_most` is given up.
+    pub fn steady(&self, at_most: Duration) -> Self {
+        let seconds = at_most.as_secs().max(1).min(self.tries.answer_timeout);
+        let tries = Tries { stall_timeout: seconds, answer_timeout: seconds, attempts: 1 };
+        Self { tries, heed_signals: false, ..self.clone() }
+    }
+
+    /// The same door, closed to signals: what puts things right after one arrived must not be ended by it.
+    pub fn deaf(&self) -> Self {
+        Self { heed_signals: false, ..self.clone() }
+    }
+
+    /// Sends a request that may be repeated without harm, as often as allowed.
+    pub(crate) fn call(&self, request: &Request) -> Result<Answer, CallError> {
+        let what = format!("{} {}", request.method, request.path);
+        retry::repeat(&self.console, self.tries.attempts, self.heed_signals, &what, || self.once(request))
+    }
+
+    /// Sends a request once.
+    pub(crate) fn once(&self, request: &Request) -> Result<Answer, CallError> {
+        let body = request.body.as_ref().map(|body| body.to_string().into_bytes());
+        let length = format!("Content-Length: {}", body.as_ref().map_or(0, Vec::len));
+        let input: &[&str] =
+            if body.is_some() { &["-H", "Content-Type: application/json", "-H", &length, "--input", "-"] } else { &[] };
+        let (method, accept) = (request.method, format!("Accept: {}", request.accept));
+        let (host, url) = (&self.repo.host, self.url(&request.path));
+        let cmd = cmd!(self.sh, "gh api --include --hostname {host} --method {method} -H {accept} {input...} {url}");
+        let streamed = self.stream(
+            cmd,
+            body.map(|body| -> process::Feed<'_> { Box::new(move |pipe| Ok(pipe.write_all(&body)?)) }),
+            None,
+        )?;
+        judge(&streamed, &self.repo)
+    }
+
+    fn stream<'a>(
+        &self,
+        cmd: xshell::Cmd<'_>,
+        feed: Option<process::Feed<'a>>,
+        drain: Option<process::Drain<'a>>,
+    ) -> Result<Streamed, CallError> {
+        let stream = Stream { feed, drain, patience: self.tries.patience(), heed_signals: self.heed_signals };
+        let streamed = process::stream(cmd, stream).map_err(CallError::Local)?;
+        self.console.detail(format_args!("{} → {}", streamed.finished.command, streamed.finished.status));
+        Ok(streamed)
+    }
+
+    /// A whole URL stays; a path is one below this repository, and the empty path the repository itself.
+    fn url(&self, path: &str) -> String {
+        let Repo { owner, name, .. } = &self.repo;
+        if path.starts_with("https://") {
+            path.to_owned()
+        } else if path.is_empty() {
+            format!("repos/{owner}/{name}")
+        } else {
+            format!("repos/{owner}/{name}/{path}")
+        }
+    }
+}
+
+/// What an ended `gh api --include` says.
+fn judge(streamed: &Streamed, repo: &Repo) -> Result<Answer, CallError> {
+    let finished = &streamed.finished;
+    let (head, body) = split_head(&finished.stdout);
+    let head = Head::parse(&head);
+    match head {
+        Some(head) if (200..300).contains(&head.status) && finished.status.success() => {
+            Ok(Answer { headers: head.headers, body: body.to_vec() })
+        }
+        Some(head) if !(200..300).contains(&head.status) => Err(CallError::Http(Http::new(head, body))),
+        _ => Err(no_answer(streamed, repo)),
+    }
+}
+
+/// Why there was no whole answer.
+fn no_answer(streamed: &Streamed, repo: &Repo) -> CallError {
+    let finished = &streamed.finished;
+    match streamed.cut {
+        Some(Cut::Interrupted) => return CallError::Interrupted,
+        Some(cut) => return CallError::Lost(cut.to_string()),
+        None => {}
+    }
+    let said = finished.stderr.trim();
+    // gh's exit status for "not logged in", since 2.0.
+    if finished.status.code() == Some(4) || said.contains("gh auth login") {
+        return CallError::NoLogin(repo.host.clone());
+    }
+    let said = said.lines().next().unwrap_or_default();
+    CallError::Lost(if said.is_empty() { format!("gh ended with {}", finished.status) } else { said.to_owned() })
+}
+
+/// The status line and headers of an answer.
+#[derive(Debug)]
+pub(crate) struct Head {
+    status: u16,
+    headers: Vec<(String, String)>,
+}
+
+impl Head {
+    fn parse(text: &str) -> Option<Self> {
+        let mut lines = text.lines();
+        let status = lines.next()?.strip_prefix("HTTP/")?.split(' ').nth(1)?.parse().ok()?;
+        let header = |line: &str| {
+            line.split_once(':').map(|(name, value)| (name.trim().to_lowercase(), value.trim().to_owned()))
+        };
+        Some(Self { status, headers: lines.filter_map(header).collect() })
+    }
+}
+
+/// What stands before and after the first empty line.
+fn split_head(bytes: &[u8]) -> (String, &[u8]) {
+    let crlf = bytes.windows(4).position(|four| four == b"\r\n\r\n").map(|at| (at, at + 4));
+    let lf = bytes.windows(2).position(|two| two == b"\n\n").map(|at| (at, at + 2));
+    let (head, body) = crlf.into_iter().chain(lf).min().unwrap_or((bytes.len(), bytes.len()));
+    (String::from_utf8_lossy(&bytes[..head]).into_owned(), &bytes[body..])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn head_and_body_are_told_apart() {
+        for text in [
+            "HTTP/2.0 201 Created\r\nRetry-After: 7\r\n\r\n{\"a\": \"\n\n\"}",
+            "HTTP/2.0 201 Created\nRetry-After: 7\n\n{\"a\": \"\n\n\"}",
+        ] {
+            let (head, body) = split_head(text.as_bytes());
+            let head = Head::parse(&head).unwrap();
+            assert_eq!(head.status, 201);
+            assert_eq!(head.headers, [("retry-after".to_owned(), "7".to_owned())]);
+            assert_eq!(body, b"{\"a\": \"\n\n\"}");
+        }
+    }
+
+    #[test]
+    fn no_head_is_no_answer() {
+        assert!(Head::parse("").is_none());
+        assert!(Head::parse("{\"message\": \"x\"}").is_none());
+    }
+}

@@ -29,8 +29,9 @@ impl Role {
             return named(image).map(|image| Self::Whole { image });
         }
         let (image, suffix) = file.split_once(PART)?;
-        let letters = suffix.len() >= 2 && suffix.bytes().all(|byte| byte.is_ascii_lowercase());
-        named(image).filter(|_| letters).map(|image| Self::Part { image, suffix: suffix.to_owned() })
+        named(image)
+            .filter(|_| super::parts::is_suffix(suffix))
+            .map(|image| Self::Part { image, suffix: suffix.to_owned() })
     }
 
     pub fn image(&self) -> &str {

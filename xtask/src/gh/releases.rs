@@ -1,0 +1,251 @@
+//! Releases, assets and tags, as GitHub's REST interface gives them.
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{CallError, Gh, Request};
+use crate::git::TagRef;
+use crate::image::digest::Digest;
+
+/// A release, published or draft.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Release {
+    pub id: u64,
+    pub tag_name: String,
+    #[serde(default)]
+    pub name: Option<String>,
+    #[serde(default)]
+    pub body: Option<String>,
+    pub draft: bool,
+    pub prerelease: bool,
+    #[serde(default)]
+    pub immutable: bool,
+    pub upload_url: String,
+    pub html_url: String,
+    #[serde(default)]
+    pub published_at: Option<String>,
+}
+
+impl Release {
+    pub fn notes(&self) -> &str {
+        self.body.as_deref().unwrap_or_default()
+    }
+}
+
+/// A file on a release. Only one in state `uploaded` is whole.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Asset {
+    pub id: u64,
+    pub name: String,
+    pub size: u64,
+    pub state: String,
+    /// `sha256:<hex>`; absent on assets from before June 2025.
+    #[serde(default)]
+    digest: Option<String>,
+    #[serde(default)]
+    pub updated_at: Option<String>,
+}
+
+impl Asset {
+    pub fn is_uploaded(&self) -> bool {
+        self.state == "uploaded"
+    }
+
+    /// As GitHub computed it, if it did.
+    pub fn digest(&self) -> Option<Digest> {
+        self.digest.as_deref().and_then(Digest::from_github)
+    }
+}
+
+/// What the repository is and what the token may do there.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Repository {
+    pub full_name: String,
+    #[serde(default)]
+    pub archived: bool,
+    #[serde(default)]
+    permissions: Permissions,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+struct Permissions {
+    #[serde(default)]
+    push: bool,
+}
+
+impl Repository {
+    pub fn may_push(&self) -> bool {
+        self.permissions.push
+    }
+}
+
+/// Whether published releases are locked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Immutability {
+    On,
+    Off,
+    /// Only an administrator's token is told.
+    Unknown,
+}
+
+/// What a release is created with, or becomes. `tag_name` is always sent: a PATCH without it can untag a draft.
+#[derive(Debug, Clone)]
+pub struct NewRelease {
+    pub tag_name: String,
+    pub name: String,
+    pub body: String,
+    pub draft: bool,
+}
+
+impl NewRelease {
+    fn to_json(&self) -> Value {
+        json!({
+            "tag_name": self.tag_name,
+            "name": self.name,
+            "body": self.body,
+            "draft": self.draft,
+            "prerelease": true,
+            // A prerelease is never GitHub's "latest release"; said so in case it is made one by hand later.
+            "make_latest": "false",
+        })
+    }
+}
+
+/// GitHub's largest page.
+const PAGE: usize = 100;
+
+impl Gh {
+    pub fn repository(&self) -> Result<Repository, CallError> {
+        self.call(&Request::get(""))?.json()
+    }
+
+    pub fn immutability(&self) -> Result<Immutability, CallError> {
+        #[derive(Deserialize)]
+        struct Setting {
+            enabled: bool,
+        }
+        match self.call(&Request::get("immutable-releases")) {
+            Ok(answer) => {
+                let setting: Setting = answer.json()?;
+                Ok(if setting.enabled { Immutability::On } else { Immutability::Off })
+            }
+            Err(error) => match error.status() {
+                Some(404) => Ok(Immutability::Off),
+                Some(403) if error.retry_after().is_none() => Ok(Immutability::Unknown),
+                _ => Err(error),
+            },
+        }
+    }
+
+    /// All releases, drafts among them where the token may push.
+    pub fn releases(&self) -> Result<Vec<Release>, CallError> {
+        self.pages("releases")
+    }
+
+    pub fn release(&self, id: u64) -> Result<Release, CallError> {
+        self.call(&Request::get(format!("releases/{id}")))?.json()
+    }
+
+    /// The published release on a tag: a draft is never found here.
+    pub fn release_by_tag(&self, tag: &str) -> Result<Option<Release>, CallError> {
+        match absent(self.call(&Request::get(format!("releases/tags/{}", escape(tag)))))? {
+            Some(answer) => answer.json().map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Sent once: two POSTs make two drafts.
+    pub fn create_release(&self, new: &NewRelease) -> Result<Release, CallError> {
+        self.once(&Request::send("POST", "releases", new.to_json()))?.json()
+    }
+
+    pub fn update_release(&self, id: u64, new: &NewRelease) -> Result<Release, CallError> {
+        self.call(&Request::send("PATCH", format!("releases/{id}"), new.to_json()))?.json()
+    }
+
+    /// Changes only the notes of a release that keeps its tag.
+    pub fn update_notes(&self, release: &Release, body: &str) -> Result<Release, CallError> {
+        let fields = json!({ "tag_name": release.tag_name, "body": body });
+        self.call(&Request::send("PATCH", format!("releases/{}", release.id), fields))?.json()
+    }
+
+    /// Its assets go with it, its tag stays. One that is gone already is no error.
+    pub fn delete_release(&self, id: u64) -> Result<(), CallError> {
+        absent(self.call(&Request::delete(format!("releases/{id}")))).map(drop)
+    }
+
+    /// All assets, the broken ones among them, which the release itself hides.
+    pub fn assets(&self, release: u64) -> Result<Vec<Asset>, CallError> {
+        self.pages(&format!("releases/{release}/assets"))
+    }
+
+    pub fn rename_asset(&self, id: u64, name: &str) -> Result<Asset, CallError> {
+        self.call(&Request::send("PATCH", format!("releases/assets/{id}"), json!({ "name": name })))?.json()
+    }
+
+    /// One that is gone already is no error.
+    pub fn delete_asset(&self, id: u64) -> Result<(), CallError> {
+        absent(self.call(&Request::delete(format!("releases/assets/{id}")))).map(drop)
+    }
+
+    /// The commit that a tag peels to.
+    pub fn commit_of_tag(&self, tag: &str) -> Result<Option<String>, CallError> {
+        let mut request = Request::get(format!("commits/tags/{}", escape(tag)));
+        request.accept = "application/vnd.github.sha";
+        match self.call(&request) {
+            Ok(answer) => Ok(Some(String::from_utf8_lossy(&answer.body).trim().to_owned())),
+            Err(error) if matches!(error.status(), Some(404 | 409 | 422)) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// A tag's own object, and the commit it peels to.
+    pub fn tag(&self, tag: &str) -> Result<Option<TagRef>, CallError> {
+        #[derive(Deserialize)]
+        struct Ref {
+            object: Object,
+        }
+        #[derive(Deserialize)]
+        struct Object {
+            sha: String,
+            r#type: String,
+        }
+        let Some(answer) = absent(self.call(&Request::get(format!("git/ref/tags/{}", escape(tag)))))? else {
+            return Ok(None);
+        };
+        let Ref { object } = answer.json()?;
+        if object.r#type == "commit" {
+            return Ok(Some(TagRef { commit: object.sha.clone(), object: object.sha }));
+        }
+        Ok(self.commit_of_tag(tag)?.map(|commit| TagRef { object: object.sha, commit }))
+    }
+
+    fn pages<T: serde::de::DeserializeOwned>(&self, path: &str) -> Result<Vec<T>, CallError> {
+        let mut all = Vec::new();
+        for page in 1.. {
+            let answer = self.call(&Request::get(format!("{path}?per_page={PAGE}&page={page}")))?;
+            let items: Vec<T> = answer.json()?;
+            let last = items.len() < PAGE;
+            all.extend(items);
+            if last {
+                break;
+            }
+        }
+        Ok(all)
+    }
+}
+
+/// `None` for 404.
+fn absent<T>(result: Result<T, CallError>) -> Result<Option<T>, CallError> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if error.status() == Some(404) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// A tag name as it stands in a URL's path.
+fn escape(name: &str) -> String {
+    let kept = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'/');
+    name.bytes().map(|byte| if kept(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
+}

@@ -1,0 +1,85 @@
+//! When to try again, and how long to wait: exponential with jitter, or what GitHub asks for.
+
+use std::hash::{BuildHasher as _, RandomState};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::CallError;
+use crate::console::{Console, seconds};
+use crate::interrupt;
+
+const FIRST: Duration = Duration::from_millis(500);
+const LONGEST: Duration = Duration::from_secs(60);
+
+/// Counts attempts and waits between them.
+pub struct Backoff {
+    attempt: u32,
+    attempts: u32,
+    heed_signals: bool,
+}
+
+impl Backoff {
+    pub fn new(attempts: u32, heed_signals: bool) -> Self {
+        Self { attempt: 1, attempts, heed_signals }
+    }
+
+    /// Names the failed attempt and waits; gives the error back when there is no further attempt.
+    pub fn wait(&mut self, console: &Console, what: &str, error: CallError) -> Result<(), CallError> {
+        let (attempt, attempts) = (self.attempt, self.attempts);
+        if !error.passes() {
+            return Err(error);
+        }
+        if attempt >= attempts {
+            if attempts > 1 {
+                console.note(format_args!("{what}: attempt {attempt} of {attempts} failed: {error}"));
+            }
+            return Err(error);
+        }
+        let wait = error
+            .retry_after()
+            .unwrap_or_else(|| jittered(FIRST.saturating_mul(1 << (attempt - 1).min(10)).min(LONGEST)));
+        console
+            .note(format_args!("{what}: attempt {attempt} of {attempts} failed: {error}; next in {}", seconds(wait)));
+        self.attempt += 1;
+        pause(wait, self.heed_signals)
+    }
+}
+
+/// Does the work until it succeeds, fails for good, or the attempts are used up.
+pub(super) fn repeat<T>(
+    console: &Console,
+    attempts: u32,
+    heed_signals: bool,
+    what: &str,
+    mut work: impl FnMut() -> Result<T, CallError>,
+) -> Result<T, CallError> {
+    let mut backoff = Backoff::new(attempts, heed_signals);
+    loop {
+        match work() {
+            Ok(value) => return Ok(value),
+            Err(error) => backoff.wait(console, what, error)?,
+        }
+    }
+}
+
+/// Sleeps, unless a signal asks to stop.
+pub fn pause(time: Duration, heed_signals: bool) -> Result<(), CallError> {
+    let until = Instant::now() + time;
+    loop {
+        if heed_signals && interrupt::seen().is_some() {
+            return Err(CallError::Interrupted);
+        }
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Ok(());
+        }
+        thread::sleep(left.min(Duration::from_millis(100)));
+    }
+}
+
+/// Between three quarters and all of it, so that two publishers don't stay in step.
+fn jittered(time: Duration) -> Duration {
+    // `RandomState` is seeded at random for each process and counts up: enough for jitter.
+    let random = RandomState::new().hash_one(0_u8);
+    time.mul_f64(0.75 + (random % 1024) as f64 / 4096.0)
+}

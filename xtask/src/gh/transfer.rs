@@ -1,0 +1,146 @@
+//! Bytes to and from assets, streamed through gh: no temporary file, a known rate, and an end to an attempt that stands
+//! still.
+
+use std::io::{BufRead as _, BufReader, Read, Write};
+
+use xshell::cmd;
+
+use super::{Asset, CallError, Gh, Head, Http, Release, judge, no_answer, retry};
+use crate::failure;
+
+/// An asset to be sent.
+pub struct Upload<'a> {
+    pub release: &'a Release,
+    pub name: &'a str,
+    pub size: u64,
+}
+
+/// An asset to be read, from `start` on.
+pub struct Download {
+    pub asset: u64,
+    /// Bytes to leave out at the beginning.
+    pub start: u64,
+}
+
+impl Gh {
+    /// Sends one asset, once: after a failure somebody must look at the release before trying again. `feed` writes
+    /// exactly `upload.size` bytes.
+    pub fn upload(
+        &self,
+        upload: &Upload<'_>,
+        feed: impl FnOnce(&mut dyn Write) -> anyhow::Result<()> + Send,
+    ) -> Result<Asset, CallError> {
+        let (base, _) = upload.release.upload_url.split_once('{').unwrap_or((&upload.release.upload_url, ""));
+        let url = format!("{base}?name={}", upload.name);
+        let length = format!("Content-Length: {}", upload.size);
+        let kind = format!("Content-Type: {}", content_type(upload.name));
+        let host = &self.repo.host;
+        let cmd =
+            cmd!(self.sh, "gh api --include --hostname {host} --method POST -H {kind} -H {length} --input - {url}");
+        let streamed = self.stream(cmd, Some(Box::new(feed)), None)?;
+        match judge(&streamed, &self.repo) {
+            // An input that could not be read, or turned out to be wrong, is the reason for a broken upload, not its
+            // result. A broken pipe is the result: gh ended first.
+            Err(CallError::Lost(reason)) => match streamed.fed {
+                Err(error) if !is_broken_pipe(&error) => Err(CallError::Local(error)),
+                _ => Err(CallError::Lost(reason)),
+            },
+            Err(error) => Err(error),
+            Ok(answer) => match streamed.fed {
+                Err(error) => Err(CallError::Local(error)),
+                Ok(()) => answer.json(),
+            },
+        }
+    }
+
+    /// Reads an asset once, handing each piece to `take`. An end before the whole is for the caller to see: it knows the
+    /// size.
+    pub fn download(
+        &self,
+        download: &Download,
+        take: impl FnMut(&[u8]) -> anyhow::Result<()> + Send,
+    ) -> Result<(), CallError> {
+        let url = self.url(&format!("releases/assets/{}", download.asset));
+        let range = format!("Range: bytes={}-", download.start);
+        let range: &[&str] = if download.start > 0 { &["-H", &range] } else { &[] };
+        let wanted = if download.start > 0 { 206 } else { 200 };
+        let host = &self.repo.host;
+        let cmd =
+            cmd!(self.sh, "gh api --include --hostname {host} -H 'Accept: application/octet-stream' {range...} {url}");
+        let mut refusal = None;
+        let streamed = self.stream(cmd, None, Some(Box::new(|pipe| drain_asset(pipe, wanted, take, &mut refusal))))?;
+        match (refusal, &streamed.drained) {
+            (Some(refusal), _) => Err(CallError::Http(refusal)),
+            (None, Ok(())) if streamed.finished.status.success() && streamed.cut.is_none() => Ok(()),
+            (None, Ok(())) => Err(no_answer(&streamed, &self.repo)),
+            (None, Err(_)) => Err(streamed.drained.map_err(CallError::Local).err().unwrap_or(CallError::Interrupted)),
+        }
+    }
+
+    /// Reads a small asset: the manifest, a checksum file.
+    pub fn read_asset(&self, asset: &Asset) -> Result<Vec<u8>, CallError> {
+        if asset.size > SMALL {
+            return Err(CallError::Local(failure::failed(format!(
+                "asset {} has {} bytes, more than the {SMALL} that its kind can have; remove it from the release",
+                asset.name, asset.size
+            ))));
+        }
+        let what = format!("reading {}", asset.name);
+        retry::repeat(&self.console, self.tries.attempts, self.heed_signals, &what, || {
+            let mut bytes = Vec::new();
+            self.download(&Download { asset: asset.id, start: 0 }, |piece| {
+                bytes.extend_from_slice(piece);
+                Ok(())
+            })?;
+            match bytes.len() as u64 {
+                got if got == asset.size => Ok(bytes),
+                got => Err(CallError::Lost(format!("{got} of {} bytes arrived", asset.size))),
+            }
+        })
+    }
+}
+
+/// More than a manifest of a thousand parts has.
+const SMALL: u64 = 1 << 20;
+
+/// Reads the head of an answer, then hands on its body; a body that comes with another status than `wanted` is GitHub's
+/// reason and not the asset.
+fn drain_asset(
+    pipe: &mut dyn Read,
+    wanted: u16,
+    mut take: impl FnMut(&[u8]) -> anyhow::Result<()>,
+    refusal: &mut Option<Http>,
+) -> anyhow::Result<()> {
+    let mut reader = BufReader::with_capacity(64 * 1024, pipe);
+    let mut head = String::new();
+    while reader.read_line(&mut head)? > 2 {}
+    match Head::parse(&head) {
+        Some(head) if head.status != wanted => {
+            let mut body = Vec::new();
+            reader.take(SMALL).read_to_end(&mut body)?;
+            *refusal = Some(Http::new(head, &body));
+            Ok(())
+        }
+        _ => loop {
+            let piece = reader.fill_buf()?;
+            if piece.is_empty() {
+                return Ok(());
+            }
+            take(piece)?;
+            let used = piece.len();
+            reader.consume(used);
+        },
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
+fn content_type(name: &str) -> &'static str {
+    match name.rsplit_once('.') {
+        Some((_, "sha256")) => "text/plain",
+        Some((_, "json")) => "application/json",
+        _ => "application/octet-stream",
+    }
+}
