@@ -1,0 +1,301 @@
+#!/bin/bash
+# Builds virtual machine images from the templates beside it, with HashiCorp Packer and QEMU.
+# `./build.sh --help` shows how; README.md says more.
+set -euo pipefail
+
+VERSION=1.0.0
+PACKER_DIR=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd -P)
+IMAGES_DIR=$PACKER_DIR/images
+for part in common base-image children inputs image-set packer; do
+    # shellcheck source=/dev/null
+    . "$PACKER_DIR/lib/$part.sh"
+done
+
+# Filled by main, removed by clean_up.
+WORK='' TEMPORARY='' STAGED='' LOCKED=''
+
+usage() {
+    cat <<EOF
+usage: ./build.sh [--force] [--exit-code] [IMAGE…]
+       ./build.sh --list | --validate [IMAGE…] | --help | --version
+
+Builds each IMAGE (all of them without a name) into images/IMAGE/, unless nothing that it is made of has
+changed since it was built. A build that fails or is stopped leaves the image that was there.
+
+  --force       build even if nothing changed
+  --exit-code   exit $EXIT_NOTHING_TO_DO instead of 0 when there was nothing to do for any image
+  --validate    check the templates with packer fmt and packer validate; builds nothing
+  --list        print the names of the images
+  --help, --version
+
+Settings, from the environment or as NAME=value lines in build.env beside this script:
+  ACCELERATOR   kvm, tcg or auto (default auto: KVM where it can be opened, else TCG, which is slow)
+  BASE_IMAGE_URL, BASE_IMAGE_CHECKSUM
+                what to start from instead of Debian's generic cloud image, for one IMAGE; the checksum is
+                sha512:<hex>, sha256:<hex> or file:<URL of a SHA512SUMS>
+  MEMORY, CPUS, DISK_SIZE
+                of the machine that builds: MiB, a number, such as 4G
+  DEBIAN_MIRROR, DEBIAN_SECURITY_MIRROR
+                where packages come from during the build
+  COMPRESSION   zlib (default) or zstd
+  SSH_TIMEOUT   how long the guest may take to its first login (default 10m, 30m under TCG)
+  SSH_PRIVATE_KEY_FILE
+                log in with this key instead of one made for each build
+
+Exit codes: 0 built, or nothing to do · $EXIT_FAILED a build failed · $EXIT_USAGE unknown image or option ·
+$EXIT_MISSING something needed is missing · $EXIT_NOTHING_TO_DO nothing to do, with --exit-code · 129, 130, 143 stopped by a signal
+EOF
+}
+
+main() {
+    local force='' exit_code='' action=build names=()
+    while [ $# -gt 0 ]; do
+        case $1 in
+        --force) force=1 ;;
+        --exit-code) exit_code=1 ;;
+        --list | --validate | --help | --version) action=${1#--} ;;
+        -h) action=help ;;
+        --)
+            shift
+            names+=("$@")
+            break
+            ;;
+        -*) die "$EXIT_USAGE" "unknown option: $1" "./build.sh --help lists the options" ;;
+        *) names+=("$1") ;;
+        esac
+        shift
+    done
+
+    case $action in
+    help) usage && exit 0 ;;
+    version) print_version && exit 0 ;;
+    list) list_templates && exit 0 ;;
+    esac
+
+    check_names ${names[@]+"${names[@]}"}
+    if [ "${#names[@]}" -eq 0 ]; then
+        mapfile -t names < <(list_templates)
+    else
+        mapfile -t names < <(printf '%s\n' "${names[@]}" | awk '!seen[$0]++')
+    fi
+    read_settings "${#names[@]}"
+
+    if [ "$action" = validate ]; then
+        require_tools packer=packer
+        validate_templates "${names[@]}"
+        exit
+    fi
+    build_images "$force" "$exit_code" "${names[@]}"
+}
+
+print_version() {
+    local packer qemu
+    packer=$(packer_version 2>/dev/null) || packer='not installed'
+    qemu=$(qemu-system-x86_64 --version 2>/dev/null | awk 'NR == 1 { print $4 }') || qemu=
+    echo "build.sh $VERSION (packer $packer, QEMU ${qemu:-not installed})"
+}
+
+SETTINGS=(ACCELERATOR BASE_IMAGE_URL BASE_IMAGE_CHECKSUM MEMORY CPUS DISK_SIZE DEBIAN_MIRROR
+    DEBIAN_SECURITY_MIRROR COMPRESSION SSH_TIMEOUT SSH_PRIVATE_KEY_FILE)
+
+# read_settings COUNT: from build.env, where the environment says nothing; refuses what can't be meant.
+read_settings() {
+    local line name value
+    if [ -f "$PACKER_DIR/build.env" ]; then
+        while IFS= read -r line || [ -n "$line" ]; do
+            [[ $line =~ ^[[:space:]]*(#.*)?$ ]] && continue
+            name=${line%%=*} value=${line#*=}
+            if [ "$name" = "$line" ] || [[ " ${SETTINGS[*]} " != *" $name "* ]]; then
+                die "$EXIT_USAGE" "build.env: not a setting: $line" "settings: ${SETTINGS[*]}"
+            fi
+            [ -n "${!name-}" ] || printf -v "$name" %s "$value"
+        done <"$PACKER_DIR/build.env"
+    fi
+    for name in "${SETTINGS[@]}"; do
+        [ -n "${!name-}" ] || printf -v "$name" %s ''
+    done
+    : "${ACCELERATOR:=auto}" "${COMPRESSION:=zlib}"
+    check_setting ACCELERATOR '^(kvm|tcg|auto)$' 'kvm, tcg or auto'
+    check_setting COMPRESSION '^(zlib|zstd)$' 'zlib or zstd'
+    check_setting MEMORY '^([1-9][0-9]*)?$' 'a number of MiB'
+    check_setting CPUS '^([1-9][0-9]*)?$' 'a number'
+    check_setting DISK_SIZE '^([1-9][0-9]*[KMGT]?)?$' 'a size such as 4G'
+    check_setting SSH_TIMEOUT '^([1-9][0-9]*[smh])?$' 'a time such as 20m'
+    if [ -n "$BASE_IMAGE_URL" ] && [ "$1" -ne 1 ]; then
+        die "$EXIT_USAGE" "BASE_IMAGE_URL stands for one image, and $1 are to be built" "name the one image"
+    fi
+}
+
+check_setting() {
+    [[ ${!1} =~ $2 ]] || die "$EXIT_USAGE" "$1 is ${!1}, and must be $3"
+}
+
+# build_images FORCE EXIT_CODE NAME…: one after the other; a failure does not keep the others from being built.
+build_images() {
+    local force=$1 exit_code=$2 name status failure=0 built=() unchanged=() failed=()
+    shift 2
+    require_tools curl=curl flock=util-linux setsid=util-linux ps=procps sha512sum=coreutils tar=tar
+    handle_signals
+    [ -z "${PACKER_BUILD_WATCH_STDIN-}" ] || watch_stdin
+    for name in "$@"; do
+        OUTCOME=
+        status=0
+        build_image "$name" "$force" || status=$?
+        clean_up
+        case $status:$OUTCOME in
+        0:built) built+=("$name") ;;
+        0:unchanged) unchanged+=("$name") ;;
+        *)
+            failed+=("$name")
+            [ "$failure" -ne 0 ] || failure=$status
+            ;;
+        esac
+    done
+    LOG=
+    [ "${#failed[@]}" -eq 0 ] || complain "failed: ${failed[*]}"
+    say "${#built[@]} built, ${#unchanged[@]} unchanged, ${#failed[@]} failed"
+    [ "${#failed[@]}" -eq 0 ] || exit "$failure"
+    if [ -n "$exit_code" ] && [ "${#built[@]}" -eq 0 ]; then
+        exit "$EXIT_NOTHING_TO_DO"
+    fi
+}
+
+# build_image NAME FORCE: sets OUTCOME to built or unchanged. `set -e` does not hold in here, since the caller
+# looks at the status: every step says itself what becomes of its failure.
+build_image() {
+    local name=$1 force=$2 started=$SECONDS digest url from before reason
+    lock_image "$name" || return
+    recover_set "$name" || return
+    WORK=$PACKER_DIR/.cache/work/$name
+    STAGED=$IMAGES_DIR/.staging/$name
+    # What a build that was killed left behind; nobody else is in there, because of the lock.
+    rm -rf -- "$WORK" "$STAGED"
+    mkdir -p -- "$WORK" || return
+
+    before=$(built_from "$name")
+    take_snapshot "$name" "$WORK/packer" || return
+    from=$(built_from "$name")
+    if [ "$from" != "$before" ]; then
+        complain "$name: its files changed while they were being read; try again"
+        return "$EXIT_FAILED"
+    fi
+
+    url=${BASE_IMAGE_URL:-$(template_default "$name" base_image_url)}
+    if [ -z "$url" ]; then
+        complain "$name: template.pkr.hcl has no default for base_image_url"
+        return "$EXIT_FAILED"
+    fi
+    digest=$(base_image_digest "$url" "$(base_image_checksum "$name")") || {
+        complain "$name: cannot tell what base image to start from" \
+            "BASE_IMAGE_URL and BASE_IMAGE_CHECKSUM name another one"
+        return "$EXIT_MISSING"
+    }
+    cache_key "$name" "$WORK/packer" "$digest" >"$WORK/cache-key" || return
+
+    reason=$(reason_to_build "$name" "$force")
+    if [ -z "$reason" ]; then
+        say "$name: unchanged since it was built, nothing to do (--force builds anyway)"
+        OUTCOME=unchanged
+        return
+    fi
+
+    open_log "$name" || return
+    say "$name: building, because $reason"
+    require_tools packer=packer qemu-img=qemu-utils qemu-system-x86_64=qemu-system-x86 ssh-keygen=openssh-client
+    command -v xorriso >/dev/null || command -v mkisofs >/dev/null || command -v genisoimage >/dev/null ||
+        require_tools xorriso=xorriso
+    choose_accelerator
+    # shellcheck disable=SC2034 # lib/packer.sh reads it
+    BASE_IMAGE_DIGEST=$digest
+    obtain_base_image "$url" "$digest" || return
+    TEMPORARY=$(mktemp -d) || return
+    if ! packer_build "$name"; then
+        complain "$name: the build failed; the log is $LOG"
+        return "$EXIT_FAILED"
+    fi
+    finish_image "$name" "$from" "$(without_password "$url")" "$digest" || {
+        complain "$name: the image could not be finished; the log is $LOG"
+        return "$EXIT_FAILED"
+    }
+    OUTCOME=built
+    say "$name: built in $(((SECONDS - started) / 60)) min $(((SECONDS - started) % 60)) s, $(du -h --apparent-size -- \
+        "$IMAGES_DIR/$name/$name.qcow2" | cut -f 1), $(paste -sd ' ' -- "$IMAGES_DIR/$name/image-version.txt")"
+}
+
+# lock_image NAME: one build of an image at a time.
+lock_image() {
+    mkdir -p -- "$PACKER_DIR/.cache/locks" "$IMAGES_DIR" || return
+    exec 9>>"$PACKER_DIR/.cache/locks/$1" || return
+    if ! flock -n 9; then
+        complain "$1: another build of it is running (process $(tail -n 1 -- "$PACKER_DIR/.cache/locks/$1"))"
+        exec 9>&-
+        return "$EXIT_FAILED"
+    fi
+    echo "$$" >"$PACKER_DIR/.cache/locks/$1"
+    LOCKED=$1
+}
+
+# base_image_checksum NAME: what is said about the base image's checksum. A URL from outside brings its own
+# checksum, or is asked for the list beside it.
+base_image_checksum() {
+    if [ -n "$BASE_IMAGE_URL" ] || [ -n "$BASE_IMAGE_CHECKSUM" ]; then
+        printf '%s\n' "$BASE_IMAGE_CHECKSUM"
+    else
+        template_default "$1" base_image_checksum
+    fi
+}
+
+# reason_to_build NAME FORCE: in words; nothing if there is none.
+reason_to_build() {
+    local key=$IMAGES_DIR/$1/.cache-key
+    if [ ! -e "$IMAGES_DIR/$1/$1.qcow2" ]; then
+        echo "there is none yet"
+    elif [ -n "$2" ]; then
+        echo "of --force"
+    elif [ ! -f "$key" ]; then
+        echo "nothing tells what the image that is there was made from"
+    elif ! cmp -s -- "$key" "$WORK/cache-key"; then
+        echo "this changed: $(changed_inputs "$key" "$WORK/cache-key")"
+    elif ! is_whole "$1"; then
+        echo "the image that is there is not what its checksum and record say"
+    fi
+}
+
+open_log() {
+    mkdir -p -- "$PACKER_DIR/logs" || return
+    find "$PACKER_DIR/logs" -name '*.log' -type f -mtime +90 -delete
+    LOG=$PACKER_DIR/logs/$1-$(date -u +%Y%m%dT%H%M%SZ).log
+    : >"$LOG"
+}
+
+# finish_image NAME BUILT_FROM URL DIGEST: compresses, describes, and only then replaces the image that was there.
+finish_image() {
+    local name=$1 hex
+    mkdir -p -- "$STAGED" || return
+    say "compressing"
+    compress_disk "$WORK/output/disk.qcow2" "$STAGED/$name.qcow2" || return
+    run_child sha256sum -- "$STAGED/$name.qcow2" >"$WORK/sha256" || return
+    read -r hex _ <"$WORK/sha256"
+    hex=${hex#\\}
+    printf '%s  %s\n' "$hex" "$name.qcow2" >"$STAGED/$name.qcow2.sha256" || return
+    cp -- "$WORK/image-version.txt" "$STAGED/image-version.txt" || return
+    write_record "$name" "$STAGED" "$hex" "$2" "$3" "$4" || return
+    cp -- "$WORK/cache-key" "$STAGED/.cache-key" || return
+    chmod -R u=rwX,go=rX -- "$STAGED"
+    put_in_place "$name" "$STAGED"
+}
+
+# clean_up: after each image, and whatever ends the script.
+clean_up() {
+    [ -z "$TEMPORARY" ] || rm -rf -- "$TEMPORARY"
+    [ -z "$WORK" ] || rm -rf -- "$WORK"
+    [ -z "$STAGED" ] || rm -rf -- "$STAGED"
+    if [ -n "$LOCKED" ]; then
+        recover_set "$LOCKED"
+        rmdir -- "$IMAGES_DIR/.staging" 2>/dev/null
+        exec 9>&-
+    fi
+    WORK='' TEMPORARY='' STAGED='' LOCKED=''
+}
+
+main "$@"

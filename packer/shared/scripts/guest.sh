@@ -1,0 +1,135 @@
+# shellcheck shell=bash
+# Functions that the scripts in the guest share. Read with `.`; runs nothing by itself.
+#
+# IMAGE_ROOT is empty in a guest. Tests set it, to let file work happen in a folder of theirs.
+
+IMAGE_ROOT=${IMAGE_ROOT-}
+IMAGE_BUILD=$IMAGE_ROOT/var/tmp/image-build
+
+# apt without questions. The lock timeout covers a timer of the base image that woke up just now.
+apt_get() {
+    DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=l apt-get -y -q \
+        -o DPkg::Lock::Timeout=600 -o Acquire::Retries=3 \
+        -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold "$@"
+}
+
+# The files that say where packages come from.
+apt_source_files() {
+    find "$IMAGE_ROOT"/etc/apt/sources.list "$IMAGE_ROOT"/etc/apt/sources.list.d \
+        "$IMAGE_ROOT"/etc/apt/mirrors -type f 2>/dev/null || true
+}
+
+# use_mirrors DEBIAN SECURITY: lets this build read packages from mirrors; an empty one changes
+# nothing. The sources as they were are kept for restore_sources: an image must not point at the
+# mirror that happened to be near its build host.
+use_mirrors() {
+    local debian=${1%/} security=${2%/} file
+    [ -n "$debian$security" ] || return 0
+    tar -C "$IMAGE_ROOT/etc" -cf "$IMAGE_BUILD/apt-sources.tar" apt
+    while IFS= read -r file; do
+        if [ -n "$security" ]; then
+            sed -i -E "s#https?://(deb\.debian\.org|security\.debian\.org)/debian-security/?#$security/#" "$file"
+        fi
+        if [ -n "$debian" ]; then
+            sed -i -E "s#https?://deb\.debian\.org/debian(/|[[:space:]]|\$)#$debian\1#" "$file"
+        fi
+    done < <(apt_source_files)
+}
+
+# Undoes use_mirrors. A file that was added since, as Proxmox's source is, stays.
+restore_sources() {
+    [ -f "$IMAGE_BUILD/apt-sources.tar" ] || return 0
+    tar -C "$IMAGE_ROOT/etc" -xf "$IMAGE_BUILD/apt-sources.tar" apt
+}
+
+# Modules for devices that no virtual machine of ours has; loading them costs boot time and warnings.
+blacklist_modules() {
+    local module
+    mkdir -p "$IMAGE_ROOT/etc/modprobe.d"
+    for module in cfg80211 floppy joydev psmouse pcspkr; do
+        echo "blacklist $module"
+    done >"$IMAGE_ROOT/etc/modprobe.d/image-blacklist.conf"
+}
+
+# An upgrade of grub-pc in a virtual machine asks where to install, and with nobody there it fails.
+preset_grub() {
+    echo "grub-pc grub-pc/install_devices multiselect /dev/vda" | debconf-set-selections
+}
+
+# Kernel packages that hold files of a kernel in /boot, oldest first.
+installed_kernels() {
+    dpkg-query -W -f '${db:Status-Abbrev} ${Package}\n' 'linux-image-[0-9]*' 2>/dev/null |
+        awk '$1 == "ii" { print $2 }' | sort -V
+}
+
+# Purging the kernel that is running asks a question whose default answer stops the removal.
+purge_kernels() {
+    [ $# -gt 0 ] || return 0
+    echo "linux-base linux-base/removing-running-kernel boolean false" | debconf-set-selections
+    apt_get purge "$@"
+}
+
+# After the upgrade the base image's own kernel is only ballast beside its successor.
+remove_older_kernels() {
+    local kernels=()
+    mapfile -t kernels < <(installed_kernels)
+    [ "${#kernels[@]}" -gt 1 ] || return 0
+    purge_kernels "${kernels[@]:0:${#kernels[@]}-1}"
+}
+
+remove_unused_packages() {
+    apt_get autoremove --purge
+}
+
+# What one machine must not share with the next, and what the build left behind.
+forget_this_machine() {
+    local root=$IMAGE_ROOT
+
+    # An empty machine-id is written anew at the next boot; one that is missing would be taken for
+    # the first boot of a system without /etc.
+    : >"$root/etc/machine-id"
+    rm -f "$root/var/lib/dbus/machine-id"
+    [ -d "$root/var/lib/dbus" ] && ln -s /etc/machine-id "$root/var/lib/dbus/machine-id"
+    rm -f "$root"/etc/ssh/ssh_host_*
+    rm -f "$root"/var/lib/systemd/random-seed "$root"/var/lib/systemd/credential.secret
+    echo localhost >"$root/etc/hostname"
+
+    # The build's network, bound to its network card's address.
+    rm -f "$root"/etc/netplan/50-cloud-init.yaml "$root"/etc/network/interfaces.d/50-cloud-init*
+    rm -f "$root"/etc/systemd/network/*cloud-init*
+    rm -f "$root"/etc/udev/rules.d/70-persistent-net.rules
+    rm -rf "$root"/var/lib/dhcp/* "$root"/var/lib/systemd/timesync/clock
+
+    rm -rf "$root"/root/.ssh "$root"/root/.bash_history "$root"/root/.cache "$root"/root/.lesshst
+}
+
+forget_cloud_init() {
+    [ -n "$IMAGE_ROOT" ] || cloud-init clean --logs --seed
+    rm -rf "$IMAGE_ROOT"/var/lib/cloud/* "$IMAGE_ROOT"/var/log/cloud-init*.log
+}
+
+remove_apt_cache() {
+    [ -n "$IMAGE_ROOT" ] || apt-get clean
+    rm -rf "$IMAGE_ROOT"/var/lib/apt/lists/* "$IMAGE_ROOT"/var/cache/apt/*.bin \
+        "$IMAGE_ROOT"/var/cache/apt/archives/*.deb
+}
+
+# Logs of the build say nothing about the machines to come. Files stay, with their owners and modes.
+remove_logs() {
+    local root=$IMAGE_ROOT
+    rm -rf "$root"/var/log/journal/*
+    find "$root/var/log" -type f \( -name '*.gz' -o -name '*.[0-9]' -o -name '*.old' \) -delete
+    find "$root/var/log" -type f -exec truncate -s 0 {} +
+}
+
+# Always last: it removes these very scripts, and trims the space of all that is gone.
+remove_build_files() {
+    local root=$IMAGE_ROOT
+    find "$root/tmp" -mindepth 1 -maxdepth 1 ! -name 'script_*' ! -name 'systemd-private-*' \
+        -exec rm -rf {} +
+    find "$root/var/tmp" -mindepth 1 -maxdepth 1 ! -name 'systemd-private-*' -exec rm -rf {} +
+    [ -z "$root" ] || return 0
+    sync
+    fstrim -av || echo "trimming is not possible here; the image gets larger than it needs to be"
+    sync
+}

@@ -1,0 +1,32 @@
+#!/bin/bash
+# Turns the machine that was built into an image: whoever boots it gets a machine of their own.
+set -euo pipefail
+# shellcheck source=/dev/null
+. "${IMAGE_ROOT-}/var/tmp/image-build/guest.sh"
+
+# Keys, certificates and the cluster's own files, made when the packages were configured under the
+# build's host name. Proxmox VE's services write all of them anew when they find none.
+forget_this_node() {
+    local root=$IMAGE_ROOT
+    if [ -z "$root" ]; then
+        systemctl stop pve-cluster 2>/dev/null || true
+    fi
+    rm -rf "$root"/var/lib/pve-cluster/* "$root"/var/lib/rrdcached/db/*
+    rm -f "$root"/etc/corosync/authkey
+    # Two machines with one initiator name would share each other's iSCSI sessions.
+    if [ -e "$root/etc/iscsi/initiatorname.iscsi" ]; then
+        echo "GenerateName=yes" >"$root/etc/iscsi/initiatorname.iscsi"
+    fi
+    # install-pve.sh wrote the build's address here.
+    sed -i '/# image build$/d' "$root/etc/hosts"
+}
+
+remove_unused_packages
+restore_sources
+preset_grub
+remove_apt_cache
+forget_this_node
+forget_cloud_init
+forget_this_machine
+remove_logs
+remove_build_files

@@ -1,0 +1,322 @@
+#!/usr/bin/env bats
+# build.sh: what it decides, writes and leaves behind.
+
+bats_require_minimum_version 1.5.0
+load helper
+setup() { setup_packer; }
+
+@test "--list prints every template, sorted" {
+    build --list
+    [ "$status" -eq 0 ]
+    [ "$output" = $'debian-12-custom\ndebian-13-custom\ndebian-13-pve' ]
+}
+
+@test "--help and --version succeed on standard output" {
+    build --help
+    [ "$status" -eq 0 ]
+    [[ $output == usage:* ]]
+    build --version
+    [ "$status" -eq 0 ]
+    [[ $output =~ ^build\.sh\ [0-9]+\.[0-9]+\.[0-9]+\ \(packer\ 1\.6\.6,\ QEMU\ 7\.2\.0\)$ ]]
+}
+
+@test "an unknown image is refused with the list of known ones, before anything is built" {
+    build debian-12-custom debian-11
+    [ "$status" -eq 2 ]
+    [[ $stderr == *"unknown image: debian-11"*"debian-12-custom debian-13-custom debian-13-pve"* ]]
+    [ ! -e "$ENGINE/images" ]
+}
+
+@test "names that would leave the templates folder, and unknown options, are refused" {
+    local name
+    for name in ../x . .. 'a b' 'x/y' --frobnicate ''; do
+        build "$name"
+        [ "$status" -eq 2 ]
+    done
+}
+
+@test "a build writes the image, its checksum, versions and record, and nothing else" {
+    local commit
+    commit=$(commit_all)
+    build "$NAME"
+    [ "$status" -eq 0 ]
+    [ "${lines[-1]}" = "1 built, 0 unchanged, 0 failed" ]
+
+    [ "$(cd "$SET" && find . -type f | LC_ALL=C sort | paste -sd ' ')" = \
+        "./.cache-key ./$NAME.build.json ./$NAME.qcow2 ./$NAME.qcow2.sha256 ./image-version.txt" ]
+    [ "$(find "$ENGINE/images" -mindepth 1 -maxdepth 1)" = "$SET" ]
+    [ -z "$(ls -A "$ENGINE/.cache/work")" ]
+    (cd "$SET" && sha256sum --check --strict --quiet "$NAME.qcow2.sha256")
+    [[ $(<"$SET/$NAME.qcow2.sha256") =~ ^[0-9a-f]{64}\ \ debian-12-custom\.qcow2$ ]]
+    [ "$(<"$SET/image-version.txt")" = "DEBIAN_VERSION=12.11" ]
+
+    [ "$(record schema)" = 1 ]
+    [ "$(record image)" = "\"$NAME\"" ]
+    [ "$(record sha256)" = "\"$(cut -c-64 "$SET/$NAME.qcow2.sha256")\"" ]
+    [ "$(record built_from)" = "{\"commit\": \"$commit\", \"dirty\": false}" ]
+    [ "$(record base_image.url)" = "\"$BASE\"" ]
+    [ "$(record base_image.digest)" = "\"sha512:$(sha512sum "$BASE" | cut -c-128)\"" ]
+    [ "$(record versions)" = '{"DEBIAN_VERSION": "12.11"}' ]
+    [[ $(record built_at) =~ ^\"20[0-9]{2}-[0-9]{2}-[0-9]{2}T[0-9:]{8}Z\"$ ]]
+
+    [ "$(qemu-img info --output=json "$SET/$NAME.qcow2" | python3 -c 'import json,sys; print(json.load(sys.stdin)["format"])')" = qcow2 ]
+    [[ $(cat "$ENGINE"/logs/"$NAME"-*.log) == *"stub packer building"* ]]
+}
+
+@test "the image is readable by others, whoever fetches it" {
+    umask 077
+    build "$NAME"
+    [ "$(stat -c %a "$SET")" = 755 ]
+    [ "$(stat -c %a "$SET/$NAME.qcow2")" = 644 ]
+}
+
+@test "the key for the guest is new for each build and is gone afterwards" {
+    build "$NAME"
+    [ "$status" -eq 0 ]
+    grep -q 'ssh_private_key_file=.*/seed/key' "$STUB_LOG"
+    [ -z "$(find "$ENGINE" -name 'key*' -type f)" ]
+}
+
+@test "outside a git repository the record says that nothing is known" {
+    build "$NAME"
+    [ "$(record built_from)" = null ]
+}
+
+@test "an uncommitted, an untracked and an ignored input make the record dirty; documents and images do not" {
+    commit_all
+    echo "# note" >"$ENGINE/shared/notes.md"
+    echo "# note" >"$ENGINE/templates/debian-13-pve/other.sh"
+    build "$NAME"
+    [ "$(record built_from.dirty)" = false ]
+
+    echo "echo more" >>"$ENGINE/shared/scripts/update.sh"
+    build "$NAME"
+    [ "$(record built_from.dirty)" = true ]
+
+    commit_all
+    echo "echo more" >"$ENGINE/templates/$NAME/new.sh"
+    build "$NAME"
+    [ "$(record built_from.dirty)" = true ]
+
+    rm "$ENGINE/templates/$NAME/new.sh"
+    echo "*.swp" >"$BATS_TEST_TMPDIR/repo/.gitignore"
+    commit_all
+    echo x >"$ENGINE/shared/scripts/a.swp"
+    build "$NAME"
+    [ "$(record built_from.dirty)" = true ]
+}
+
+@test "an environment for another repository does not mislead the record" {
+    local commit
+    commit=$(commit_all)
+    git init -q "$BATS_TEST_TMPDIR/other"
+    GIT_DIR=$BATS_TEST_TMPDIR/other/.git build "$NAME"
+    [ "$(record built_from.commit)" = "\"$commit\"" ]
+}
+
+@test "unchanged inputs are not built again, and the last line and --exit-code say so" {
+    build "$NAME"
+    local before
+    before=$(fingerprint)
+    build "$NAME"
+    [ "$status" -eq 0 ]
+    [[ ${lines[0]} == "$NAME: unchanged since it was built, nothing to do"* ]]
+    [ "${lines[-1]}" = "0 built, 1 unchanged, 0 failed" ]
+    [ "$(builds)" -eq 1 ]
+    [ "$(fingerprint)" = "$before" ]
+    build --exit-code "$NAME"
+    [ "$status" -eq 20 ]
+}
+
+@test "--force builds anyway" {
+    build "$NAME"
+    build --force "$NAME"
+    [ "$status" -eq 0 ]
+    [[ $output == *"because of --force"* ]]
+    [ "$(builds)" -eq 2 ]
+}
+
+@test "a changed byte, mode, name or base image means a build that says what changed" {
+    local count=1
+    build "$NAME"
+    expect_build() {
+        count=$((count + 1))
+        build "$NAME"
+        [ "$status" -eq 0 ]
+        [[ $output == *"this changed: "*"$1"* ]]
+        [ "$(builds)" -eq "$count" ]
+    }
+    echo "#" >>"$ENGINE/shared/scripts/update.sh"
+    expect_build shared/scripts/update.sh
+    echo "#" >>"$ENGINE/templates/$NAME/template.pkr.hcl"
+    expect_build "templates/$NAME/template.pkr.hcl"
+    chmod -x "$ENGINE/templates/$NAME/cleanup.sh"
+    expect_build "templates/$NAME/cleanup.sh"
+    mv "$ENGINE/shared/scripts/guest.sh" "$ENGINE/shared/scripts/guest two.sh"
+    expect_build guest
+    printf x >>"$BASE"
+    expect_build base-image
+    DISK_SIZE=5G expect_build DISK_SIZE
+}
+
+@test "another image's template, documents and build.sh's own files do not cause a build" {
+    build "$NAME"
+    echo "#" >>"$ENGINE/templates/debian-13-pve/cleanup.sh"
+    echo "text" >"$ENGINE/shared/README.md"
+    echo "#" >>"$ENGINE/checksums.sh"
+    build "$NAME"
+    [ "$(builds)" -eq 1 ]
+}
+
+@test "an image that is damaged, or has lost its record, is built again" {
+    build "$NAME"
+    printf x | dd of="$SET/$NAME.qcow2" bs=1 seek=70000 conv=notrunc status=none
+    build "$NAME"
+    [[ $output == *"not what its checksum and record say"* ]]
+    rm "$SET/$NAME.build.json"
+    build "$NAME"
+    rm "$SET/$NAME.qcow2"
+    build "$NAME"
+    [ "$(builds)" -eq 4 ]
+    (cd "$SET" && sha256sum --check --quiet "$NAME.qcow2.sha256")
+}
+
+@test "a failed build leaves the last good image, names the log and builds again next time" {
+    build "$NAME"
+    local before mode
+    before=$(fingerprint)
+    echo "#" >>"$ENGINE/shared/scripts/update.sh"
+    for mode in fail no-disk; do
+        STUB_PACKER=$mode build "$NAME"
+        [ "$status" -eq 1 ]
+        [[ $stderr == *"the build failed; the log is $ENGINE/logs/$NAME-"* ]]
+        [ "$(fingerprint)" = "$before" ]
+    done
+    build "$NAME"
+    [ "${lines[-1]}" = "1 built, 0 unchanged, 0 failed" ]
+}
+
+@test "a first build that fails leaves no image, and no key that would pass it for built" {
+    STUB_PACKER=fail build "$NAME"
+    [ "$status" -eq 1 ]
+    [ ! -e "$SET" ]
+    [ -z "$(find "$ENGINE/images" -type f)" ]
+}
+
+@test "one image that fails does not keep the others from being built" {
+    rm -r "$ENGINE/templates/debian-13-pve"
+    unset BASE_IMAGE_URL
+    sed -i "s#https://cloud.debian.org/[^\"]*qcow2#file://$BASE#; s#file:https://[^\"]*SHA512SUMS#sha512:$(sha512sum "$BASE" | cut -c-128)#" \
+        "$ENGINE"/templates/*/template.pkr.hcl
+    sed -i 's#base.qcow2#gone.qcow2#' "$ENGINE/templates/debian-12-custom/template.pkr.hcl"
+    build
+    [ "$status" -eq 1 ]
+    [[ $stderr == *"failed: debian-12-custom"* ]]
+    [ "${lines[-1]}" = "1 built, 0 unchanged, 1 failed" ]
+    [ -f "$ENGINE/images/debian-13-custom/debian-13-custom.qcow2" ]
+}
+
+@test "no ssh under KVM: names a nested KVM and the way to TCG; under TCG: the time" {
+    ACCELERATOR=kvm STUB_PACKER=no-ssh build "$NAME"
+    [ "$status" -eq 1 ]
+    [[ $stderr == *"nested KVM"*"ACCELERATOR=tcg"* ]]
+    STUB_PACKER=no-ssh build "$NAME"
+    [[ $stderr == *"SSH_TIMEOUT="* ]]
+    [[ $stderr != *"nested KVM"* ]]
+}
+
+@test "ACCELERATOR=auto takes KVM where it can be opened, else TCG, and says which" {
+    ACCELERATOR=auto KVM_DEVICE=$BATS_TEST_TMPDIR/none build "$NAME"
+    [[ $output == *"accelerator: TCG, because"*"slow"* ]]
+    grep -q 'accelerator=tcg' "$STUB_LOG"
+    : >"$BATS_TEST_TMPDIR/kvm"
+    ACCELERATOR=auto KVM_DEVICE=$BATS_TEST_TMPDIR/kvm build --force "$NAME"
+    [[ $output == *"accelerator: KVM"* ]]
+    grep -q 'accelerator=kvm' "$STUB_LOG"
+    ACCELERATOR=fast build "$NAME"
+    [ "$status" -eq 2 ]
+}
+
+@test "files for newer versions of packer are added for these alone" {
+    build "$NAME"
+    [[ $(<"$STUB_LOG.folder") == *shared-qemu.pkr.hcl* ]]
+    [[ $(<"$STUB_LOG.folder") != *required-plugins* ]]
+    ! grep -q '^init' "$STUB_LOG"
+    local version
+    for version in 1.7.0 1.10.3 1.14.0; do
+        STUB_VERSION=$version build --force "$NAME"
+        [ "$status" -eq 0 ]
+        [[ $(<"$STUB_LOG.folder") == *shared-required-plugins.pkr.hcl* ]]
+    done
+    [ "$(grep -c '^init' "$STUB_LOG")" -eq 3 ]
+}
+
+@test "settings come from build.env, the environment first; an unknown one is refused" {
+    printf '# of this host\nMEMORY=3072\nCPUS=1\n' >"$ENGINE/build.env"
+    CPUS=4 build "$NAME"
+    [ "$status" -eq 0 ]
+    grep -q -- 'memory=3072' "$STUB_LOG"
+    grep -q -- 'cpus=4' "$STUB_LOG"
+    echo 'MEMROY=1' >"$ENGINE/build.env"
+    build "$NAME"
+    [ "$status" -eq 2 ]
+    [[ $stderr == *"not a setting: MEMROY=1"* ]]
+}
+
+@test "BASE_IMAGE_URL is refused for more than one image" {
+    build
+    [ "$status" -eq 2 ]
+    [[ $stderr == *"name the one image"* ]]
+}
+
+@test "a base image with another digest is refused before packer starts" {
+    BASE_IMAGE_CHECKSUM=sha512:$(printf 'a%.0s' {1..128}) build "$NAME"
+    [ "$status" -eq 1 ]
+    [[ $stderr == *"does not have the digest"* ]]
+    [ "$(builds)" -eq 0 ]
+}
+
+@test "a password in the base image's URL reaches neither record nor output" {
+    local server
+    mkdir "$BATS_TEST_TMPDIR/www"
+    cp "$BASE" "$BATS_TEST_TMPDIR/www/"
+    (cd "$BATS_TEST_TMPDIR/www" && sha512sum base.qcow2 >SHA512SUMS)
+    start_server "$BATS_TEST_TMPDIR/www"
+    BASE_IMAGE_URL=http://someone:hunter2@127.0.0.1:$PORT/base.qcow2 build "$NAME"
+    stop_server
+    [ "$status" -eq 0 ]
+    [ "$(record base_image.url)" = "\"http://127.0.0.1:$PORT/base.qcow2\"" ]
+    [[ $output$stderr != *hunter2* ]]
+    ! grep -rq hunter2 "$ENGINE/logs" "$ENGINE/images"
+}
+
+@test "an interrupted download goes on where it stopped, and a wrong one starts over" {
+    mkdir "$BATS_TEST_TMPDIR/www" "$ENGINE/.cache" "$ENGINE/.cache/base"
+    head -c 200000 /dev/urandom >"$BATS_TEST_TMPDIR/www/base.qcow2"
+    (cd "$BATS_TEST_TMPDIR/www" && sha512sum base.qcow2 >SHA512SUMS)
+    local digest
+    digest=$(cut -c-128 "$BATS_TEST_TMPDIR/www/SHA512SUMS")
+    start_server "$BATS_TEST_TMPDIR/www"
+    export BASE_IMAGE_URL=http://127.0.0.1:$PORT/base.qcow2
+
+    head -c 200000 /dev/zero >"$ENGINE/.cache/base/$digest.part"
+    build "$NAME"
+    [ "$status" -eq 1 ]
+    build "$NAME"
+    [ "$status" -eq 0 ]
+    cmp "$BATS_TEST_TMPDIR/www/base.qcow2" "$ENGINE/.cache/base/$digest.qcow2"
+    # The mirror is not asked for the image again.
+    rm "$BATS_TEST_TMPDIR/www/base.qcow2"
+    build --force "$NAME"
+    stop_server
+    [ "$status" -eq 0 ]
+}
+
+@test "files that somebody keeps beside an image stay; parts of the image that was replaced go" {
+    build "$NAME"
+    echo keep >"$SET/NOTES"
+    echo old >"$SET/$NAME.qcow2.partaa"
+    build --force "$NAME"
+    [ "$(<"$SET/NOTES")" = keep ]
+    [ ! -e "$SET/$NAME.qcow2.partaa" ]
+}

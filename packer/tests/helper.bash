@@ -1,0 +1,86 @@
+# shellcheck shell=bash
+# A packer directory of the test's own, in a repository of its own, with a base image beside it.
+
+setup_packer() {
+    ENGINE=$BATS_TEST_TMPDIR/repo/packer
+    mkdir -p "$BATS_TEST_TMPDIR/repo"
+    local source=$BATS_TEST_DIRNAME/..
+    mkdir "$ENGINE"
+    cp -R "$source"/*.sh "$source/lib" "$source/shared" "$source/templates" "$source/.gitignore" "$ENGINE/"
+
+    BASE=$BATS_TEST_TMPDIR/base.qcow2
+    qemu-img create -q -f qcow2 "$BASE" 1M
+    export BASE_IMAGE_URL=$BASE ACCELERATOR=tcg
+    unset BASE_IMAGE_CHECKSUM MEMORY CPUS DISK_SIZE DEBIAN_MIRROR DEBIAN_SECURITY_MIRROR COMPRESSION SSH_TIMEOUT \
+        SSH_PRIVATE_KEY_FILE PACKER_BUILD_WATCH_STDIN STUB_PACKER STUB_VERSION KVM_DEVICE
+    export STUB_LOG=$BATS_TEST_TMPDIR/packer.log STUB_PIDS=$BATS_TEST_TMPDIR/pids
+    export PATH=$BATS_TEST_DIRNAME/stub:$PATH
+    NAME=debian-12-custom
+    SET=$ENGINE/images/$NAME
+}
+
+commit_all() {
+    local git=(git -C "$BATS_TEST_TMPDIR/repo" -c user.name=test -c user.email=test@example.org
+        -c commit.gpgsign=false -c init.defaultBranch=main)
+    [ -d "$BATS_TEST_TMPDIR/repo/.git" ] || "${git[@]}" init -q
+    "${git[@]}" add -A
+    "${git[@]}" commit -q -m test
+    "${git[@]}" rev-parse HEAD
+}
+
+build() {
+    run --separate-stderr "$ENGINE/build.sh" "$@"
+}
+
+# How often packer was asked to build.
+builds() {
+    grep -c '^build' "$STUB_LOG" || true
+}
+
+# json FILTER: from the record of $NAME.
+record() {
+    python3 -c 'import json, sys
+value = json.load(open(sys.argv[1]))
+for key in sys.argv[2].split("."):
+    value = value[key] if value is not None else None
+print(json.dumps(value))' "$SET/$NAME.build.json" "$1"
+}
+
+# wait_for COMMAND…: up to ten seconds.
+wait_for() {
+    local tries
+    for ((tries = 0; tries < 200; tries++)); do
+        "$@" && return
+        sleep 0.05
+    done
+    echo "gave up waiting for: $*" >&2
+    return 1
+}
+
+# all_gone PID…: none of them runs.
+all_gone() {
+    local pid state
+    for pid in "$@"; do
+        state=$(ps -o stat= -p "$pid") || continue
+        [[ $state == Z* ]] || return 1
+    done
+}
+
+# What is in images/, with digests, for comparing before and after.
+fingerprint() {
+    (cd "$ENGINE/images" && find . -type f -exec sha256sum {} + | LC_ALL=C sort -k 2)
+}
+
+# start_server FOLDER: serves it over http; sets PORT.
+start_server() {
+    local log=$BATS_TEST_TMPDIR/http.log
+    python3 -u -m http.server --bind 127.0.0.1 --directory "$1" 0 >"$log" 2>&1 3>&- &
+    SERVER=$!
+    wait_for grep -q 'port [0-9]' "$log"
+    PORT=$(sed -n 's/.* port \([0-9]*\).*/\1/p' "$log" | head -n 1)
+}
+
+stop_server() {
+    kill "$SERVER"
+    wait "$SERVER" 2>/dev/null || true
+}
