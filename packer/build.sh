@@ -292,7 +292,7 @@ clean_up() {
     [ -z "$STAGED" ] || rm -rf -- "$STAGED"
     if [ -n "$LOCKED" ]; then
         recover_set "$LOCKED"
-        rmdir -- "$IMAGES_DIR/.staging" 2>/dev/null
+        rmdir -- "$IMAGES_DIR/.staging" 2>/dev/null || true
         exec 9>&-
     fi
     WORK='' TEMPORARY='' STAGED='' LOCKED=''

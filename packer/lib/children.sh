@@ -91,7 +91,7 @@ handle_signals() {
 end_by_signal() {
     trap '' INT TERM HUP PIPE
     stop_child
-    complain "stopped by SIG$1; the last good image is untouched" 2>/dev/null || true
+    complain "stopped by SIG$1; the last good image is untouched" || true
     exit "$2"
 }
 

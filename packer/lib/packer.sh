@@ -55,7 +55,7 @@ choose_accelerator() {
     ACCELERATED=$ACCELERATOR
     if [ "$ACCELERATOR" = auto ]; then
         ACCELERATED=tcg
-        if ( : <>"$device" ) 2>/dev/null; then
+        if [ -e "$device" ] && (: <>"$device") 2>/dev/null; then
             ACCELERATED=kvm
         fi
     fi

@@ -34,7 +34,7 @@ build() {
 
 # How often packer was asked to build.
 builds() {
-    grep -c '^build' "$STUB_LOG" || true
+    [ ! -f "$STUB_LOG" ] || grep -c '^build' "$STUB_LOG" || true
 }
 
 # json FILTER: from the record of $NAME.
@@ -77,6 +77,7 @@ start_server() {
     python3 -u -m http.server --bind 127.0.0.1 --directory "$1" 0 >"$log" 2>&1 3>&- &
     SERVER=$!
     wait_for grep -q 'port [0-9]' "$log"
+    # shellcheck disable=SC2034
     PORT=$(sed -n 's/.* port \([0-9]*\).*/\1/p' "$log" | head -n 1)
 }
 

@@ -90,7 +90,7 @@ PY
     sleep 300 >"$BATS_TEST_TMPDIR/in" 3>&- &
     local caller=$!
     start_hanging "$BATS_TEST_TMPDIR/in"
-    all_gone "${STARTED[@]}" && return 1
+    run ! all_gone "${STARTED[@]}"
     kill "$caller"
     expect_stopped 129
 }
@@ -107,7 +107,7 @@ PY
     local caller=$!
     PACKER_BUILD_WATCH_STDIN=1 build --force "$NAME" <"$BATS_TEST_TMPDIR/in"
     [ "$status" -eq 0 ]
-    ! pgrep -f "$ENGINE/build.sh"
+    run ! pgrep -f "$ENGINE/build.sh"
     kill "$caller"
 }
 
