@@ -1,0 +1,264 @@
+//! What the stand-in holds: settings, repositories, tokens, releases, assets, issues. Plain data, so that a test can build it and look at it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+/// How one stand-in behaves.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where to listen. Linux takes at most 107 bytes here.
+    pub socket: PathBuf,
+    /// A directory for the bytes of assets. It is created where it is missing.
+    pub storage: PathBuf,
+    /// The largest asset in bytes. GitHub wants an asset under 2 GiB, so the default is 2 GiB − 1.
+    pub max_asset_bytes: u64,
+    /// How many assets a release takes, 1000 on GitHub.
+    pub max_assets: usize,
+    /// The tag name that the timeline follows.
+    pub rolling_tag: String,
+    /// What an upload leaves that breaks before its last byte.
+    pub broken_upload: BrokenUpload,
+    /// How long the signed address of an asset works.
+    pub signature_lifetime: Duration,
+}
+
+impl Settings {
+    /// GitHub's own limits, on `socket`, with the bytes of assets under `storage`.
+    pub fn new(socket: impl Into<PathBuf>, storage: impl Into<PathBuf>) -> Self {
+        Self {
+            socket: socket.into(),
+            storage: storage.into(),
+            max_asset_bytes: (2 << 30) - 1,
+            max_assets: 1000,
+            rolling_tag: "latest".into(),
+            broken_upload: BrokenUpload::Starter,
+            signature_lifetime: Duration::from_secs(300),
+        }
+    }
+}
+
+/// What an upload leaves that breaks before its last byte. GitHub is known to do either.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BrokenUpload {
+    /// An empty asset with the state `starter`, which holds the name.
+    Starter,
+    /// No trace.
+    Nothing,
+}
+
+/// How a repository is set up. Releases, tags and commits are not part of this: git is asked for the latter two.
+#[derive(Clone, Debug)]
+pub struct Repository {
+    /// The bare git directory that clients push to.
+    pub git_dir: PathBuf,
+    pub archived: bool,
+    pub private: bool,
+    pub immutable_releases: bool,
+}
+
+impl Repository {
+    /// A public repository with the usual settings.
+    pub fn new(git_dir: impl Into<PathBuf>) -> Self {
+        Self { git_dir: git_dir.into(), archived: false, private: false, immutable_releases: false }
+    }
+}
+
+/// What kind of token it is. GitHub answers them differently.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenKind {
+    /// A user's classic token. Its scopes stand in `X-OAuth-Scopes`.
+    Classic,
+    /// A user's fine-grained token.
+    FineGrained,
+    /// What a workflow gets: it belongs to no user, so `GET /user` is refused.
+    Actions,
+}
+
+/// What a token may do in one repository. Each level holds the ones before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Access {
+    Read,
+    Push,
+    Admin,
+}
+
+/// Whose token it is and what it may do.
+#[derive(Clone, Debug)]
+pub struct Token {
+    pub login: String,
+    pub kind: TokenKind,
+    /// Scopes of a classic token. Without `repo` or `public_repo` it can't write to a release.
+    pub scopes: Vec<String>,
+    /// By `owner/name`. A public repository that isn't named can be read.
+    pub repositories: BTreeMap<String, Access>,
+}
+
+impl Token {
+    /// A user's classic token with the scopes that `gh auth login` asks for.
+    pub fn classic(login: &str) -> Self {
+        let scopes = ["gist", "read:org", "repo", "workflow"];
+        Self::of(login, TokenKind::Classic, &scopes)
+    }
+
+    pub fn fine_grained(login: &str) -> Self {
+        Self::of(login, TokenKind::FineGrained, &[])
+    }
+
+    /// The token of a workflow run.
+    pub fn actions() -> Self {
+        Self::of("github-actions[bot]", TokenKind::Actions, &[])
+    }
+
+    /// Adds a repository, `owner/name`.
+    #[must_use]
+    pub fn with(mut self, repository: &str, access: Access) -> Self {
+        self.repositories.insert(repository.to_owned(), access);
+        self
+    }
+
+    fn of(login: &str, kind: TokenKind, scopes: &[&str]) -> Self {
+        Self {
+            login: login.to_owned(),
+            kind,
+            scopes: scopes.iter().map(|&scope| scope.to_owned()).collect(),
+            repositories: BTreeMap::new(),
+        }
+    }
+}
+
+/// Everything in the stand-in at one moment.
+#[derive(Clone, Debug)]
+pub struct State {
+    pub repositories: Vec<RepositoryState>,
+}
+
+impl State {
+    /// The repository with this `owner/name`.
+    ///
+    /// # Panics
+    /// When there is none: a test asked for the wrong one.
+    pub fn repository(&self, name: &str) -> &RepositoryState {
+        let found = self.repositories.iter().find(|it| it.name == name);
+        found.unwrap_or_else(|| panic!("no repository {name} in the stand-in"))
+    }
+}
+
+/// A repository's releases and issues.
+#[derive(Clone, Debug)]
+pub struct RepositoryState {
+    /// `owner/name`.
+    pub name: String,
+    /// Oldest first.
+    pub releases: Vec<Release>,
+    pub issues: Vec<Issue>,
+    /// Tag names of immutable releases, which can't be used again.
+    pub retired_tags: BTreeSet<String>,
+}
+
+impl RepositoryState {
+    /// The published release with this tag name.
+    pub fn published(&self, tag: &str) -> Option<&Release> {
+        self.releases.iter().find(|it| !it.draft && it.tag_name == tag)
+    }
+
+    /// The drafts with this tag name.
+    pub fn drafts<'a>(&'a self, tag: &'a str) -> impl Iterator<Item = &'a Release> {
+        self.releases.iter().filter(move |it| it.draft && it.tag_name == tag)
+    }
+}
+
+/// A release, with the names of GitHub's fields.
+#[derive(Clone, Debug)]
+pub struct Release {
+    pub id: u64,
+    pub tag_name: String,
+    pub target_commitish: String,
+    pub name: Option<String>,
+    pub body: Option<String>,
+    pub draft: bool,
+    pub prerelease: bool,
+    pub immutable: bool,
+    /// The date of the commit, not of the release.
+    pub created_at: SystemTime,
+    pub published_at: Option<SystemTime>,
+    pub author: String,
+    /// Of every state, in the order in which their uploads began.
+    pub assets: Vec<Asset>,
+    /// `untagged-<hex>`: how the addresses of a draft name it, and its tag name once it lost its own.
+    pub untagged: String,
+}
+
+impl Release {
+    /// The asset with this name, whatever its state.
+    pub fn asset(&self, name: &str) -> Option<&Asset> {
+        self.assets.iter().find(|it| it.name == name)
+    }
+
+    /// The names of the assets that are `uploaded`, sorted.
+    pub fn uploaded(&self) -> Vec<&str> {
+        let uploaded = self.assets.iter().filter(|it| it.state == AssetState::Uploaded);
+        let mut names: Vec<&str> = uploaded.map(|it| it.name.as_str()).collect();
+        names.sort_unstable();
+        names
+    }
+}
+
+/// Whether an asset's bytes have arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AssetState {
+    /// The name is held; the bytes are under way or were lost.
+    Starter,
+    Uploaded,
+}
+
+impl AssetState {
+    /// As GitHub writes it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Starter => "starter",
+            Self::Uploaded => "uploaded",
+        }
+    }
+}
+
+/// A release asset, with the names of GitHub's fields.
+#[derive(Clone, Debug)]
+pub struct Asset {
+    pub id: u64,
+    pub name: String,
+    pub label: Option<String>,
+    pub state: AssetState,
+    pub content_type: String,
+    /// In bytes, 0 for a `starter`.
+    pub size: u64,
+    /// `sha256:<hex>`; none on assets from before June 2025 and on a `starter`.
+    pub digest: Option<String>,
+    pub download_count: u64,
+    pub created_at: SystemTime,
+    pub updated_at: SystemTime,
+    pub uploader: String,
+    /// Where the bytes are.
+    pub file: PathBuf,
+}
+
+/// An issue with its comments.
+#[derive(Clone, Debug)]
+pub struct Issue {
+    pub number: u64,
+    pub title: String,
+    pub body: String,
+    pub author: String,
+    pub created_at: SystemTime,
+    pub comments: Vec<Comment>,
+}
+
+/// A comment on an issue.
+#[derive(Clone, Debug)]
+pub struct Comment {
+    pub id: u64,
+    pub body: String,
+    pub author: String,
+    pub created_at: SystemTime,
+    pub updated_at: SystemTime,
+}

@@ -1,0 +1,218 @@
+//! State made by hand, without a request.
+
+use std::io::Read;
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+use anyhow::{Context, Result};
+use sha2::{Digest, Sha256};
+
+use crate::hub::Hub;
+use crate::json;
+use crate::model::{Asset, AssetState, Issue, Release};
+use crate::releases;
+use crate::store::Store;
+
+/// A release to be there from the start.
+#[derive(Clone, Debug)]
+pub struct SeedRelease {
+    pub tag: String,
+    pub draft: bool,
+    pub prerelease: bool,
+    pub name: Option<String>,
+    pub body: Option<String>,
+    pub assets: Vec<SeedAsset>,
+}
+
+impl SeedRelease {
+    /// A published release without a word.
+    pub fn published(tag: &str) -> Self {
+        Self { tag: tag.to_owned(), draft: false, prerelease: false, name: None, body: None, assets: Vec::new() }
+    }
+
+    /// A published prerelease, as `latest` is.
+    pub fn prerelease(tag: &str) -> Self {
+        Self { prerelease: true, ..Self::published(tag) }
+    }
+
+    /// A draft prerelease.
+    pub fn draft(tag: &str) -> Self {
+        Self { draft: true, ..Self::prerelease(tag) }
+    }
+
+    #[must_use]
+    pub fn body(mut self, body: &str) -> Self {
+        self.body = Some(body.to_owned());
+        self
+    }
+
+    /// Adds an asset that is uploaded and has its digest.
+    #[must_use]
+    pub fn asset(mut self, name: &str, bytes: impl Into<Vec<u8>>) -> Self {
+        let bytes = SeedBytes::Here(bytes.into());
+        self.assets.push(SeedAsset::new(name, bytes));
+        self
+    }
+}
+
+/// An asset to be there from the start.
+#[derive(Clone, Debug)]
+pub struct SeedAsset {
+    pub name: String,
+    pub bytes: SeedBytes,
+    /// Assets from before June 2025 have none.
+    pub with_digest: bool,
+    /// Whether its upload broke: the name is held, the bytes are lost.
+    pub starter: bool,
+}
+
+impl SeedAsset {
+    /// An asset that is uploaded and has its digest.
+    pub fn new(name: &str, bytes: SeedBytes) -> Self {
+        Self { name: name.to_owned(), bytes, with_digest: true, starter: false }
+    }
+
+    /// An empty asset that a broken upload left.
+    pub fn starter(name: &str) -> Self {
+        Self { starter: true, ..Self::new(name, SeedBytes::Here(Vec::new())) }
+    }
+}
+
+/// Where an asset's bytes come from.
+#[derive(Clone, Debug)]
+pub enum SeedBytes {
+    Here(Vec<u8>),
+    /// A file, which is copied.
+    File(PathBuf),
+}
+
+impl Hub {
+    /// Adds a release and returns its id. A tag that a published one needs is made in git at the default branch where it is missing.
+    ///
+    /// # Errors
+    /// When GitHub's rules about tags forbid it, or bytes can't be stored.
+    pub fn seed_release(&self, repository: &str, seed: SeedRelease) -> Result<u64> {
+        let mut store = self.shared.lock();
+        let at = store.place(repository)?;
+        store.look(at, None)?;
+        let id = store.next_id();
+        let repo = &mut store.repositories[at];
+        let mut release = Release {
+            id,
+            tag_name: seed.tag,
+            target_commitish: repo.git().default_branch()?,
+            name: seed.name,
+            body: seed.body,
+            draft: seed.draft,
+            prerelease: seed.prerelease,
+            immutable: false,
+            created_at: SystemTime::now(),
+            published_at: None,
+            author: "seed".to_owned(),
+            assets: Vec::new(),
+            untagged: releases::untagged(repo.id, id),
+        };
+        releases::settle(repo, None, &mut release, None)
+            .map_err(|refusal| anyhow::anyhow!("seeding {}: {refusal:?}", release.tag_name))?;
+        for asset in seed.assets {
+            release.assets.push(store.seed(asset)?);
+        }
+        store.repositories[at].releases.push(release);
+        store.look(at, None)?;
+        Ok(id)
+    }
+
+    /// Adds an asset to a release, as somebody else might.
+    ///
+    /// # Errors
+    /// When there is no such release, or bytes can't be stored.
+    pub fn seed_asset(&self, repository: &str, release: u64, seed: SeedAsset) -> Result<u64> {
+        let mut store = self.shared.lock();
+        let at = store.place(repository)?;
+        let asset = store.seed(seed)?;
+        let id = asset.id;
+        let mut releases = store.repositories[at].releases.iter_mut();
+        let release = releases.find(|it| it.id == release);
+        release.context("seeding an asset: no such release")?.assets.push(asset);
+        store.look(at, None)?;
+        Ok(id)
+    }
+
+    /// Changes a release past every rule of GitHub.
+    ///
+    /// # Errors
+    /// When there is no such release.
+    pub fn change_release(&self, repository: &str, release: u64, change: impl FnOnce(&mut Release)) -> Result<()> {
+        let mut store = self.shared.lock();
+        let at = store.place(repository)?;
+        let mut releases = store.repositories[at].releases.iter_mut();
+        let found = releases.find(|it| it.id == release);
+        change(found.context("changing a release: no such release")?);
+        store.look(at, None)
+    }
+
+    /// Opens an issue and returns its number.
+    ///
+    /// # Errors
+    /// When there is no such repository.
+    pub fn seed_issue(&self, repository: &str, title: &str) -> Result<u64> {
+        let mut store = self.shared.lock();
+        let at = store.place(repository)?;
+        let issues = &mut store.repositories[at].issues;
+        let number = issues.len() as u64 + 1;
+        issues.push(Issue {
+            number,
+            title: title.to_owned(),
+            body: String::new(),
+            author: "seed".to_owned(),
+            created_at: SystemTime::now(),
+            comments: Vec::new(),
+        });
+        Ok(number)
+    }
+}
+
+impl Store {
+    fn seed(&mut self, seed: SeedAsset) -> Result<Asset> {
+        let id = self.next_id();
+        let file = self.file(id);
+        let storing = || format!("storing the asset {}", seed.name);
+        match &seed.bytes {
+            SeedBytes::Here(bytes) => std::fs::write(&file, bytes).with_context(storing)?,
+            SeedBytes::File(path) => {
+                std::fs::copy(path, &file).with_context(storing)?;
+            }
+        }
+        let uploaded = !seed.starter;
+        let digest = if seed.with_digest && uploaded { Some(digest(&file).with_context(storing)?) } else { None };
+        let now = SystemTime::now();
+        Ok(Asset {
+            id,
+            name: seed.name,
+            label: None,
+            state: if uploaded { AssetState::Uploaded } else { AssetState::Starter },
+            content_type: "application/octet-stream".to_owned(),
+            size: std::fs::metadata(&file)?.len(),
+            digest,
+            download_count: 0,
+            created_at: now,
+            updated_at: now,
+            uploader: "seed".to_owned(),
+            file,
+        })
+    }
+}
+
+/// `sha256:<hex>` of a file, which is never in memory as a whole.
+fn digest(file: &PathBuf) -> Result<String> {
+    let mut input = std::fs::File::open(file)?;
+    let mut hash = Sha256::new();
+    let mut buffer = vec![0; 1 << 18];
+    loop {
+        let read = input.read(&mut buffer)?;
+        if read == 0 {
+            return Ok(format!("sha256:{}", json::hex(&hash.finalize())));
+        }
+        hash.update(&buffer[..read]);
+    }
+}

@@ -1,0 +1,289 @@
+//! One request from its headers to its answer: logged, shown to the hook, broken where that is wanted, and done.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use hyper::{HeaderMap, Request as HttpRequest, Response};
+use serde_json::{Value, json};
+use tokio::task::block_in_place;
+
+use super::body::Outgoing;
+use super::{Closed, router};
+use crate::answer::{Answer, Outcome, Refusal};
+use crate::call::{Call, identify, segments};
+use crate::faults::{Action, Fault, Lasting, Limit, Moment, StallPoint, draw};
+use crate::hub::Shared;
+use crate::log::{Logged, Request};
+use crate::model::{Token, TokenKind};
+use crate::upload;
+
+/// The largest body of a request that isn't an upload, in bytes.
+const MAX_BODY: usize = 4 << 20;
+
+pub(super) async fn run(shared: Arc<Shared>, request: HttpRequest<Incoming>) -> Result<Response<Outgoing>, Closed> {
+    let (parts, mut body) = request.into_parts();
+    let header = |name: &str| parts.headers.get(name).and_then(|it| it.to_str().ok());
+    let host = header("host").unwrap_or_default().to_ascii_lowercase();
+    let entry = Request {
+        number: 0,
+        began: std::time::Duration::ZERO,
+        method: parts.method.to_string(),
+        host: host.clone(),
+        path: parts.uri.path().to_owned(),
+        query: parts.uri.query().unwrap_or_default().to_owned(),
+        login: None,
+        authorized: header("authorization").is_some(),
+        range: header("range").map(str::to_owned),
+        content_length: header("content-length").and_then(|it| it.parse().ok()),
+        body: None,
+        status: None,
+        bytes_received: 0,
+        bytes_sent: 0,
+        fault: None,
+    };
+    let exchange = Exchange::begin(shared, entry, &parts.headers);
+    let mut fault = exchange.fault(Moment::Before);
+    if let Some(answer) = exchange.interrupt(fault.as_ref(), &mut body).await? {
+        return Ok(exchange.finish(answer, None, None));
+    }
+
+    let query = parts.uri.query().unwrap_or_default();
+    let mut call = Call {
+        number: exchange.number,
+        // A HEAD is a GET whose body nobody sends.
+        method: parts.method.as_str().replace("HEAD", "GET"),
+        host,
+        path: parts.uri.path().to_owned(),
+        segments: segments(parts.uri.path()),
+        query: form_urlencoded::parse(query.as_bytes()).into_owned().collect(),
+        headers: parts.headers,
+        token: None,
+        body: Vec::new(),
+    };
+    let outcome = exchange.work(&mut call, &mut body, fault.as_ref()).await?;
+    let mut answer = outcome.unwrap_or_else(Refusal::answer);
+    exchange.answered(&answer);
+
+    if let Some(later) = exchange.fault(Moment::After) {
+        answer = exchange.replace(&later).unwrap_or(answer);
+        fault = Some(later);
+    }
+    match &fault {
+        Some(Fault::Stall { at: StallPoint::BeforeAnswer, lasting }) => exchange.shared.pause(*lasting).await,
+        Some(Fault::DropAfterWork | Fault::DropBeforeBody | Fault::DropMidBody { .. }) => {
+            exchange.unanswered();
+            return Err(Closed);
+        }
+        _ => {}
+    }
+    Ok(exchange.finish(answer, fault, call.token.as_ref()))
+}
+
+/// A request that is logged and under way.
+struct Exchange {
+    shared: Arc<Shared>,
+    number: usize,
+    received: Arc<AtomicU64>,
+    sent: Arc<AtomicU64>,
+}
+
+impl Exchange {
+    fn begin(shared: Arc<Shared>, mut entry: Request, headers: &HeaderMap) -> Self {
+        let mut store = shared.lock();
+        entry.number = store.requests.len() + 1;
+        entry.began = store.elapsed();
+        let token = identify(&store, headers).ok().flatten();
+        entry.login = token.map(|it| it.login);
+        let number = entry.number;
+        let logged = Logged::new(entry);
+        let (received, sent) = (logged.received.clone(), logged.sent.clone());
+        store.requests.push(logged);
+        drop(store);
+        Self { shared, number, received, sent }
+    }
+
+    /// Asks the hook, then, before the work, what was injected.
+    fn fault(&self, moment: Moment) -> Option<Fault> {
+        let entry = self.note(|_| ());
+        let asked = block_in_place(|| self.shared.ask(&entry, moment));
+        let fault = match asked {
+            Action::Fault(fault) => Some(fault),
+            Action::Proceed if moment == Moment::Before => draw(&mut self.shared.lock().armed, &entry),
+            Action::Proceed => None,
+        };
+        if fault.is_some() {
+            self.note(|entry| entry.fault.clone_from(&fault));
+        }
+        fault
+    }
+
+    /// What a fault does before any work: an answer instead of it, or a closed connection.
+    async fn interrupt(&self, fault: Option<&Fault>, body: &mut Incoming) -> Result<Option<Answer>, Closed> {
+        match fault {
+            Some(Fault::DropBeforeBody) => Err(Closed),
+            Some(Fault::Stall { at: StallPoint::BeforeBody, lasting }) => {
+                self.shared.pause(*lasting).await;
+                Ok(None)
+            }
+            Some(fault @ (Fault::Status { .. } | Fault::RateLimited { .. })) => {
+                upload::drain(body, &self.received).await;
+                Ok(self.replace(fault))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// The answer that a fault gives instead of the real one.
+    fn replace(&self, fault: &Fault) -> Option<Answer> {
+        match fault {
+            Fault::Status { status, message, headers } => {
+                let mut answer = Refusal::new(*status, message).answer();
+                answer.headers.extend(headers.iter().cloned());
+                Some(answer)
+            }
+            Fault::BadGateway { .. } => Some(Refusal::new(502, "Server Error").answer()),
+            Fault::RateLimited { limit, retry_after } => Some(limited(*limit, *retry_after)),
+            _ => None,
+        }
+    }
+
+    /// Reads the body and does what the request asks for.
+    async fn work(&self, call: &mut Call, body: &mut Incoming, fault: Option<&Fault>) -> Result<Outcome, Closed> {
+        if let Some(Fault::StaleListing { lasting }) = fault {
+            self.keep_view(call, *lasting);
+        }
+        let takes_token = call.host != crate::download::HOST && call.host != "github.com";
+        if takes_token {
+            let identified = identify(&self.shared.lock(), &call.headers);
+            match identified {
+                Ok(token) => call.token = token,
+                Err(refusal) => {
+                    upload::drain(body, &self.received).await;
+                    return Ok(Err(refusal));
+                }
+            }
+        }
+        if router::is_upload(call) {
+            return upload::receive(&self.shared, call, body, &self.received, fault).await;
+        }
+        let limit = match fault {
+            Some(Fault::DropMidBody { after }) => Some(*after),
+            _ => None,
+        };
+        call.body = self.read(body, limit).await?;
+        if let Ok(value) = serde_json::from_slice::<Value>(&call.body) {
+            self.note(|entry| entry.body = Some(value));
+        }
+        if matches!(fault, Some(Fault::BadGateway { .. })) {
+            return Ok(Err(Refusal::new(502, "Server Error")));
+        }
+        let routed = block_in_place(|| router::route(&mut self.shared.lock(), call));
+        Ok(routed.unwrap_or_else(|| {
+            let entry = self.note(|_| ());
+            self.shared.lock().unexpected.push(entry);
+            Err(Refusal::not_found())
+        }))
+    }
+
+    fn keep_view(&self, call: &Call, lasting: Lasting) {
+        let mut store = self.shared.lock();
+        if let Some(at) = router::repository_of(&store, &call.segments) {
+            store.keep_view(at, lasting);
+        }
+    }
+
+    /// The whole body; closes the connection on a broken one and where a fault wants it.
+    async fn read(&self, body: &mut Incoming, drop_after: Option<u64>) -> Result<Vec<u8>, Closed> {
+        let mut whole = Vec::new();
+        while let Some(frame) = body.frame().await {
+            if let Ok(data) = frame.map_err(|_| Closed)?.into_data() {
+                self.received.fetch_add(data.len() as u64, Ordering::Relaxed);
+                whole.extend_from_slice(&data);
+            }
+            if whole.len() > MAX_BODY {
+                return Err(Closed);
+            }
+        }
+        match drop_after {
+            Some(_) => Err(Closed),
+            None => Ok(whole),
+        }
+    }
+
+    fn answered(&self, answer: &Answer) {
+        self.note(|entry| entry.status = Some(answer.status));
+    }
+
+    fn unanswered(&self) {
+        self.note(|entry| entry.status = None);
+    }
+
+    /// Changes the log's entry and returns what it is now.
+    fn note(&self, change: impl FnOnce(&mut Request)) -> Request {
+        let mut store = self.shared.lock();
+        let logged = &mut store.requests[self.number - 1];
+        change(&mut logged.request);
+        logged.snapshot()
+    }
+
+    fn finish(self, answer: Answer, fault: Option<Fault>, token: Option<&Token>) -> Response<Outgoing> {
+        self.answered(&answer);
+        let has = |name: &str| {
+            let mut headers = answer.headers.iter();
+            headers.any(|(key, _)| key.eq_ignore_ascii_case(name))
+        };
+        let mut usual = vec![
+            ("X-GitHub-Request-Id", format!("{:04X}:STAND-IN", self.number)),
+            ("X-RateLimit-Limit", "5000".to_owned()),
+            ("X-RateLimit-Remaining", "4999".to_owned()),
+            ("X-RateLimit-Reset", reset().to_string()),
+            ("X-RateLimit-Used", "1".to_owned()),
+            ("X-RateLimit-Resource", "core".to_owned()),
+            ("X-GitHub-Media-Type", "github.v3; format=json".to_owned()),
+        ];
+        if let Some(token) = token.filter(|it| it.kind == TokenKind::Classic) {
+            usual.push(("X-OAuth-Scopes", token.scopes.join(", ")));
+        }
+        usual.retain(|(name, _)| !has(name));
+
+        let mut response = Response::builder().status(answer.status);
+        for (name, value) in usual {
+            response = response.header(name, value);
+        }
+        for (name, value) in &answer.headers {
+            response = response.header(name, value);
+        }
+        if answer.status != 204 {
+            response = response.header("Content-Length", answer.body.length());
+        }
+        let body = Outgoing::new(self.shared, answer.body, fault, self.sent.clone());
+        response.body(body).expect("a fault's status and headers are such that HTTP allows them")
+    }
+}
+
+fn limited(limit: Limit, retry_after: Option<u64>) -> Answer {
+    let (message, remaining) = match limit {
+        Limit::Primary => ("API rate limit exceeded for user ID 1.", "0"),
+        Limit::Secondary => {
+            ("You have exceeded a secondary rate limit. Please wait a few minutes before you try again.", "4000")
+        }
+    };
+    let body = json!({
+        "message": message,
+        "documentation_url": "https://docs.github.com/rest/using-the-rest-api/rate-limits-for-the-rest-api",
+        "status": "403",
+    });
+    let answer = Answer::json(403, &body).with("X-RateLimit-Remaining", remaining);
+    match retry_after {
+        Some(seconds) => answer.with("Retry-After", seconds.to_string()),
+        None => answer,
+    }
+}
+
+/// The end of the hour of a rate limit, in seconds since 1970.
+fn reset() -> u64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    now.map_or(0, |it| it.as_secs() + 3600)
+}

@@ -1,0 +1,56 @@
+//! The HTTP side: one task a connection, one task a request, so that work goes on when its client is gone, as on a real server.
+
+mod body;
+mod exchange;
+mod router;
+
+use std::sync::Arc;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::net::{UnixListener, UnixStream};
+
+use crate::hub::Shared;
+
+/// A connection that is closed without an answer.
+#[derive(Debug)]
+pub(crate) struct Closed;
+
+impl std::fmt::Display for Closed {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("the connection was closed on demand")
+    }
+}
+
+impl std::error::Error for Closed {}
+
+/// Takes connections until its task is ended.
+pub(crate) async fn run(listener: UnixListener, shared: Arc<Shared>) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                tokio::spawn(connection(stream, shared.clone()));
+            }
+            Err(error) => {
+                // Out of files, most likely: others have to end first.
+                eprintln!("github stand-in: taking a connection: {error}");
+                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            }
+        }
+    }
+}
+
+async fn connection(stream: UnixStream, shared: Arc<Shared>) {
+    let mut closed = shared.closed.subscribe();
+    let service = service_fn(move |request| {
+        let task = tokio::spawn(exchange::run(shared.clone(), request));
+        async move { task.await.unwrap_or(Err(Closed)) }
+    });
+    let served = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+    tokio::select! {
+        // A client that goes away is no news to a server.
+        _ = served => {}
+        _ = closed.changed() => {}
+    }
+}

@@ -1,0 +1,186 @@
+//! Which handler answers which method, host and path.
+
+use serde_json::json;
+
+use crate::answer::{Answer, Outcome, Refusal};
+use crate::call::Call;
+use crate::json::user;
+use crate::model::{Access, TokenKind};
+use crate::store::Store;
+use crate::{assets, download, git_data, graphql, issues, releases};
+
+pub(super) const API: &str = "api.github.com";
+const UPLOADS: &str = "uploads.github.com";
+
+pub(super) fn is_upload(call: &Call) -> bool {
+    let path: Vec<&str> = call.segments.iter().map(String::as_str).collect();
+    call.host == UPLOADS && call.method == "POST" && matches!(path.as_slice(), ["repos", _, _, "releases", _, "assets"])
+}
+
+/// The repository that a path is about.
+pub(super) fn repository_of(store: &Store, segments: &[String]) -> Option<usize> {
+    match segments {
+        [first, owner, name, ..] if first == "repos" => store.find(&format!("{owner}/{name}")),
+        [first, id, ..] if first == "repositories" => {
+            let id: u64 = id.parse().ok()?;
+            store.repositories.iter().position(|it| it.id == id)
+        }
+        [owner, name, ..] => store.find(&format!("{owner}/{name}")),
+        _ => None,
+    }
+}
+
+/// Answers everything but uploads. `None` is what this stand-in doesn't know.
+pub(super) fn route(store: &mut Store, call: &Call) -> Option<Outcome> {
+    // Releases lose their tag and the timeline sees a push before anybody is answered.
+    let at = repository_of(store, &call.segments);
+    let look = |store: &mut Store| at.map_or(Ok(()), |at| store.look(at, Some(call.number)));
+    if let Err(error) = look(store) {
+        return Some(Err(error.into()));
+    }
+    let outcome = match call.host.as_str() {
+        API => api(store, call),
+        "github.com" => website(store, call),
+        download::HOST => asset_host(store, call),
+        _ => None,
+    }?;
+    match look(store) {
+        Ok(()) => Some(outcome),
+        Err(error) => Some(Err(error.into())),
+    }
+}
+
+fn api(store: &mut Store, call: &Call) -> Option<Outcome> {
+    let path: Vec<&str> = call.segments.iter().map(String::as_str).collect();
+    match (call.method.as_str(), path.as_slice()) {
+        ("GET", []) => Some(Ok(Answer::json(200, &json!({ "current_user_url": "https://api.github.com/user" })))),
+        ("GET", ["user"]) => Some(current_user(call)),
+        ("POST", ["graphql"]) => graphql::answer(store, call),
+        (_, ["repos", owner, name, rest @ ..]) => match call.repository(store, &format!("{owner}/{name}")) {
+            Ok(at) => in_repository(store, call, at, rest),
+            Err(refusal) => Some(Err(refusal)),
+        },
+        ("GET", ["repositories", _, rest @ ..]) => {
+            let found = repository_of(store, &call.segments);
+            let found = found.filter(|at| call.access(&store.repositories[*at]).is_some());
+            match found {
+                Some(at) => in_repository(store, call, at, rest),
+                None => Some(Err(Refusal::not_found())),
+            }
+        }
+        _ => None,
+    }
+}
+
+fn in_repository(store: &mut Store, call: &Call, at: usize, path: &[&str]) -> Option<Outcome> {
+    if call.method == "GET" {
+        return reading(store, call, at, path);
+    }
+    Some(match (call.method.as_str(), path) {
+        ("POST", ["releases"]) => releases::create(store, call, at),
+        ("PATCH", ["releases", id]) => releases::edit(store, call, at, number(id)?),
+        ("DELETE", ["releases", id]) => releases::delete(store, call, at, number(id)?),
+        ("PATCH", ["releases", "assets", id]) => assets::edit(store, call, at, number(id)?),
+        ("DELETE", ["releases", "assets", id]) => assets::delete(store, call, at, number(id)?),
+        ("POST", ["issues", id, "comments"]) => issues::comment(store, call, at, number(id)?),
+        ("PATCH", ["issues", "comments", id]) => issues::edit_comment(store, call, at, number(id)?),
+        _ => return None,
+    })
+}
+
+fn reading(store: &mut Store, call: &Call, at: usize, path: &[&str]) -> Option<Outcome> {
+    if let ["releases", "assets", id] = path {
+        return Some(assets::by_id(store, call, at, number(id)?));
+    }
+    let (store, repo) = (&*store, &store.repositories[at]);
+    Some(match path {
+        [] => repository(store, call, at),
+        ["immutable-releases"] => immutable_releases(store, call, at),
+        ["releases"] => releases::list(store, call, at),
+        ["releases", "latest"] => releases::latest(store, at),
+        ["releases", "tags", tag @ ..] => releases::by_tag(store, at, &tag.join("/")),
+        ["releases", id] => releases::by_id(store, call, at, number(id)?),
+        ["releases", id, "assets"] => assets::list(store, call, at, number(id)?),
+        ["git", "ref", name @ ..] => git_data::one_ref(repo, &name.join("/")),
+        ["git", "matching-refs", prefix @ ..] => git_data::matching(repo, call, &prefix.join("/")),
+        ["git", "tags", sha] => git_data::tag_object(repo, sha),
+        ["commits", name @ ..] if !name.is_empty() => git_data::commit(repo, call, &name.join("/")),
+        ["issues", id] => issues::get(repo, number(id)?),
+        ["issues", id, "comments"] => issues::comments(repo, call, number(id)?),
+        _ => return None,
+    })
+}
+
+fn website(store: &mut Store, call: &Call) -> Option<Outcome> {
+    let path: Vec<&str> = call.segments.iter().map(String::as_str).collect();
+    match (call.method.as_str(), path.as_slice()) {
+        ("GET", [owner, name, "releases", "latest", "download", file]) => {
+            Some(download::latest(store, call, &format!("{owner}/{name}"), file))
+        }
+        ("GET", [owner, name, "releases", "download", tag @ .., file]) if !tag.is_empty() => {
+            let repository = format!("{owner}/{name}");
+            Some(download::public(store, call, &repository, &tag.join("/"), file))
+        }
+        _ => None,
+    }
+}
+
+fn asset_host(store: &mut Store, call: &Call) -> Option<Outcome> {
+    let known = call.segments.first().map(String::as_str) == Some(download::FOLDER);
+    (call.method == "GET" && known).then(|| Ok(download::bytes(store, call)))
+}
+
+fn current_user(call: &Call) -> Outcome {
+    let token = call.require_token()?;
+    if token.kind == TokenKind::Actions {
+        return Err(call.forbidden());
+    }
+    Ok(Answer::json(200, &user(&token.login)))
+}
+
+fn repository(store: &Store, call: &Call, at: usize) -> Outcome {
+    let repo = &store.repositories[at];
+    let (owner, name) = repo.name.split_once('/').unwrap_or_default();
+    let mut body = json!({
+        "id": repo.id,
+        "node_id": format!("R_{}", repo.id),
+        "name": name,
+        "full_name": repo.name,
+        "owner": user(owner),
+        "private": repo.config.private,
+        "visibility": if repo.config.private { "private" } else { "public" },
+        "archived": repo.config.archived,
+        "disabled": false,
+        "fork": false,
+        "default_branch": repo.git().default_branch()?,
+        "html_url": format!("https://github.com/{}", repo.name),
+        "url": format!("https://api.github.com/repos/{}", repo.name),
+        "releases_url": format!("https://api.github.com/repos/{}/releases{{/id}}", repo.name),
+    });
+    if call.token.is_some() {
+        let access = call.access(repo);
+        let push = access >= Some(Access::Push);
+        let admin = access >= Some(Access::Admin);
+        body["permissions"] = json!({
+            "admin": admin, "maintain": admin, "push": push, "triage": push, "pull": true,
+        });
+    }
+    Ok(Answer::json(200, &body))
+}
+
+fn immutable_releases(store: &Store, call: &Call, at: usize) -> Outcome {
+    let repo = &store.repositories[at];
+    call.require_token()?;
+    if call.access(repo) < Some(Access::Admin) {
+        return Err(call.forbidden());
+    }
+    if !repo.config.immutable_releases {
+        return Err(Refusal::not_found());
+    }
+    let body = json!({ "enabled": true, "enforced_by_owner": false });
+    Ok(Answer::json(200, &body))
+}
+
+fn number(text: &str) -> Option<u64> {
+    text.parse().ok()
+}

@@ -1,0 +1,261 @@
+//! Uploads: the name is held from the first byte on, the body goes to disk while it is hashed, and only a whole one becomes an asset.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
+
+use anyhow::{Context, Result};
+use bytes::Bytes;
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use sha2::{Digest, Sha256};
+use tokio::sync::mpsc;
+use tokio::task::block_in_place;
+
+use crate::answer::{Answer, Outcome, Refusal};
+use crate::assets::{clean_name, taken};
+use crate::call::Call;
+use crate::faults::{Fault, StallPoint};
+use crate::hub::Shared;
+use crate::json;
+use crate::model::{Asset, AssetState, BrokenUpload};
+use crate::releases;
+use crate::server::Closed;
+use crate::store::Store;
+
+/// Takes an upload, or breaks it as `fault` says. `Err` closes the connection.
+pub(crate) async fn receive(
+    shared: &Arc<Shared>,
+    call: &Call,
+    body: &mut Incoming,
+    received: &AtomicU64,
+    fault: Option<&Fault>,
+) -> Result<Outcome, Closed> {
+    let begun = block_in_place(|| begin(&mut shared.lock(), call));
+    let started = match begun {
+        Ok(started) => started,
+        Err(refusal) => {
+            drain(body, received).await;
+            return Ok(Err(refusal));
+        }
+    };
+    let stored = store_body(shared, body, received, &started, fault).await?;
+    let bad_gateway = match fault {
+        Some(Fault::BadGateway { leave_starter }) => Some(*leave_starter),
+        _ => None,
+    };
+    let mut store = shared.lock();
+    block_in_place(|| match (stored, bad_gateway) {
+        (Some(stored), None) => {
+            let digest = (fault != Some(&Fault::NullDigest)).then_some(stored.digest);
+            Ok(finish(&mut store, call, &started, stored.size, digest))
+        }
+        (None, None) => {
+            let leave = store.settings.broken_upload == BrokenUpload::Starter;
+            abandon(&mut store, call, &started, leave);
+            Err(Closed)
+        }
+        (_, Some(leave)) => {
+            abandon(&mut store, call, &started, leave);
+            Ok(Err(Refusal::new(502, "Server Error")))
+        }
+    })
+}
+
+/// Reads a body to nowhere, so that the client hears the answer. One that is huge is left unread.
+pub(crate) async fn drain(body: &mut Incoming, received: &AtomicU64) {
+    const ENOUGH: u64 = 64 << 20;
+    while received.load(Ordering::Relaxed) < ENOUGH {
+        match body.frame().await {
+            Some(Ok(frame)) => {
+                let length = frame.data_ref().map_or(0, Bytes::len) as u64;
+                received.fetch_add(length, Ordering::Relaxed);
+            }
+            _ => break,
+        }
+    }
+}
+
+/// An upload that holds its name.
+struct Started {
+    at: usize,
+    release: u64,
+    asset: u64,
+    length: u64,
+    file: PathBuf,
+}
+
+struct Stored {
+    size: u64,
+    digest: String,
+}
+
+/// Checks all that can be known from the headers, then takes the name with a `starter` asset.
+fn begin(store: &mut Store, call: &Call) -> Result<Started, Refusal> {
+    let [_, owner, name, _, release, _] = call.segments.as_slice() else {
+        return Err(Refusal::not_found());
+    };
+    let at = call.repository(store, &format!("{owner}/{name}"))?;
+    store.look(at, Some(call.number))?;
+    let (settings, repo) = (&store.settings, &store.repositories[at]);
+    call.require_push(repo)?;
+    let release = release.parse().map_err(|_| Refusal::not_found())?;
+    let current = releases::visible(call, repo, release)?;
+    let length: Option<u64> = call.header("content-length").and_then(|it| it.parse().ok());
+    let length = length.ok_or_else(|| Refusal::new(400, "Bad Content-Length: "))?;
+    if current.immutable {
+        let message = "Cannot upload assets to an immutable release.";
+        return Err(Refusal::new(422, message));
+    }
+    let wanted = clean_name(call.parameter("name").unwrap_or_default());
+    if wanted.is_empty() {
+        return Err(Refusal::invalid("ReleaseAsset", "missing_field", "name"));
+    }
+    if current.asset(&wanted).is_some() {
+        return Err(taken());
+    }
+    let size = |message: &str| Refusal::custom("ReleaseAsset", Some("size"), message);
+    if length == 0 {
+        return Err(size("size must be greater than or equal to 1"));
+    }
+    if length > settings.max_asset_bytes {
+        let limit = settings.max_asset_bytes + 1;
+        return Err(size(&format!("size must be less than {limit}")));
+    }
+    if current.assets.len() >= settings.max_assets {
+        let message = format!("file_count limit is {} files", settings.max_assets);
+        return Err(Refusal::custom("ReleaseAsset", None, &message));
+    }
+
+    let id = store.next_id();
+    let now = SystemTime::now();
+    let asset = Asset {
+        id,
+        name: wanted,
+        label: call.parameter("label").map(str::to_owned),
+        state: AssetState::Starter,
+        content_type: call.header("content-type").unwrap_or("application/octet-stream").to_owned(),
+        size: 0,
+        digest: None,
+        download_count: 0,
+        created_at: now,
+        updated_at: now,
+        uploader: call.login(),
+        file: store.file(id),
+    };
+    let file = asset.file.clone();
+    let repo = &mut store.repositories[at];
+    repo.release_mut(release)?.assets.push(asset);
+    store.look(at, Some(call.number))?;
+    Ok(Started { at, release, asset: id, length, file })
+}
+
+/// Moves the body to its file. `None` when it ended before its length.
+async fn store_body(
+    shared: &Arc<Shared>,
+    body: &mut Incoming,
+    received: &AtomicU64,
+    started: &Started,
+    fault: Option<&Fault>,
+) -> Result<Option<Stored>, Closed> {
+    let corrupt = fault == Some(&Fault::CorruptUpload);
+    let drop_after = match fault {
+        Some(Fault::DropMidBody { after }) => Some(*after),
+        _ => None,
+    };
+    let mut stall = match fault {
+        Some(Fault::Stall { at: StallPoint::MidBody { after }, lasting }) => Some((*after, *lasting)),
+        _ => None,
+    };
+    let (sender, chunks) = mpsc::channel(16);
+    let file = started.file.clone();
+    let writer = tokio::task::spawn_blocking(move || write(&file, chunks, corrupt));
+    let mut total: u64 = 0;
+    let whole = loop {
+        if drop_after.is_some_and(|after| total >= after) {
+            break false;
+        }
+        if let Some((_, lasting)) = stall.take_if(|(after, _)| total >= *after) {
+            shared.pause(lasting).await;
+        }
+        match body.frame().await {
+            Some(Ok(frame)) => {
+                let Ok(data) = frame.into_data() else {
+                    continue;
+                };
+                total += data.len() as u64;
+                received.fetch_add(data.len() as u64, Ordering::Relaxed);
+                if sender.send(data).await.is_err() {
+                    break false;
+                }
+            }
+            Some(Err(_)) => break false,
+            None => break total == started.length,
+        }
+    };
+    drop(sender);
+    let stored = writer.await.map_err(|_| Closed)?;
+    match stored {
+        Ok(stored) => Ok(whole.then_some(stored)),
+        Err(error) => {
+            eprintln!("github stand-in: {error:#}");
+            Ok(None)
+        }
+    }
+}
+
+/// Writes and hashes what arrives, in a thread of its own.
+fn write(file: &PathBuf, mut chunks: mpsc::Receiver<Bytes>, corrupt: bool) -> Result<Stored> {
+    let storing = || format!("storing an upload in {}", file.display());
+    let mut output = std::fs::File::create(file).with_context(storing)?;
+    let mut hash = Sha256::new();
+    let mut size: u64 = 0;
+    while let Some(mut chunk) = chunks.blocking_recv() {
+        if corrupt && size == 0 && !chunk.is_empty() {
+            let mut changed = chunk.to_vec();
+            changed[0] ^= 1;
+            chunk = changed.into();
+        }
+        hash.update(&chunk);
+        output.write_all(&chunk).with_context(storing)?;
+        size += chunk.len() as u64;
+    }
+    let digest = format!("sha256:{}", json::hex(&hash.finalize()));
+    Ok(Stored { size, digest })
+}
+
+/// Makes the asset what it is to be. It or its release may have been deleted meanwhile.
+fn finish(store: &mut Store, call: &Call, started: &Started, size: u64, digest: Option<String>) -> Outcome {
+    let repo = &mut store.repositories[started.at];
+    let release = repo.release_mut(started.release)?;
+    let mut assets = release.assets.iter_mut();
+    let Some(asset) = assets.find(|it| it.id == started.asset) else {
+        let _ = std::fs::remove_file(&started.file);
+        return Err(Refusal::not_found());
+    };
+    asset.state = AssetState::Uploaded;
+    asset.size = size;
+    asset.digest = digest;
+    asset.updated_at = SystemTime::now();
+    store.look(started.at, Some(call.number))?;
+    let repo = &store.repositories[started.at];
+    let (release, asset) = repo.asset(started.asset).ok_or_else(Refusal::not_found)?;
+    let json = json::asset(repo, release, asset);
+    Ok(Answer::json(201, &json).with("Location", json["url"].as_str().unwrap_or_default()))
+}
+
+/// Gives an upload up. The name stays held where a `starter` is left.
+fn abandon(store: &mut Store, call: &Call, started: &Started, leave_starter: bool) {
+    let _ = std::fs::remove_file(&started.file);
+    let repo = &mut store.repositories[started.at];
+    if let Ok(release) = repo.release_mut(started.release)
+        && !leave_starter
+    {
+        release.assets.retain(|it| it.id != started.asset);
+    }
+    if let Err(error) = store.look(started.at, Some(call.number)) {
+        eprintln!("github stand-in: {error:#}");
+    }
+}
