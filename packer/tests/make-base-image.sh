@@ -1,0 +1,79 @@
+#!/bin/bash
+# Makes a small bootable Debian image from packages alone, to stand in for Debian's generic cloud image where only a
+# package mirror can be reached. As root; needs no loop device.
+#
+# usage: make-base-image.sh SUITE FILE.qcow2     (SUITE: bookworm or trixie)
+set -euo pipefail
+
+SUITE=$1 RESULT=$2
+MIRROR=${DEBIAN_MIRROR:-http://deb.debian.org/debian}
+SECURITY_MIRROR=${DEBIAN_SECURITY_MIRROR:-http://deb.debian.org/debian-security}
+DISK_MIB=3072
+# Where the first partition starts, in bytes.
+START=$((2048 * 512))
+
+WORK=$(mktemp -d)
+trap 'rm -rf --one-file-system -- "$WORK"' EXIT
+ROOT=$WORK/root
+DISK=$WORK/disk.raw
+UUID=$(</proc/sys/kernel/random/uuid)
+
+packages=(systemd-sysv dbus udev kmod init linux-image-cloud-amd64 initramfs-tools grub-pc openssh-server cloud-init
+    cloud-guest-utils netplan.io systemd-resolved systemd-timesyncd iproute2 sudo ca-certificates e2fsprogs)
+# cloud-init of Debian 12 looks for it, and a minimal installation leaves it out.
+[ "$SUITE" != bookworm ] || packages+=(python3-netifaces)
+
+mmdebstrap --mode=root --variant=minbase --include="$(IFS=, && echo "${packages[*]}")" \
+    --aptopt='Acquire::Retries "3"' "$SUITE" "$ROOT" \
+    "deb $MIRROR $SUITE main" "deb $MIRROR $SUITE-updates main" "deb $SECURITY_MIRROR $SUITE-security main"
+
+cat >"$ROOT/etc/fstab" <<EOF
+UUID=$UUID / ext4 defaults,discard,errors=remount-ro 0 1
+EOF
+cat >"$ROOT/etc/default/grub" <<'EOF'
+GRUB_DEFAULT=0
+GRUB_TIMEOUT=0
+GRUB_DISTRIBUTOR=Debian
+GRUB_CMDLINE_LINUX_DEFAULT=""
+GRUB_CMDLINE_LINUX="console=tty0 console=ttyS0,115200"
+GRUB_TERMINAL="console serial"
+GRUB_SERIAL_COMMAND="serial --speed=115200"
+EOF
+cat >"$ROOT/etc/cloud/cloud.cfg.d/90-datasource.cfg" <<'EOF'
+datasource_list: [NoCloud, None]
+EOF
+echo localhost >"$ROOT/etc/hostname"
+: >"$ROOT/etc/machine-id"
+rm -f "$ROOT"/etc/ssh/ssh_host_* "$ROOT"/etc/resolv.conf
+ln -s ../run/systemd/resolve/stub-resolv.conf "$ROOT/etc/resolv.conf"
+rm -rf "$ROOT"/var/lib/apt/lists/* "$ROOT"/var/cache/apt/*.bin
+
+# A first grub.cfg by hand: update-grub would look for the device below a root that is only a folder. The
+# guest writes a real one with its first kernel.
+mkdir -p "$ROOT/boot/grub"
+cp -R "$ROOT/usr/lib/grub/i386-pc" "$ROOT/boot/grub/"
+kernel=$(basename -- "$ROOT"/boot/vmlinuz-*)
+cat >"$ROOT/boot/grub/grub.cfg" <<EOF
+search --no-floppy --fs-uuid --set=root $UUID
+linux /boot/$kernel root=UUID=$UUID ro console=tty0 console=ttyS0,115200
+initrd /boot/initrd.img-${kernel#vmlinuz-}
+boot
+EOF
+cat >"$ROOT/tmp/load.cfg" <<EOF
+search.fs_uuid $UUID root
+set prefix=(\$root)/boot/grub
+EOF
+chroot "$ROOT" grub-mkimage -O i386-pc -o /tmp/core.img -c /tmp/load.cfg -p /boot/grub \
+    biosdisk part_msdos ext2 search search_fs_uuid normal configfile linux serial terminal
+mv "$ROOT/tmp/core.img" "$WORK/core.img"
+rm "$ROOT/tmp/load.cfg"
+
+truncate -s "${DISK_MIB}M" "$DISK"
+echo "start=2048, type=83, bootable" | sfdisk -q --label dos "$DISK"
+mke2fs -q -t ext4 -U "$UUID" -d "$ROOT" -b 4096 -E "offset=$START" "$DISK" "$(((DISK_MIB * 1048576 - START) / 4096))"
+# The boot sector in front of the partition table, and the loader in the gap behind it.
+dd if="$ROOT/usr/lib/grub/i386-pc/boot.img" of="$DISK" bs=440 count=1 conv=notrunc status=none
+dd if="$WORK/core.img" of="$DISK" bs=512 seek=1 conv=notrunc status=none
+
+qemu-img convert -O qcow2 "$DISK" "$RESULT.new"
+mv -f -- "$RESULT.new" "$RESULT"
