@@ -22,7 +22,7 @@ pub fn parse(image: &str, text: &str) -> anyhow::Result<Digest> {
     let file = name::whole(image);
     let expected = || {
         failure::failed(format!(
-            "expected one line `<64 hex>  {file}`; write it anew with `cargo xtask packer checksum {image}`"
+            "expected one line `<64 hex>  {file}`; write it anew with `cargo xtask packer checksum --force {image}`"
         ))
     };
     let line = text.strip_suffix('\n').unwrap_or(text);

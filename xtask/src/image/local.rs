@@ -205,6 +205,11 @@ impl Bytes {
         !matches!(self.segments.as_slice(), [only] if only.path.extension().is_some_and(|extension| extension == "qcow2"))
     }
 
+    /// The files in order, with their sizes.
+    pub fn segments(&self) -> impl Iterator<Item = (&Path, u64)> {
+        self.segments.iter().map(|segment| (segment.path.as_path(), segment.size))
+    }
+
     /// The files in order.
     pub fn paths(&self) -> impl Iterator<Item = &Path> {
         self.segments.iter().map(|segment| segment.path.as_path())

@@ -1,10 +1,14 @@
 //! Images as files: their names, parts, checksum files, build records, and where they lie. No process is started here.
 
 pub mod checksum;
+pub mod cut;
 pub mod digest;
+pub mod durable;
+pub mod hash;
 pub mod local;
 pub mod name;
 pub mod parts;
 pub mod qcow2;
 pub mod record;
+pub mod selection;
 pub mod templates;

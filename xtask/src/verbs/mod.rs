@@ -106,4 +106,5 @@ macro_rules! verbs {
 
 verbs! {
     checksum::Checksum,
+    split::Split,
 }

@@ -1,0 +1,169 @@
+//! `split`: cuts images over GitHub's limit into parts, with their checksum files.
+
+use std::fs::{File, TryLockError};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use serde_json::{Value, json};
+
+use super::checksum::{differs, hashed, write};
+use super::{Common, Outcome};
+use crate::console::{Console, size};
+use crate::failure::{self, Problems};
+use crate::image::cut;
+use crate::image::digest::Digest;
+use crate::image::local::{Files, LocalImage};
+use crate::image::name;
+use crate::image::parts::{self, PartSize};
+use crate::image::selection;
+use crate::interrupt;
+
+/// A release takes this many assets, and an image brings its checksum file and the set its manifest.
+const MOST_PARTS: u64 = 1000 - 2;
+
+/// Cut each image over the limit into parts, with its checksum file, in one read
+///
+/// `publish` needs no part files: it sends ranges of the images. This is for those who carry parts by other means. The
+/// image stays, its parts lie beside it, and `cat <name>.qcow2.part* > <name>.qcow2` joins them.
+#[derive(clap::Args)]
+pub struct Split {
+    /// Images [default: all that are there]
+    #[arg(value_name = "IMAGE")]
+    names: Vec<String>,
+    /// The most that a part may have: bytes, or a number with KiB, MiB or GiB
+    #[arg(long, value_name = "SIZE", default_value_t)]
+    part_size: PartSize,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+impl Split {
+    pub fn run(self, common: &Common, console: &Console) -> anyhow::Result<Outcome> {
+        interrupt::watch();
+        let folder = common.images();
+        let mut problems = Problems::default();
+        let mut images = Vec::new();
+        for (name, files) in selection::select(&common.packer_dir(), &folder, &self.names)? {
+            let judged = LocalImage::open(&folder, &name, &files)
+                .and_then(|image| self.judge(&image, &files).map(|()| image));
+            images.extend(problems.keep(judged));
+        }
+        problems.into_result()?;
+        let done = images.iter().map(|image| self.one(image, console)).collect::<anyhow::Result<Vec<_>>>()?;
+        Ok(Outcome::done(json!({ "part_size": self.part_size.bytes(), "images": done })))
+    }
+
+    /// What can be said before an image is read.
+    fn judge(&self, image: &LocalImage, files: &Files) -> anyhow::Result<()> {
+        if image.bytes.in_parts() {
+            let over = image.bytes.segments().find(|(_, bytes)| *bytes > self.part_size.bytes());
+            return over.map_or(Ok(()), |(path, bytes)| {
+                Err(failure::failed(format!(
+                    "{} has {bytes} bytes, over --part-size {}, and {} isn't there whole; join it with `cat` first",
+                    path.display(),
+                    self.part_size,
+                    name::whole(&image.name)
+                )))
+            });
+        }
+        let count = image.bytes.size().div_ceil(self.part_size.bytes());
+        if count > MOST_PARTS {
+            return Err(failure::usage(format!(
+                "--part-size {} cuts {} into {count} parts, and a release takes 1000 assets; give at least {}",
+                self.part_size,
+                name::whole(&image.name),
+                image.bytes.size().div_ceil(MOST_PARTS)
+            )));
+        }
+        let whole = whole(image);
+        let elsewhere = files.parts.values().flatten().find(|part| part.parent() != whole.parent());
+        elsewhere.map_or(Ok(()), |part| {
+            Err(failure::failed(format!(
+                "part {} lies in another folder than {}; remove it",
+                part.display(),
+                whole.display()
+            )))
+        })
+    }
+
+    fn one(&self, image: &LocalImage, console: &Console) -> anyhow::Result<Value> {
+        let file = name::whole(&image.name);
+        let ranges = parts::ranges(image.bytes.size(), self.part_size);
+        if image.bytes.in_parts() {
+            bless(image, hashed(image, console)?)?;
+            console.line(format_args!("{file}: is there in parts only, which are {}", console.green("right")));
+            let lengths: Vec<u64> = image.bytes.segments().map(|(_, bytes)| bytes).collect();
+            return Ok(self.report(image, "unchanged", &lengths));
+        }
+        let whole = whole(image);
+        let _lock = lock(&whole)?;
+        let lengths: Vec<u64> = ranges.iter().map(|range| range.end - range.start).collect();
+        if ranges.is_empty() {
+            bless(image, hashed(image, console)?)?;
+            let removed = cut::remove_leftovers(&image.name, &whole, 0)?;
+            let also = if removed > 0 { format!("; {removed} parts of a former cut removed") } else { String::new() };
+            console.line(format_args!("{file}: {} is within the limit, left whole{also}", size(image.bytes.size())));
+            return Ok(self.report(image, "whole", &lengths));
+        }
+
+        let bar = console.transfer(format!("comparing {file} with its parts"), image.bytes.size());
+        let same = cut::compare(&image.name, &whole, &ranges, |more| bar.moved(more));
+        bar.abandon();
+        if let Some(digest) = same? {
+            bless(image, digest)?;
+            cut::remove_leftovers(&image.name, &whole, ranges.len())?;
+            console.line(format_args!("{file}: already cut into {} parts, which are {}", ranges.len(), console.green("right")));
+            return Ok(self.report(image, "unchanged", &lengths));
+        }
+
+        cut::remove_hidden(&image.name, &whole)?;
+        let bar = console.transfer(format!("cutting {file}"), image.bytes.size());
+        let cut = cut::cut(&image.name, &whole, &ranges, |more| bar.moved(more));
+        bar.abandon();
+        let cut = cut?;
+        bless(image, cut.digest)?;
+        cut.finish(&image.name, &whole)?;
+        console.line(format_args!("{file}: {} into {} parts", console.green("cut"), ranges.len()));
+        Ok(self.report(image, "cut", &lengths))
+    }
+
+    fn report(&self, image: &LocalImage, result: &str, lengths: &[u64]) -> Value {
+        let part = |(index, bytes): (u64, &u64)| {
+            json!({ "file": name::part(&image.name, &parts::suffix(index)), "size": bytes })
+        };
+        json!({
+            "name": image.name,
+            "size": image.bytes.size(),
+            "parts": (0..).zip(lengths).map(part).collect::<Vec<_>>(),
+            "checksum_file": image.checksum_path,
+            "result": result,
+        })
+    }
+}
+
+/// The file of an image that is not in parts.
+fn whole(image: &LocalImage) -> PathBuf {
+    image.bytes.paths().next().map(Path::to_owned).unwrap_or_default()
+}
+
+/// The checksum file must agree; without one it is written.
+fn bless(image: &LocalImage, digest: Digest) -> anyhow::Result<()> {
+    match image.promised {
+        None => write(image, digest),
+        Some(promised) if promised == digest => Ok(()),
+        Some(promised) => Err(differs(image, promised, digest)),
+    }
+}
+
+/// Two runs on one image would write the same hidden files. The lock goes with the process, however that ends.
+fn lock(whole: &Path) -> anyhow::Result<File> {
+    let file = File::open(whole).with_context(|| format!("opening {}", whole.display()))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(failure::failed(format!(
+            "{} is locked: another `split` is at work on it; wait for its end",
+            whole.display()
+        ))),
+        Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("locking {}", whole.display())),
+    }
+}
