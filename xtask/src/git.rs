@@ -5,8 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
-use xshell::{Shell, cmd};
+use xshell::cmd;
 
 use crate::failure;
 use crate::process;
@@ -14,7 +13,6 @@ use crate::process;
 /// The repository that a directory is in.
 #[derive(Clone)]
 pub struct Git {
-    sh: Shell,
     dir: PathBuf,
 }
 
@@ -38,22 +36,21 @@ pub enum Pushed {
 }
 
 impl Git {
-    pub fn at(dir: &Path) -> anyhow::Result<Self> {
-        let sh = Shell::new().context("reading the current directory")?;
-        Ok(Self { sh, dir: dir.to_owned() })
+    pub fn at(dir: &Path) -> Self {
+        Self { dir: dir.to_owned() }
     }
 
     /// The work tree's top folder; `None` outside of any repository.
     pub fn top(&self) -> anyhow::Result<Option<PathBuf>> {
-        let dir = &self.dir;
-        let finished = process::output(cmd!(self.sh, "git -C {dir} rev-parse --show-toplevel"))?;
+        let (sh, dir) = (process::shell()?, &self.dir);
+        let finished = process::output(cmd!(sh, "git -C {dir} rev-parse --show-toplevel"))?;
         Ok(finished.status.success().then(|| PathBuf::from(finished.text())))
     }
 
     /// The URL that a remote is fetched from; `None` when there is no such remote.
     pub fn remote_url(&self, remote: &str) -> anyhow::Result<Option<String>> {
-        let dir = &self.dir;
-        let finished = process::output(cmd!(self.sh, "git -C {dir} remote get-url -- {remote}"))?;
+        let (sh, dir) = (process::shell()?, &self.dir);
+        let finished = process::output(cmd!(sh, "git -C {dir} remote get-url -- {remote}"))?;
         Ok(finished.status.success().then(|| finished.text()).filter(|url| !url.is_empty()))
     }
 
@@ -69,9 +66,9 @@ impl Git {
 
     /// The id that a revision names; `None` when there is no such object here.
     pub fn resolve(&self, revision: &str) -> anyhow::Result<Option<String>> {
-        let dir = &self.dir;
+        let (sh, dir) = (process::shell()?, &self.dir);
         let finished =
-            process::output(cmd!(self.sh, "git -C {dir} rev-parse --verify --quiet --end-of-options {revision}"))?;
+            process::output(cmd!(sh, "git -C {dir} rev-parse --verify --quiet --end-of-options {revision}"))?;
         Ok(finished.status.success().then(|| finished.text()))
     }
 
@@ -81,10 +78,9 @@ impl Git {
     ///
     /// Exit code 3 when the remote can't be asked.
     pub fn remote_tags(&self, remote: &str, tags: &[&str]) -> anyhow::Result<Vec<Option<TagRef>>> {
-        let dir = &self.dir;
+        let (sh, dir) = (process::shell()?, &self.dir);
         let patterns = tags.iter().flat_map(|tag| [format!("refs/tags/{tag}"), format!("refs/tags/{tag}^{{}}")]);
-        let finished =
-            process::output(cmd!(self.sh, "git -C {dir} ls-remote --end-of-options {remote} {patterns...}"))?;
+        let finished = process::output(cmd!(sh, "git -C {dir} ls-remote --end-of-options {remote} {patterns...}"))?;
         if !finished.status.success() {
             return Err(failure::missing(format!(
                 "can't read the tags of remote `{remote}`; is it reachable, and is --remote right? ({})",
@@ -101,12 +97,12 @@ impl Git {
     ///
     /// Anything but a stale lease: no permission, a protected tag, no connection.
     pub fn push_tag(&self, remote: &str, tag: &str, object: &str, expected: Option<&str>) -> anyhow::Result<Pushed> {
-        let dir = &self.dir;
+        let (sh, dir) = (process::shell()?, &self.dir);
         let expected = expected.unwrap_or_default();
         let lease = format!("--force-with-lease=refs/tags/{tag}:{expected}");
         let refspec = format!("{object}:refs/tags/{tag}");
         let finished =
-            process::output(cmd!(self.sh, "git -C {dir} push --porcelain --no-verify {lease} -- {remote} {refspec}"))?;
+            process::output(cmd!(sh, "git -C {dir} push --porcelain --no-verify {lease} -- {remote} {refspec}"))?;
         let text = finished.text();
         let line = text.lines().find(|line| line.contains(&format!(":refs/tags/{tag}\t"))).unwrap_or_default();
         match line.chars().next() {
@@ -129,15 +125,15 @@ impl Git {
 
     /// Makes the local tag follow.
     pub fn set_local_tag(&self, tag: &str, object: &str) -> anyhow::Result<()> {
-        let dir = &self.dir;
+        let (sh, dir) = (process::shell()?, &self.dir);
         let full = format!("refs/tags/{tag}");
-        process::read(cmd!(self.sh, "git -C {dir} update-ref {full} {object}")).map(drop)
+        process::read(cmd!(sh, "git -C {dir} update-ref {full} {object}")).map(drop)
     }
 
     /// Brings objects here without writing any ref but `FETCH_HEAD`.
     pub fn fetch(&self, remote: &str, refspecs: &[String]) -> anyhow::Result<()> {
-        let dir = &self.dir;
-        process::read(cmd!(self.sh, "git -C {dir} fetch --quiet --no-tags --end-of-options {remote} {refspecs...}"))
+        let (sh, dir) = (process::shell()?, &self.dir);
+        process::read(cmd!(sh, "git -C {dir} fetch --quiet --no-tags --end-of-options {remote} {refspecs...}"))
             .map(drop)
     }
 }

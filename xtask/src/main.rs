@@ -8,6 +8,7 @@ mod gh;
 mod git;
 mod image;
 mod interrupt;
+mod latest;
 mod manifest;
 mod packer;
 mod process;

@@ -12,7 +12,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use xshell::Cmd;
+use xshell::{Cmd, Shell};
 
 use crate::{failure, interrupt};
 
@@ -80,6 +80,12 @@ impl Finished {
     }
 }
 
+/// What `cmd!` makes commands with. It holds no more than the current directory, so each use takes its own and threads
+/// need not share one.
+pub fn shell() -> anyhow::Result<Shell> {
+    Shell::new().map_err(|error| failure::failed(format!("reading the current directory: {error}")))
+}
+
 /// Makes a command ready to start: variables cleared, no input.
 pub fn command(cmd: Cmd<'_>) -> Command {
     let mut command = Command::from(cmd);
@@ -118,9 +124,9 @@ pub struct Patience {
 }
 
 /// Writes a command's input; drop the writer by returning.
-pub type Feed<'a> = Box<dyn FnOnce(&mut dyn Write) -> anyhow::Result<()> + Send + 'a>;
+pub type Feed<'a> = Box<dyn FnOnce(&mut (dyn Write + Send)) -> anyhow::Result<()> + Send + 'a>;
 /// Reads a command's output to its end.
-pub type Drain<'a> = Box<dyn FnOnce(&mut dyn Read) -> anyhow::Result<()> + Send + 'a>;
+pub type Drain<'a> = Box<dyn FnOnce(&mut (dyn Read + Send)) -> anyhow::Result<()> + Send + 'a>;
 
 /// A command with bytes going in or coming out, and how long that may stand still.
 pub struct Stream<'a> {
@@ -238,7 +244,8 @@ fn watch(child: &mut Child, ended: &mpsc::Receiver<()>, clock: &Clock, patience:
     }
 }
 
-fn joined<T>(thread: thread::ScopedJoinHandle<'_, T>) -> T {
+/// What a thread gave; its panic goes on here.
+pub fn joined<T>(thread: thread::ScopedJoinHandle<'_, T>) -> T {
     thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 

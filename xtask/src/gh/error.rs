@@ -88,6 +88,11 @@ impl CallError {
         }
     }
 
+    /// Whether an asset of that name, or a release on that tag, is in the way.
+    pub fn name_taken(&self) -> bool {
+        matches!(self, Self::Http(http) if http.already_exists())
+    }
+
     /// Whether trying again can help: no answer, the server's own failure, or a limit that passes.
     pub fn passes(&self) -> bool {
         match self {

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use serde_json::Value;
-use xshell::{Shell, cmd};
+use xshell::cmd;
 
 use crate::console::Console;
 use crate::packer::Repo;
@@ -20,7 +20,7 @@ use crate::process::{self, Cut, Patience, Stream, Streamed};
 
 pub use error::{CallError, Http};
 pub use releases::{Asset, Immutability, NewRelease, Release, Repository};
-pub use retry::Backoff;
+pub use retry::{Backoff, pause};
 pub use transfer::{Download, Upload};
 
 /// How long to wait and how often to try.
@@ -53,7 +53,6 @@ impl Tries {
 /// One repository on GitHub, as the contributor's `gh` reaches it.
 #[derive(Clone)]
 pub struct Gh {
-    sh: Shell,
     repo: Repo,
     tries: Tries,
     heed_signals: bool,
@@ -99,9 +98,8 @@ impl Answer {
 }
 
 impl Gh {
-    pub fn new(repo: Repo, tries: Tries, console: &Console) -> anyhow::Result<Self> {
-        let sh = Shell::new().context("reading the current directory")?;
-        Ok(Self { sh, repo, tries, heed_signals: true, console: console.clone() })
+    pub fn new(repo: Repo, tries: Tries, console: &Console) -> Self {
+        Self { repo, tries, heed_signals: true, console: console.clone() }
     }
 
     pub fn repo(&self) -> &Repo {
@@ -110,6 +108,11 @@ impl Gh {
 
     pub fn tries(&self) -> Tries {
         self.tries
+    }
+
+    /// Counts attempts as this door does.
+    pub fn backoff(&self) -> Backoff {
+        Backoff::new(self.tries.attempts, self.heed_signals)
     }
 
     /// For the time between the two calls of a flip: signals wait, nothing is tried twice, and a call that gets no
@@ -139,7 +142,8 @@ impl Gh {
             if body.is_some() { &["-H", "Content-Type: application/json", "-H", &length, "--input", "-"] } else { &[] };
         let (method, accept) = (request.method, format!("Accept: {}", request.accept));
         let (host, url) = (&self.repo.host, self.url(&request.path));
-        let cmd = cmd!(self.sh, "gh api --include --hostname {host} --method {method} -H {accept} {input...} {url}");
+        let sh = process::shell().map_err(CallError::Local)?;
+        let cmd = cmd!(sh, "gh api --include --hostname {host} --method {method} -H {accept} {input...} {url}");
         let streamed = self.stream(
             cmd,
             body.map(|body| -> process::Feed<'_> { Box::new(move |pipe| Ok(pipe.write_all(&body)?)) }),

@@ -95,19 +95,26 @@ pub struct NewRelease {
     pub name: String,
     pub body: String,
     pub draft: bool,
+    pub prerelease: bool,
+    /// Where GitHub would make the tag if it were missing when the release is published.
+    pub target: Option<String>,
 }
 
 impl NewRelease {
     fn to_json(&self) -> Value {
-        json!({
+        let mut fields = json!({
             "tag_name": self.tag_name,
             "name": self.name,
             "body": self.body,
             "draft": self.draft,
-            "prerelease": true,
+            "prerelease": self.prerelease,
             // A prerelease is never GitHub's "latest release"; said so in case it is made one by hand later.
             "make_latest": "false",
-        })
+        });
+        if let Some(target) = &self.target {
+            fields["target_commitish"] = target.as_str().into();
+        }
+        fields
     }
 }
 

@@ -23,10 +23,21 @@ impl Backoff {
         Self { attempt: 1, attempts, heed_signals }
     }
 
-    /// Names the failed attempt and waits; gives the error back when there is no further attempt.
+    /// Names the failed attempt and waits; gives the error back when it doesn't pass, or there is no further attempt.
     pub fn wait(&mut self, console: &Console, what: &str, error: CallError) -> Result<(), CallError> {
+        self.wait_for(console, what, error, |_| false)
+    }
+
+    /// The same, for work where another kind of error passes as well.
+    pub fn wait_for(
+        &mut self,
+        console: &Console,
+        what: &str,
+        error: CallError,
+        passes: impl FnOnce(&CallError) -> bool,
+    ) -> Result<(), CallError> {
         let (attempt, attempts) = (self.attempt, self.attempts);
-        if !error.passes() {
+        if !error.passes() && !passes(&error) {
             return Err(error);
         }
         if attempt >= attempts {

@@ -6,7 +6,7 @@ use std::io::{BufRead as _, BufReader, Read, Write};
 use xshell::cmd;
 
 use super::{Asset, CallError, Gh, Head, Http, Release, judge, no_answer, retry};
-use crate::failure;
+use crate::{failure, process};
 
 /// An asset to be sent.
 pub struct Upload<'a> {
@@ -28,15 +28,15 @@ impl Gh {
     pub fn upload(
         &self,
         upload: &Upload<'_>,
-        feed: impl FnOnce(&mut dyn Write) -> anyhow::Result<()> + Send,
+        feed: impl FnOnce(&mut (dyn Write + Send)) -> anyhow::Result<()> + Send,
     ) -> Result<Asset, CallError> {
         let (base, _) = upload.release.upload_url.split_once('{').unwrap_or((&upload.release.upload_url, ""));
         let url = format!("{base}?name={}", upload.name);
         let length = format!("Content-Length: {}", upload.size);
         let kind = format!("Content-Type: {}", content_type(upload.name));
         let host = &self.repo.host;
-        let cmd =
-            cmd!(self.sh, "gh api --include --hostname {host} --method POST -H {kind} -H {length} --input - {url}");
+        let sh = process::shell().map_err(CallError::Local)?;
+        let cmd = cmd!(sh, "gh api --include --hostname {host} --method POST -H {kind} -H {length} --input - {url}");
         let streamed = self.stream(cmd, Some(Box::new(feed)), None)?;
         match judge(&streamed, &self.repo) {
             // An input that could not be read, or turned out to be wrong, is the reason for a broken upload, not its
@@ -65,8 +65,8 @@ impl Gh {
         let range: &[&str] = if download.start > 0 { &["-H", &range] } else { &[] };
         let wanted = if download.start > 0 { 206 } else { 200 };
         let host = &self.repo.host;
-        let cmd =
-            cmd!(self.sh, "gh api --include --hostname {host} -H 'Accept: application/octet-stream' {range...} {url}");
+        let sh = process::shell().map_err(CallError::Local)?;
+        let cmd = cmd!(sh, "gh api --include --hostname {host} -H 'Accept: application/octet-stream' {range...} {url}");
         let mut refusal = None;
         let streamed = self.stream(cmd, None, Some(Box::new(|pipe| drain_asset(pipe, wanted, take, &mut refusal))))?;
         match (refusal, &streamed.drained) {
@@ -85,18 +85,57 @@ impl Gh {
                 asset.name, asset.size
             ))));
         }
+        let mut bytes = Vec::new();
+        self.read_through(asset, |piece| {
+            bytes.extend_from_slice(piece);
+            Ok(())
+        })?;
+        Ok(bytes)
+    }
+
+    /// Reads all of an asset, going on where an attempt broke off.
+    pub fn read_through(
+        &self,
+        asset: &Asset,
+        take: impl FnMut(&[u8]) -> anyhow::Result<()> + Send,
+    ) -> Result<(), CallError> {
+        self.read_from(asset, 0, take)
+    }
+
+    /// Reads an asset from byte `start` to its end, going on where an attempt broke off. Attempts that moved bytes don't
+    /// count.
+    pub fn read_from(
+        &self,
+        asset: &Asset,
+        start: u64,
+        mut take: impl FnMut(&[u8]) -> anyhow::Result<()> + Send,
+    ) -> Result<(), CallError> {
         let what = format!("reading {}", asset.name);
-        retry::repeat(&self.console, self.tries.attempts, self.heed_signals, &what, || {
-            let mut bytes = Vec::new();
-            self.download(&Download { asset: asset.id, start: 0 }, |piece| {
-                bytes.extend_from_slice(piece);
-                Ok(())
-            })?;
-            match bytes.len() as u64 {
-                got if got == asset.size => Ok(bytes),
-                got => Err(CallError::Lost(format!("{got} of {} bytes arrived", asset.size))),
+        let mut at = start;
+        let mut backoff = retry::Backoff::new(self.tries.attempts, self.heed_signals);
+        while at < asset.size {
+            let began = at;
+            let result = self.download(&Download { asset: asset.id, start: at }, |bytes| {
+                at += bytes.len() as u64;
+                anyhow::ensure!(
+                    at <= asset.size,
+                    "{} is longer than the {} bytes GitHub names",
+                    asset.name,
+                    asset.size
+                );
+                take(bytes)
+            });
+            let error = match result {
+                Ok(()) if at == asset.size => return Ok(()),
+                Ok(()) => CallError::Lost(format!("{at} of {} bytes arrived", asset.size)),
+                Err(error) => error,
+            };
+            if at > began {
+                backoff = retry::Backoff::new(self.tries.attempts, self.heed_signals);
             }
-        })
+            backoff.wait(&self.console, &what, error)?;
+        }
+        Ok(())
     }
 }
 

@@ -1,5 +1,7 @@
 //! The verbs, one file each, and what they have in common.
 
+mod consent;
+
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
@@ -106,5 +108,6 @@ macro_rules! verbs {
 
 verbs! {
     checksum::Checksum,
+    publish::Publish,
     split::Split,
 }

@@ -1,0 +1,196 @@
+//! What goes into the set: images from the images folder, images carried over from `latest`, images copied from the
+//! source's own release. Nothing goes in that nothing vouches for.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use crate::failure::{self, Problems};
+use crate::gh::{Asset, Gh};
+use crate::image::local::{self, LocalImage};
+use crate::image::name::{self, Role};
+use crate::image::parts::PartSize;
+use crate::image::{checksum, templates};
+use crate::manifest::Manifest;
+
+use super::TAG;
+use super::look::{self, Live};
+use super::set::SetImage;
+
+/// What the person asked for.
+#[derive(Debug, Clone)]
+pub struct Wish {
+    pub packer_dir: PathBuf,
+    pub images: PathBuf,
+    pub part_size: PartSize,
+    /// These come from the images folder; empty: all that are there.
+    pub names: Vec<String>,
+    /// These stay as they are on `latest`.
+    pub carry: Vec<String>,
+    /// The set is these and no others.
+    pub only: Vec<String>,
+}
+
+/// Where each image of the set comes from.
+#[derive(Debug, Default)]
+pub struct Chosen {
+    pub images: Vec<SetImage>,
+    /// Said to the person.
+    pub warnings: Vec<String>,
+}
+
+/// The set from the images folder, completed from `latest`.
+///
+/// `unchanged` tells for images that aren't in the folder whether `check` says skip for them.
+///
+/// # Errors
+///
+/// All that is wrong, at once.
+pub fn from_folder(
+    gh: &Gh,
+    wish: &Wish,
+    live: Option<&Live>,
+    unchanged: impl FnOnce(&BTreeSet<String>) -> anyhow::Result<BTreeSet<String>>,
+) -> anyhow::Result<Chosen> {
+    let known = templates::names(&wish.packer_dir)?;
+    let asked = if wish.only.is_empty() { &wish.names } else { &wish.only };
+    let carried = templates::choose(&known, &wish.carry)?;
+    let full = if wish.only.is_empty() { known.clone() } else { templates::choose(&known, &wish.only)? };
+    let carried: BTreeSet<String> = if wish.carry.is_empty() { BTreeSet::new() } else { carried };
+    let named = templates::choose(&known, asked)?;
+
+    let everything_carried = full.iter().all(|image| carried.contains(image));
+    let found = match local::scan(&wish.images) {
+        Ok(found) => found,
+        Err(_) if everything_carried => BTreeMap::new(),
+        Err(error) => return Err(error),
+    };
+    let mut chosen = Chosen::default();
+    let mut problems = Problems::default();
+    let mut absent = BTreeSet::new();
+    let there = local::present(&found);
+    for image in &full {
+        let wanted_here = named.contains(image) && !carried.contains(image);
+        match found.get(image).filter(|_| wanted_here && there.contains(image)) {
+            Some(files) => {
+                let opened = LocalImage::open(&wish.images, image, files);
+                chosen.images.extend(problems.keep(opened.and_then(|opened| SetImage::local(opened, wish.part_size))));
+            }
+            // Named, and not there: never an old one in silence.
+            None if wanted_here && !asked.is_empty() => problems.push(failure::missing(format!(
+                "no image {} in {}; run `cargo xtask packer build-and-fetch --host HOST {image}`",
+                name::whole(image),
+                wish.images.display()
+            ))),
+            None => {
+                absent.insert(image.clone());
+            }
+        }
+    }
+    for stray in there.difference(&known) {
+        problems.keep(name::check(stray));
+        chosen.warnings.push(format!("{} has no template, so it is not published", name::whole(stray)));
+    }
+    if let Some(live) = live {
+        dropped(live, &known, &full, &mut chosen.warnings);
+    }
+    let ask: BTreeSet<String> = absent.difference(&carried).cloned().collect();
+    let unchanged = if ask.is_empty() || live.is_none() { BTreeSet::new() } else { unchanged(&ask)? };
+    for image in &absent {
+        let asked_for = carried.contains(image);
+        match live.filter(|_| asked_for || unchanged.contains(image)) {
+            Some(live) => {
+                let taken = from_release(gh, image, TAG, &live.assets, live.manifest.as_ref());
+                chosen.images.extend(problems.keep(taken));
+            }
+            None if asked_for => problems.push(failure::missing(format!(
+                "{image} can't be carried over: no {TAG} is published; build and fetch it"
+            ))),
+            None => problems.push(failure::missing(format!(
+                "no image {} in {}; run `cargo xtask packer build-and-fetch --host HOST {image}`, or keep the published one with `--carry {image}`",
+                name::whole(image),
+                wish.images.display()
+            ))),
+        }
+    }
+    if !wish.only.is_empty() && full != known {
+        let without: Vec<&str> = known.difference(&full).map(String::as_str).collect();
+        chosen.warnings.push(format!("--only: {TAG} will NOT have {}", without.join(", ")));
+    }
+    problems.into_result()?;
+    Ok(chosen)
+}
+
+/// `--copy`: the set as it is on the source's own release.
+pub fn from_source(gh: &Gh, wish: &Wish, source: &str) -> anyhow::Result<Chosen> {
+    let known = templates::names(&wish.packer_dir)?;
+    let only = if wish.only.is_empty() { &wish.names } else { &wish.only };
+    let full = templates::choose(&known, only)?;
+    let Some(release) = gh.release_by_tag(source)? else {
+        return Err(failure::missing(format!(
+            "no release {source} in {}, so there is nothing to copy; publish from --images instead",
+            gh.repo()
+        )));
+    };
+    let assets = gh.assets(release.id)?;
+    let manifest = look::read_manifest(gh, &assets)?;
+    let mut chosen = Chosen::default();
+    let mut problems = Problems::default();
+    let there = images_of(&assets);
+    for image in &full {
+        if there.contains(image) {
+            chosen.images.extend(problems.keep(from_release(gh, image, source, &assets, manifest.as_ref())));
+        } else {
+            problems.push(failure::missing(format!(
+                "release {source} has no image {}; publish from --images instead, or leave it out with --only",
+                name::whole(image)
+            )));
+        }
+    }
+    for gone in there.difference(&known) {
+        chosen.warnings.push(format!("{gone} on release {source} has no template any more, so it is dropped"));
+    }
+    if full != known {
+        let without: Vec<&str> = known.difference(&full).map(String::as_str).collect();
+        chosen.warnings.push(format!("--only: {TAG} will NOT have {}", without.join(", ")));
+    }
+    problems.into_result()?;
+    Ok(chosen)
+}
+
+/// An image of a release, vouched for by its manifest, or by its checksum file.
+fn from_release(
+    gh: &Gh,
+    image: &str,
+    from: &str,
+    assets: &[Asset],
+    manifest: Option<&Manifest>,
+) -> anyhow::Result<SetImage> {
+    name::check(image)?;
+    if let Some(image) = manifest.and_then(|manifest| manifest.image(image)) {
+        return SetImage::from_manifest(image, from, assets);
+    }
+    let file = name::checksum(image);
+    let Some(asset) = assets.iter().find(|asset| asset.name == file && asset.is_uploaded()) else {
+        return Err(failure::missing(format!(
+            "nothing vouches for {} on release {from}: it has neither a manifest nor {file}; give the image with --images",
+            name::whole(image)
+        )));
+    };
+    let text = String::from_utf8_lossy(&gh.read_asset(asset)?).into_owned();
+    let sha256 = checksum::parse(image, &text)?;
+    SetImage::from_assets(image, sha256, from, assets)
+}
+
+fn images_of(assets: &[Asset]) -> BTreeSet<String> {
+    let image = |asset: &Asset| match Role::of(&asset.name)? {
+        Role::Checksum { .. } => None,
+        Role::Whole { image } | Role::Part { image, .. } => Some(image),
+    };
+    assets.iter().filter_map(image).collect()
+}
+
+fn dropped(live: &Live, known: &BTreeSet<String>, full: &BTreeSet<String>, warnings: &mut Vec<String>) {
+    for gone in images_of(&live.assets).difference(full).filter(|image| !known.contains(*image)) {
+        warnings.push(format!("{gone} on {TAG} has no template any more, so it is dropped"));
+    }
+}

@@ -1,0 +1,25 @@
+//! The rolling release `latest`: what is there, how a new set is staged and proven beside it, and how the two change
+//! places. Nothing is deleted before its replacement is proven.
+
+pub mod choose;
+pub mod heal;
+pub mod look;
+pub mod marker;
+pub mod notes;
+pub mod plan;
+pub mod preflight;
+pub mod prove;
+pub mod relabel;
+mod send;
+pub mod set;
+pub mod stage;
+pub mod switch;
+
+/// The tag that readers download from.
+pub const TAG: &str = "latest";
+/// The tag name of the draft that a publish fills.
+pub const INCOMING: &str = "latest-incoming";
+/// The tag name of the draft that the last publish replaced.
+pub const PREVIOUS: &str = "latest-previous";
+/// The title of the published release.
+pub const TITLE: &str = "Latest Images";

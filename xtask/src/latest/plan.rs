@@ -1,0 +1,244 @@
+//! From what is wanted and what is there to the steps between them: pure, so the preview is the plan itself.
+
+use std::fmt;
+
+use crate::console::size;
+use crate::gh::Asset;
+use crate::image::checksum;
+use crate::image::digest::Digest;
+use crate::image::name;
+use crate::manifest::{self, Image, Manifest};
+
+use super::look::{Live, Look};
+use super::notes;
+use super::prove;
+use super::set::{Origin, Piece, Set, SetImage};
+use super::{PREVIOUS, TAG};
+
+/// One thing that a publish does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// Drop a draft of another set.
+    Discard { draft: u64, what: String },
+    /// Make the draft.
+    Create,
+    /// Own a draft of the same set.
+    TakeOver { draft: u64 },
+    /// Put the set onto the draft and prove it.
+    Fill(Vec<Transfer>),
+    /// Only source, notes and tag change: the images that are live stay as they are.
+    Relabel { manifest: Box<Manifest>, tag: TagMove },
+    /// Move the tag alone.
+    Tag(TagMove),
+    /// Move the tag, take the live release back to the draft `latest-previous`, publish the new draft. One step,
+    /// because nothing comes between, and whoever stops in it puts the tag back.
+    Switch { tag: TagMove, hide: Option<u64> },
+    /// Drop what is no longer the way back.
+    Drop { release: u64, what: &'static str },
+}
+
+/// From the object that the tag points to now to the commit that it is to point to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TagMove {
+    pub from: Option<String>,
+    pub to: String,
+}
+
+/// One asset's way onto the draft.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Transfer {
+    pub file: String,
+    pub size: u64,
+    pub how: How,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum How {
+    /// It is there; its digest is compared before it is kept.
+    Keep,
+    Send,
+    /// What is there is broken or of another size.
+    Replace,
+    /// From another release's asset.
+    Copy {
+        from: String,
+    },
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Discard { draft, what } => write!(f, "drop the draft {draft} ({what})"),
+            Self::Create => write!(f, "create the draft {}", super::INCOMING),
+            Self::TakeOver { draft } => write!(f, "go on with the draft {draft}"),
+            Self::Fill(transfers) => {
+                write!(f, "fill it, then prove each asset by its digest:")?;
+                transfers.iter().try_for_each(|transfer| write!(f, "\n     {transfer}"))
+            }
+            Self::Relabel { manifest, tag } => write!(
+                f,
+                "{tag}, and replace {} and the notes to name {}; no image is sent",
+                manifest::FILE,
+                manifest.source
+            ),
+            Self::Tag(tag) => tag.fmt(f),
+            Self::Switch { tag, hide } => {
+                write!(
+                    f,
+                    "switch, if {TAG} is still what it is now:
+     {tag}"
+                )?;
+                if let Some(release) = hide {
+                    write!(
+                        f,
+                        "
+     take the release {release} back to the draft {PREVIOUS}"
+                    )?;
+                }
+                write!(
+                    f,
+                    "
+     publish the draft as {TAG}"
+                )
+            }
+            Self::Drop { release, what } => write!(f, "drop the release {release} ({what})"),
+        }
+    }
+}
+
+impl fmt::Display for TagMove {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.from {
+            Some(from) if *from == self.to => write!(f, "leave the tag {TAG} at {}", short(&self.to)),
+            Some(from) => write!(f, "move the tag {TAG} from {} to {}", short(from), short(&self.to)),
+            None => write!(f, "make the tag {TAG} at {}", short(&self.to)),
+        }
+    }
+}
+
+impl fmt::Display for Transfer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let how = match &self.how {
+            How::Keep => "keep".to_owned(),
+            How::Send => "send".to_owned(),
+            How::Replace => "replace".to_owned(),
+            How::Copy { from } => format!("copy from {from}"),
+        };
+        write!(f, "{how:7} {} ({})", self.file, size(self.size))
+    }
+}
+
+fn short(id: &str) -> &str {
+    id.get(..12).unwrap_or(id)
+}
+
+/// A draft of ours that could be used, with what lies on it.
+#[derive(Debug, Clone)]
+pub struct Draft {
+    pub id: u64,
+    pub assets: Vec<Asset>,
+}
+
+/// What the plan is made for.
+pub struct Want<'a> {
+    pub set: &'a Set,
+    /// Drafts of other sets, which the person asked to drop.
+    pub discard: Vec<(u64, String)>,
+    /// Drafts of this set, the fullest first.
+    pub drafts: Vec<Draft>,
+    pub keep_previous: bool,
+}
+
+/// The steps; none when the set is live already.
+pub fn plan(want: &Want<'_>, look: &Look) -> Vec<Step> {
+    let set = want.set;
+    let mut steps: Vec<Step> =
+        want.discard.iter().map(|(draft, what)| Step::Discard { draft: *draft, what: what.clone() }).collect();
+    let tag = TagMove { from: look.tag.as_ref().map(|tag| tag.object.clone()), to: set.commit.clone() };
+    let tag_right = look.tag.as_ref().is_some_and(|tag| tag.commit == set.commit);
+    let spent = |draft: &Draft| Step::Drop { release: draft.id, what: "a draft of the set that is live" };
+
+    if let Some((live, images)) = look.live.as_ref().and_then(|live| Some((live, same_images(set, live)?))) {
+        let manifest = Manifest::new(set.source.clone(), set.commit.clone(), images);
+        if live.manifest.as_ref() != Some(&manifest) || live.release.notes().trim() != notes::text(&manifest).trim() {
+            steps.push(Step::Relabel { manifest: Box::new(manifest), tag });
+        } else if !tag_right {
+            steps.push(Step::Tag(tag));
+        }
+        steps.extend(want.drafts.iter().map(spent));
+        return steps;
+    }
+
+    match want.drafts.split_first() {
+        None => steps.push(Step::Create),
+        Some((first, others)) => {
+            steps.extend(
+                others.iter().map(|draft| Step::Drop { release: draft.id, what: "a second draft of this set" }),
+            );
+            steps.push(Step::TakeOver { draft: first.id });
+        }
+    }
+    steps.push(Step::Fill(transfers(set, want.drafts.first().map_or(&[], |draft| &draft.assets))));
+    steps.push(Step::Switch { tag, hide: look.live.as_ref().map(|live| live.release.id) });
+    let old = |release, what| Step::Drop { release, what };
+    steps.extend(
+        look.previous
+            .iter()
+            .filter(|previous| previous.marker.is_some())
+            .map(|previous| old(previous.release.id, "replaced before this publish")),
+    );
+    if !want.keep_previous {
+        steps.extend(look.live.as_ref().map(|live| old(live.release.id, "replaced; --no-keep-previous")));
+    }
+    steps
+}
+
+fn transfers(set: &Set, have: &[Asset]) -> Vec<Transfer> {
+    let transfer = |file: String, size: u64, origin: Option<&Origin>| {
+        let how = match (have.iter().find(|asset| asset.name == file), origin) {
+            (Some(asset), _) if asset.is_uploaded() && asset.size == size => How::Keep,
+            (Some(_), _) => How::Replace,
+            (None, Some(Origin::Assets { from, .. })) => How::Copy { from: from.clone() },
+            (None, _) => How::Send,
+        };
+        Transfer { file, size, how }
+    };
+    let of_image = |image: &SetImage| -> Vec<Transfer> {
+        let piece = |piece: &Piece| transfer(piece.file.clone(), piece.size(), Some(&image.origin));
+        let line = checksum::line(&image.name, image.sha256).len() as u64;
+        image.pieces.iter().map(piece).chain([transfer(name::checksum(&image.name), line, None)]).collect()
+    };
+    set.images.iter().flat_map(of_image).collect()
+}
+
+/// The live images under the new set's facts, if they are the same images, whole and proven; else `None`.
+fn same_images(set: &Set, live: &Live) -> Option<Vec<Image>> {
+    let published: Vec<Image> = match &live.manifest {
+        Some(manifest) => manifest.images.clone(),
+        // Made by hand: the assets' own digests must say it all.
+        None => set.images.iter().map(|image| by_digests(image, live)).collect::<Option<_>>()?,
+    };
+    let agrees =
+        |image: &Image| image.assets().iter().all(|asset| prove::compare(asset, live.asset(&asset.file)).is_none());
+    let same = published.len() == set.images.len()
+        && published.iter().zip(&set.images).all(|(there, wanted)| there.name == wanted.name && wanted.is_like(there))
+        && published.iter().all(agrees)
+        && no_other_image(set, live);
+    let digests = |image: &Image| -> Vec<Digest> {
+        if image.parts.is_empty() { vec![image.sha256] } else { image.parts.iter().map(|part| part.sha256).collect() }
+    };
+    same.then(|| published.iter().zip(&set.images).map(|(there, wanted)| wanted.to_manifest(&digests(there))).collect())
+}
+
+fn by_digests(image: &SetImage, live: &Live) -> Option<Image> {
+    let digest = |piece: &Piece| live.asset(&piece.file)?.digest();
+    let digests: Option<Vec<Digest>> = image.pieces.iter().map(digest).collect();
+    // The parts' digests alone don't say that they are the whole: only a whole image is known by its digest.
+    let digests = digests.filter(|digests| digests.as_slice() == [image.sha256])?;
+    Some(image.to_manifest(&digests))
+}
+
+fn no_other_image(set: &Set, live: &Live) -> bool {
+    let names = set.asset_names();
+    live.assets.iter().all(|asset| name::Role::of(&asset.name).is_none() || names.contains(&asset.name))
+}

@@ -1,0 +1,62 @@
+//! What the repository and the token must allow before anything is changed there.
+
+use crate::failure::{self, Problems};
+use crate::gh::{CallError, Gh, Immutability};
+
+/// What was found in order.
+#[derive(Debug, Default)]
+pub struct Allowed {
+    /// Things that can't be known with this token, said to the person.
+    pub warnings: Vec<String>,
+}
+
+/// Asks for the repository itself, not for `/user`: that works for every kind of token.
+///
+/// # Errors
+///
+/// Exit code 3 with all that is missing, each with its cure.
+pub fn repository(gh: &Gh) -> anyhow::Result<Allowed> {
+    let repo = gh.repo();
+    let facts = gh.repository().map_err(|error| match error.status() {
+        Some(404) => failure::missing(format!(
+            "no repository {repo}, or the token may not see it; check --repo, and `gh auth status --hostname {}`",
+            repo.host
+        )),
+        _ => error.into(),
+    })?;
+    let mut problems = Problems::default();
+    if facts.archived {
+        problems.push(failure::missing(format!(
+            "repository {repo} is archived, so nothing can be published; unarchive it in its settings"
+        )));
+    }
+    if !facts.may_push() {
+        problems.push(failure::missing(format!(
+            "the token may not push to {repo}; it needs the `repo` scope (`gh auth refresh --scopes repo`), or Contents: read and write, and you write access"
+        )));
+    }
+    let mut warnings = Vec::new();
+    if problems.is_empty() {
+        match immutability(gh)? {
+            Immutability::Off => {}
+            Immutability::On => problems.push(failure::missing(format!(
+                "{repo} has immutable releases: a release that can't change can't be a rolling `latest`; an administrator can turn them off under Settings, Releases"
+            ))),
+            Immutability::Unknown => warnings.push(format!(
+                "whether {repo} has immutable releases is shown to administrators only; its published releases are not immutable"
+            )),
+        }
+    }
+    problems.into_result()?;
+    Ok(Allowed { warnings })
+}
+
+/// The setting, or for those who may not see it what published releases show.
+fn immutability(gh: &Gh) -> Result<Immutability, CallError> {
+    match gh.immutability()? {
+        Immutability::Unknown if gh.releases()?.iter().any(|release| !release.draft && release.immutable) => {
+            Ok(Immutability::On)
+        }
+        known => Ok(known),
+    }
+}

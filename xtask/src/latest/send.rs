@@ -1,0 +1,271 @@
+//! Puts assets onto the draft. An image is read once: the pass that feeds the upload also gives the part's digest and
+//! the whole's. A retry reads its range again from a saved hash state.
+
+use std::io::Write;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use sha2::{Digest as _, Sha256};
+
+use crate::console::Transfer;
+use crate::failure;
+use crate::gh::{Asset, CallError, Gh, Upload};
+use crate::image::digest::Digest;
+use crate::image::{checksum, name};
+use crate::interrupt;
+use crate::manifest;
+use crate::process::joined;
+
+use super::set::{Origin, Piece, Set, SetImage};
+use super::stage::Stage;
+
+/// Sends what is not there yet: images side by side, the pieces of one image in order.
+pub(super) fn images(
+    stage: &Stage<'_>,
+    set: &Set,
+    have: &[Asset],
+    jobs: usize,
+) -> anyhow::Result<Vec<manifest::Image>> {
+    let next = AtomicUsize::new(0);
+    let work = || -> anyhow::Result<Vec<manifest::Image>> {
+        let mut done = Vec::new();
+        while let Some(image) = set.images.get(next.fetch_add(1, Ordering::Relaxed)) {
+            interrupt::check()?;
+            let result = send_image(stage, image, have);
+            if result.is_err() {
+                // The others finish what they began, and begin nothing more.
+                next.store(set.images.len(), Ordering::Relaxed);
+            }
+            done.push(result?);
+        }
+        Ok(done)
+    };
+    let results = thread::scope(|scope| {
+        let threads: Vec<_> = (0..jobs.clamp(1, set.images.len().max(1))).map(|_| scope.spawn(work)).collect();
+        threads.into_iter().map(joined).collect::<Vec<_>>()
+    });
+    let mut images = Vec::new();
+    for result in results {
+        images.extend(result?);
+    }
+    Ok(images)
+}
+
+/// Puts a small asset onto the draft.
+pub(super) fn small(stage: &Stage<'_>, file: &str, bytes: &[u8], have: &[Asset]) -> anyhow::Result<()> {
+    let size = bytes.len() as u64;
+    let piece = Piece { file: file.to_owned(), range: 0..size, sha256: Some(Digest::of(bytes)) };
+    let mut piece = Placing { stage, piece: &piece, source: Source::Memory(bytes), before: Sha256::new(), after: None };
+    piece.place(have, None).map(drop)
+}
+
+fn send_image(stage: &Stage<'_>, image: &SetImage, have: &[Asset]) -> anyhow::Result<manifest::Image> {
+    let bar = stage.console.transfer(name::whole(&image.name), image.size);
+    let result = send_pieces(stage, image, have, &bar);
+    match &result {
+        Ok((_, 0)) => bar.finish("already on the draft"),
+        Ok((_, sent)) => bar.finish(&format!("{sent} of {} assets sent", image.pieces.len())),
+        Err(_) => bar.abandon(),
+    }
+    let (digests, _) = result?;
+    small(stage, &name::checksum(&image.name), checksum::line(&image.name, image.sha256).as_bytes(), have)?;
+    Ok(image.to_manifest(&digests))
+}
+
+/// The digest of each piece, and how many were sent.
+fn send_pieces(
+    stage: &Stage<'_>,
+    image: &SetImage,
+    have: &[Asset],
+    bar: &Transfer,
+) -> anyhow::Result<(Vec<Digest>, usize)> {
+    let mut whole = Sha256::new();
+    let mut digests = Vec::new();
+    let mut sent = 0;
+    for (index, piece) in image.pieces.iter().enumerate() {
+        let source = match &image.origin {
+            Origin::Local(bytes) => Source::File(bytes),
+            Origin::Assets { assets, .. } => Source::Asset(&assets[index]),
+        };
+        let mut placing = Placing { stage, piece, source, before: whole, after: None };
+        let placed = placing.place(have, Some(bar))?;
+        sent += usize::from(placed.sent);
+        digests.push(placed.digest);
+        whole = placed.whole;
+    }
+    let whole = Digest::from_hash(whole);
+    if whole != image.sha256 {
+        let from = match &image.origin {
+            Origin::Local(bytes) => bytes.paths().next().map(|path| path.display().to_string()).unwrap_or_default(),
+            Origin::Assets { from, .. } => format!("{} on release {from}", name::whole(&image.name)),
+        };
+        return Err(failure::digest(format!(
+            "{from} has sha256 {whole}, its checksum file says {}; fetch or build it again",
+            image.sha256
+        )));
+    }
+    Ok((digests, sent))
+}
+
+/// Where a piece's bytes are read from.
+#[derive(Clone, Copy)]
+enum Source<'a> {
+    File(&'a crate::image::local::Bytes),
+    Asset(&'a Asset),
+    Memory(&'a [u8]),
+}
+
+struct Placed {
+    digest: Digest,
+    /// The state of the image's hash after this piece.
+    whole: Sha256,
+    sent: bool,
+}
+
+/// One piece on its way to the draft.
+struct Placing<'a> {
+    stage: &'a Stage<'a>,
+    piece: &'a Piece,
+    source: Source<'a>,
+    /// The state of the image's hash before this piece.
+    before: Sha256,
+    /// The piece's digest and the state behind it, once all of it was read.
+    after: Option<(Digest, Sha256)>,
+}
+
+impl Placing<'_> {
+    /// Keeps what is right on the draft, removes what isn't, sends what is missing.
+    fn place(&mut self, have: &[Asset], bar: Option<&Transfer>) -> anyhow::Result<Placed> {
+        let stage = self.stage;
+        let mut backoff = stage.gh.backoff();
+        let mut there = have.iter().find(|asset| asset.name == self.piece.file).cloned();
+        let mut sent = false;
+        loop {
+            if let Some(asset) = there.take() {
+                match self.why_not(&asset, bar)? {
+                    None => {
+                        let (digest, whole) = self.hashed(bar)?;
+                        return Ok(Placed { digest, whole, sent });
+                    }
+                    Some(why) => stage.remove(&asset, &why)?,
+                }
+            }
+            let result: Result<(), CallError> = match self.send(bar) {
+                Ok(asset) => match self.why_not(&asset, bar)? {
+                    None => {
+                        let (digest, whole) = self.hashed(bar)?;
+                        return Ok(Placed { digest, whole, sent: true });
+                    }
+                    Some(why) => {
+                        stage.remove(&asset, &why)?;
+                        Err(CallError::Lost(why))
+                    }
+                },
+                Err(error) => Err(error),
+            };
+            if let Err(error) = result {
+                backoff.wait_for(stage.console, &self.piece.file, error, CallError::name_taken)?;
+                sent = true;
+                // The upload may have been completed all the same, or have left a broken asset that takes the name.
+                there = stage.assets()?.into_iter().find(|asset| asset.name == self.piece.file);
+            }
+        }
+    }
+
+    /// Why an asset on the draft can't stay; `None` when it is this piece, or GitHub gives no digest, which is then
+    /// proven from its bytes when the whole draft is.
+    fn why_not(&mut self, asset: &Asset, bar: Option<&Transfer>) -> anyhow::Result<Option<String>> {
+        if !asset.is_uploaded() {
+            return Ok(Some(format!("it is in state {}", asset.state)));
+        }
+        if asset.size != self.piece.size() {
+            return Ok(Some(format!("it has {} bytes, expected {}", asset.size, self.piece.size())));
+        }
+        let Some(there) = asset.digest() else { return Ok(None) };
+        let (digest, _) = self.hashed(bar)?;
+        Ok((there != digest).then(|| format!("it has sha256 {there}, expected {digest}")))
+    }
+
+    /// The piece's digest and the hash state behind it; read now if no upload did.
+    fn hashed(&mut self, bar: Option<&Transfer>) -> anyhow::Result<(Digest, Sha256)> {
+        if let Some(after) = &self.after {
+            return Ok(after.clone());
+        }
+        restart(bar, self.piece);
+        self.read(bar, |_| Ok(())).map_err(anyhow::Error::from)?;
+        match &self.after {
+            Some(after) => Ok(after.clone()),
+            None => Err(failure::failed(format!("{} could not be read to its end", self.piece.file))),
+        }
+    }
+
+    fn send(&mut self, bar: Option<&Transfer>) -> Result<Asset, CallError> {
+        let stage = self.stage;
+        let upload = Upload { release: &stage.release, name: &self.piece.file, size: self.piece.size() };
+        restart(bar, self.piece);
+        stage.gh.upload(&upload, |pipe: &mut (dyn Write + Send)| {
+            self.read(bar, |bytes| Ok(pipe.write_all(bytes)?)).map_err(|error| match error {
+                CallError::Local(error) => error,
+                other => other.into(),
+            })
+        })
+    }
+
+    /// Reads the piece, hashes it, hands it on.
+    fn read(
+        &mut self,
+        bar: Option<&Transfer>,
+        mut take: impl FnMut(&[u8]) -> anyhow::Result<()> + Send,
+    ) -> Result<(), CallError> {
+        let mut hash = Sha256::new();
+        let mut whole = self.before.clone();
+        let mut left = self.piece.size();
+        let each = |bytes: &[u8]| {
+            interrupt::check()?;
+            hash.update(bytes);
+            whole.update(bytes);
+            left = left.saturating_sub(bytes.len() as u64);
+            if let Some(bar) = bar {
+                bar.moved(bytes.len() as u64);
+            }
+            take(bytes)
+        };
+        self.source.read(self.stage.gh, self.piece, each)?;
+        let digest = Digest::from_hash(hash);
+        if left > 0 {
+            return Err(CallError::Local(failure::failed(format!(
+                "{} became shorter while it was read; let what writes it finish, then publish again",
+                self.piece.file
+            ))));
+        }
+        if let Some(promised) = self.piece.sha256.filter(|promised| *promised != digest) {
+            return Err(CallError::Local(failure::digest(format!(
+                "{} arrived with sha256 {digest}, expected {promised}",
+                self.piece.file
+            ))));
+        }
+        self.after = Some((digest, whole));
+        Ok(())
+    }
+}
+
+impl Source<'_> {
+    fn read(
+        self,
+        gh: &Gh,
+        piece: &Piece,
+        mut take: impl FnMut(&[u8]) -> anyhow::Result<()> + Send,
+    ) -> Result<(), CallError> {
+        match self {
+            Self::Memory(bytes) => take(bytes).map_err(CallError::Local),
+            Self::Asset(asset) => gh.read_through(asset, take),
+            Self::File(bytes) => bytes.read(piece.range.clone(), take).map_err(CallError::Local),
+        }
+    }
+}
+
+fn restart(bar: Option<&Transfer>, piece: &Piece) {
+    if let Some(bar) = bar {
+        bar.restart_at(piece.range.start);
+    }
+}

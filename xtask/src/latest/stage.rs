@@ -1,0 +1,198 @@
+//! The draft that a publish fills: found or created, owned by one run at a time, filled, and proven.
+
+use std::io::Read as _;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+
+use crate::console::Console;
+use crate::failure;
+use crate::gh::{Asset, CallError, Gh, NewRelease, Release};
+use crate::manifest::{self, Expected, Manifest};
+
+use super::look::{self, IncomingDraft};
+use super::marker::{self, Incoming};
+use super::set::Set;
+use super::{INCOMING, prove, send};
+
+/// The draft of this run.
+pub struct Stage<'a> {
+    pub gh: &'a Gh,
+    pub console: &'a Console,
+    pub release: Release,
+    token: String,
+}
+
+/// How long a listing may lag behind what was created. Reported for seconds: <https://github.com/cli/cli/issues/6599>
+const LAG: Duration = Duration::from_secs(15);
+
+impl<'a> Stage<'a> {
+    /// Creates the draft for this set.
+    pub fn create(gh: &'a Gh, console: &'a Console, set: &Set) -> anyhow::Result<Self> {
+        let token = token()?;
+        let body = body(set, &token);
+        let mut backoff = gh.backoff();
+        loop {
+            match gh.create_release(&draft(body.clone())) {
+                Ok(release) => return Ok(Self { gh, console, release, token }),
+                Err(error @ (CallError::Interrupted | CallError::NoLogin(_) | CallError::Local(_))) => {
+                    return Err(error.into());
+                }
+                Err(error) => {
+                    // The draft may have been made all the same, and be missing in listings for a while. A refusal made
+                    // none.
+                    let lost = error.status().is_none_or(|status| status >= 500);
+                    if let Some(release) = lost.then(|| created(gh, &token)).transpose()?.flatten() {
+                        return Ok(Self { gh, console, release, token });
+                    }
+                    backoff.wait(console, "creating the draft", error)?;
+                }
+            }
+        }
+    }
+
+    /// Makes a draft of the same set this run's own: from now on any other run that fills it ends.
+    pub fn take_over(gh: &'a Gh, console: &'a Console, set: &Set, draft_id: u64) -> anyhow::Result<Self> {
+        let token = token()?;
+        let release = gh.update_release(draft_id, &draft(body(set, &token)))?;
+        let stage = Self { gh, console, release, token };
+        stage.assert_own()?;
+        Ok(stage)
+    }
+
+    /// Reads the draft again.
+    ///
+    /// # Errors
+    ///
+    /// It isn't this run's any more.
+    pub fn assert_own(&self) -> anyhow::Result<()> {
+        let now = self.gh.release(self.release.id);
+        let lost = |what: &str| {
+            failure::failed(format!(
+                "{what}; nothing of this run is live. Look with `cargo xtask packer status`, then publish again"
+            ))
+        };
+        match now {
+            Err(error) if error.status() == Some(404) => Err(lost("another run dropped this run's draft")),
+            Err(error) => Err(error).map_err(anyhow::Error::from).context("reading the draft again"),
+            Ok(now) if !now.draft => Err(lost("another run published this run's draft")),
+            Ok(now) => match marker::read::<Incoming>(now.notes()) {
+                Some(marker) if marker.token == self.token => Ok(()),
+                _ => Err(lost("another run took over this run's draft")),
+            },
+        }
+    }
+
+    pub fn assets(&self) -> Result<Vec<Asset>, CallError> {
+        self.gh.assets(self.release.id)
+    }
+
+    /// Fills the draft with the set's images, then proves them; then the same with the manifest.
+    pub fn fill(&self, set: &Set, jobs: usize) -> anyhow::Result<Manifest> {
+        let mut tries = self.gh.backoff();
+        loop {
+            let have = self.assets()?;
+            self.remove_strangers(set, &have)?;
+            let images = send::images(self, set, &have, jobs)?;
+            let manifest = Manifest::new(set.source.clone(), set.commit.clone(), images);
+            let bytes = manifest.to_bytes();
+            match self.prove_images(&manifest, &have).and_then(|()| self.put_manifest(&bytes, &have)).and_then(|()| {
+                let mut expected = manifest.assets();
+                expected.push(manifest_asset(&bytes));
+                prove::assets(self, &expected)
+            }) {
+                Ok(()) => return Ok(manifest),
+                // What is wrong has been removed: fill the gap. What was right is kept.
+                Err(prove::Unproven::Removed(what)) => {
+                    tries.wait(self.console, "proving the draft", CallError::Lost(what))?;
+                }
+                Err(prove::Unproven::Error(error)) => return Err(error),
+            }
+        }
+    }
+
+    /// The images are proven before a manifest vouches for them. One that is up already does so no longer than it agrees.
+    fn prove_images(&self, manifest: &Manifest, _have: &[Asset]) -> Result<(), prove::Unproven> {
+        prove::assets(self, &manifest.assets())
+    }
+
+    fn put_manifest(&self, bytes: &[u8], have: &[Asset]) -> Result<(), prove::Unproven> {
+        send::small(self, manifest::FILE, bytes, have).map_err(prove::Unproven::Error)
+    }
+
+    /// What doesn't belong to the set goes.
+    fn remove_strangers(&self, set: &Set, have: &[Asset]) -> anyhow::Result<()> {
+        let wanted = set.asset_names();
+        let strangers: Vec<&Asset> = have.iter().filter(|asset| !wanted.contains(&asset.name)).collect();
+        if strangers.is_empty() {
+            return Ok(());
+        }
+        self.assert_own()?;
+        for asset in strangers {
+            self.console.note(format_args!("removing {} from the draft: not of this set", asset.name));
+            self.gh.delete_asset(asset.id)?;
+        }
+        Ok(())
+    }
+
+    /// Removes one asset of the draft, if the draft is still this run's.
+    pub fn remove(&self, asset: &Asset, why: &str) -> anyhow::Result<()> {
+        self.assert_own()?;
+        self.console.note(format_args!("{}: removing what is on the draft: {why}", asset.name));
+        Ok(self.gh.delete_asset(asset.id)?)
+    }
+
+    /// Drops the draft with all that it holds.
+    pub fn discard(&self) -> anyhow::Result<()> {
+        self.assert_own()?;
+        Ok(self.gh.delete_release(self.release.id)?)
+    }
+}
+
+fn manifest_asset(bytes: &[u8]) -> Expected {
+    let sha256 = crate::image::digest::Digest::of(bytes);
+    Expected { file: manifest::FILE.to_owned(), size: bytes.len() as u64, sha256 }
+}
+
+/// The draft with this run's token, once a listing shows it.
+fn created(gh: &Gh, token: &str) -> Result<Option<Release>, CallError> {
+    let until = Instant::now() + LAG;
+    loop {
+        let found: Option<IncomingDraft> = look::incoming(gh)?
+            .into_iter()
+            .find(|draft| draft.marker.as_ref().is_some_and(|marker| marker.token == token));
+        if let Some(draft) = found {
+            return Ok(Some(draft.release));
+        }
+        if Instant::now() >= until {
+            return Ok(None);
+        }
+        crate::gh::pause(Duration::from_secs(1), true)?;
+    }
+}
+
+fn draft(body: String) -> NewRelease {
+    NewRelease {
+        tag_name: INCOMING.to_owned(),
+        name: format!("{} (incoming)", super::TITLE),
+        body,
+        draft: true,
+        prerelease: true,
+        target: None,
+    }
+}
+
+fn body(set: &Set, token: &str) -> String {
+    let marker = Incoming { set: set.identity(), token: token.to_owned() };
+    let text = format!("Becomes `latest` for {} when all of it is here. Don't publish it by hand.", set.source);
+    marker::write(&text, &marker)
+}
+
+/// 32 random hex digits.
+fn token() -> anyhow::Result<String> {
+    let mut bytes = [0; 16];
+    std::fs::File::open("/dev/urandom")
+        .and_then(|mut file| file.read_exact(&mut bytes))
+        .context("reading /dev/urandom for a run token")?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
