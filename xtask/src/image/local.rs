@@ -215,28 +215,20 @@ impl Bytes {
         self.segments.iter().map(|segment| segment.path.as_path())
     }
 
-    /// Reads a range of the image and hands it on piece by piece. A file that has become shorter meanwhile ends the
-    /// reading early.
-    pub fn read(&self, range: Range<u64>, mut take: impl FnMut(&[u8]) -> anyhow::Result<()>) -> anyhow::Result<()> {
-        let mut buffer = vec![0; 256 * 1024];
+    /// Reads a range of the image. A file that has become shorter meanwhile ends the reading early.
+    pub fn reader(&self, range: Range<u64>) -> io::Result<impl Read + Send> {
         let mut start = 0;
-        for Segment { path, size } in &self.segments {
-            let (from, to) = (range.start.max(start), range.end.min(start + size));
+        let mut reader: Box<dyn Read + Send> = Box::new(io::empty());
+        for segment in &self.segments {
+            let (from, to) = (range.start.max(start), range.end.min(start + segment.size));
             if from < to {
-                let reading = || format!("reading {}", path.display());
-                let mut file = File::open(path).with_context(reading)?;
-                file.seek(SeekFrom::Start(from - start)).with_context(reading)?;
-                let mut file = file.take(to - from);
-                loop {
-                    match file.read(&mut buffer).with_context(reading)? {
-                        0 => break,
-                        read => take(&buffer[..read])?,
-                    }
-                }
+                let mut file = File::open(&segment.path)?;
+                file.seek(SeekFrom::Start(from - start))?;
+                reader = Box::new(reader.chain(file.take(to - from)));
             }
-            start += size;
+            start += segment.size;
         }
-        Ok(())
+        Ok(reader)
     }
 }
 
@@ -256,14 +248,9 @@ mod tests {
         let bytes = Bytes { segments };
         assert_eq!(bytes.size(), 9);
         for (range, expected) in [(0..9, "abcdefghi"), (2..4, "cd"), (3..5, "de"), (4..9, "efghi"), (5..5, "")] {
-            let mut read = Vec::new();
-            bytes
-                .read(range, |piece| {
-                    read.extend_from_slice(piece);
-                    Ok(())
-                })
-                .unwrap();
-            assert_eq!(read, expected.as_bytes());
+            let mut text = String::new();
+            bytes.reader(range).unwrap().read_to_string(&mut text).unwrap();
+            assert_eq!(text, expected);
         }
         fs::remove_dir_all(dir).unwrap();
     }

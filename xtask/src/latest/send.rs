@@ -1,16 +1,18 @@
 //! Puts assets onto the draft. An image is read once: the pass that feeds the upload also gives the part's digest and
 //! the whole's. A retry reads its range again from a saved hash state.
 
-use std::io::Write;
+use std::io::{Read as _, Write};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
+use anyhow::Context as _;
 use sha2::{Digest as _, Sha256};
 
 use crate::console::Transfer;
 use crate::failure;
 use crate::gh::{Asset, CallError, Gh, Upload};
 use crate::image::digest::Digest;
+use crate::image::local::Bytes;
 use crate::image::{checksum, name};
 use crate::interrupt;
 use crate::manifest;
@@ -110,7 +112,7 @@ fn send_pieces(
 /// Where a piece's bytes are read from.
 #[derive(Clone, Copy)]
 enum Source<'a> {
-    File(&'a crate::image::local::Bytes),
+    File(&'a Bytes),
     Asset(&'a Asset),
     Memory(&'a [u8]),
 }
@@ -259,7 +261,19 @@ impl Source<'_> {
         match self {
             Self::Memory(bytes) => take(bytes).map_err(CallError::Local),
             Self::Asset(asset) => gh.read_through(asset, take),
-            Self::File(bytes) => bytes.read(piece.range.clone(), take).map_err(CallError::Local),
+            Self::File(bytes) => read_file(bytes, piece, take).map_err(CallError::Local),
+        }
+    }
+}
+
+fn read_file(bytes: &Bytes, piece: &Piece, mut take: impl FnMut(&[u8]) -> anyhow::Result<()>) -> anyhow::Result<()> {
+    let reading = || format!("reading {}", piece.file);
+    let mut reader = bytes.reader(piece.range.clone()).with_context(reading)?;
+    let mut buffer = vec![0; 256 * 1024];
+    loop {
+        match reader.read(&mut buffer).with_context(reading)? {
+            0 => return Ok(()),
+            read => take(&buffer[..read])?,
         }
     }
 }
