@@ -1,6 +1,8 @@
 #!/usr/bin/env bats
 # build.sh: what it decides, writes and leaves behind.
 
+# shellcheck disable=SC2030,SC2031,SC2153,SC2154 # bats runs each test in a shell of its own and sets these
+
 bats_require_minimum_version 1.5.0
 load helper
 setup() { setup_packer; }
@@ -277,7 +279,6 @@ setup() { setup_packer; }
 }
 
 @test "a password in the base image's URL reaches neither record nor output" {
-    local server
     mkdir "$BATS_TEST_TMPDIR/www"
     cp "$BASE" "$BATS_TEST_TMPDIR/www/"
     (cd "$BATS_TEST_TMPDIR/www" && sha512sum base.qcow2 >SHA512SUMS)

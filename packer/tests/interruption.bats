@@ -1,6 +1,8 @@
 #!/usr/bin/env bats
 # build.sh when it is stopped, killed, or started twice.
 
+# shellcheck disable=SC2030,SC2031,SC2153,SC2154 # bats runs each test in a shell of its own and sets these
+
 bats_require_minimum_version 1.5.0
 load helper
 

@@ -19,7 +19,7 @@ DISK=$WORK/disk.raw
 UUID=$(</proc/sys/kernel/random/uuid)
 
 packages=(systemd-sysv dbus udev kmod init linux-image-cloud-amd64 initramfs-tools grub-pc openssh-server cloud-init
-    cloud-guest-utils netplan.io systemd-resolved systemd-timesyncd iproute2 sudo ca-certificates e2fsprogs)
+    cloud-guest-utils netplan.io systemd-resolved systemd-timesyncd iproute2 sudo ca-certificates e2fsprogs zstd)
 # cloud-init of Debian 12 looks for it, and a minimal installation leaves it out.
 [ "$SUITE" != bookworm ] || packages+=(python3-netifaces)
 

@@ -1,6 +1,8 @@
 #!/usr/bin/env bats
 # The templates, before the real packer, and the scripts that run in the guest as far as a folder can stand for one.
 
+# shellcheck disable=SC2030,SC2031,SC2153,SC2154 # bats runs each test in a shell of its own and sets these
+
 bats_require_minimum_version 1.5.0
 load helper
 
@@ -60,7 +62,7 @@ make_root() {
 @test "the seed that cloud-init reads is filled in" {
     local seed=$BATS_TEST_TMPDIR/seed
     (
-        PACKER_DIR=$ENGINE SSH_PRIVATE_KEY_FILE=''
+        export PACKER_DIR=$ENGINE SSH_PRIVATE_KEY_FILE=''
         # shellcheck source=/dev/null
         . "$ENGINE/lib/common.sh" && . "$ENGINE/lib/packer.sh"
         make_seed "$NAME" "$ENGINE" "$seed"
