@@ -13,20 +13,39 @@ use anyhow::{Context, Result, bail};
 #[derive(Clone, Copy)]
 pub(crate) struct Git<'a>(pub &'a Path);
 
-/// A tag as the ref itself says and as it peels.
+/// A tag or a branch as the ref itself says and as it peels.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Tag {
+pub(crate) struct Ref {
     /// The ref's own object: a tag object's id where the tag is annotated.
     pub object: String,
-    /// `commit` or `tag`.
-    pub kind: String,
     /// The commit that it peels to.
     pub commit: String,
     /// That commit's date.
     pub date: SystemTime,
 }
 
-pub(crate) type Tags = BTreeMap<String, Tag>;
+/// The refs of a repository at one moment, by their short names.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Refs {
+    pub tags: BTreeMap<String, Ref>,
+    heads: BTreeMap<String, Ref>,
+    /// The branch that `HEAD` names; none while it has no commit.
+    default_branch: Option<String>,
+}
+
+impl Refs {
+    pub fn default_branch(&self) -> &str {
+        self.default_branch.as_deref().unwrap_or("main")
+    }
+
+    /// A branch or a tag, also as `heads/NAME` and `tags/NAME`.
+    pub fn find(&self, name: &str) -> Option<&Ref> {
+        let short = self.heads.get(name).or_else(|| self.tags.get(name));
+        let head = || self.heads.get(name.strip_prefix("heads/")?);
+        let tag = || self.tags.get(name.strip_prefix("tags/")?);
+        short.or_else(head).or_else(tag)
+    }
+}
 
 /// A person and a date as git writes them.
 pub(crate) struct Signature {
@@ -53,44 +72,40 @@ pub(crate) struct TagObject {
 }
 
 impl Git<'_> {
-    /// Every tag, by name.
-    pub fn tags(self) -> Result<Tags> {
+    /// Every branch and tag, in one call: the stand-in looks at each request.
+    pub fn look(self) -> Result<Refs> {
         // `creatordate` would be a tag object's own date: the dates asked for are those of commits.
-        let fields = "--format=%(refname:strip=2)%00%(objectname)%00%(objecttype)%00%(committerdate:unix)%00\
+        let fields = "--format=%(refname)%00%(HEAD)%00%(objectname)%00%(committerdate:unix)%00\
                       %(*objectname)%00%(*committerdate:unix)";
-        let text = self.text(&["for-each-ref", fields, "refs/tags"])?;
-        let tag = |line: &str| {
-            let [name, object, kind, date, peeled, peeled_date] =
-                line.split('\0').collect::<Vec<_>>().try_into().ok()?;
-            let (commit, date) = if kind == "tag" { (peeled, peeled_date) } else { (object, date) };
-            let tag = Tag { object: object.into(), kind: kind.into(), commit: commit.into(), date: unix(date) };
-            Some((name.to_owned(), tag))
-        };
-        Ok(text.lines().filter_map(tag).collect())
-    }
-
-    /// The branch that `HEAD` names.
-    pub fn default_branch(self) -> Result<String> {
-        let head = self.text(&["symbolic-ref", "--short", "HEAD"])?;
-        Ok(head.trim().to_owned())
-    }
-
-    /// The commit that `name` stands for: a branch, a tag or a commit id, also as `heads/NAME` and `tags/NAME`.
-    pub fn commit_of(self, name: &str) -> Result<Option<String>> {
-        if name.is_empty() || name.contains(['~', '^', ':', '@', '{', '\0']) {
-            return Ok(None);
-        }
-        let hex = name.len() >= 4 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
-        let refs = [format!("refs/heads/{name}"), format!("refs/tags/{name}"), format!("refs/{name}")];
-        let known = refs.iter().map(String::as_str);
-        for candidate in known.chain(hex.then_some(name)) {
-            let commit = format!("{candidate}^{{commit}}");
-            let output = self.run(&["rev-parse", "--verify", "--quiet", &commit])?;
-            if output.status.success() {
-                return Ok(Some(String::from_utf8_lossy(&output.stdout).trim().to_owned()));
+        let text = self.text(&["for-each-ref", fields, "refs/heads", "refs/tags"])?;
+        let mut refs = Refs::default();
+        for line in text.lines() {
+            let fields: Vec<&str> = line.split('\0').collect();
+            let [name, head, object, date, peeled, peeled_date] = fields[..] else {
+                bail!("reading the refs in {}: not understood: {line}", self.0.display());
+            };
+            let (commit, date) = if peeled.is_empty() { (object, date) } else { (peeled, peeled_date) };
+            let value = Ref { object: object.into(), commit: commit.into(), date: unix(date) };
+            if let Some(tag) = name.strip_prefix("refs/tags/") {
+                refs.tags.insert(tag.to_owned(), value);
+            } else if let Some(branch) = name.strip_prefix("refs/heads/") {
+                if head == "*" {
+                    refs.default_branch = Some(branch.to_owned());
+                }
+                refs.heads.insert(branch.to_owned(), value);
             }
         }
-        Ok(None)
+        Ok(refs)
+    }
+
+    /// The commit with this id, which may be shortened.
+    pub fn commit_id(self, id: &str) -> Result<Option<String>> {
+        if id.len() < 4 || !id.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Ok(None);
+        }
+        let output = self.run(&["rev-parse", "--verify", "--quiet", &format!("{id}^{{commit}}")])?;
+        let known = output.status.success();
+        Ok(known.then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned()))
     }
 
     pub fn commit(self, sha: &str) -> Result<Commit> {

@@ -31,7 +31,7 @@ pub(crate) fn tag_object(repo: &Repo, sha: &str) -> Outcome {
 
 /// `GET commits/REF`: a commit, or its bare id for those who ask for that.
 pub(crate) fn commit(repo: &Repo, call: &Call, name: &str) -> Outcome {
-    let Some(sha) = repo.git().commit_of(name)? else {
+    let Some(sha) = repo.commit_of(name)? else {
         let message = format!("No commit found for SHA: {name}");
         return Err(Refusal::new(422, message));
     };

@@ -11,6 +11,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
 use crate::faults::{Action, Armed, Injection, Lasting, Moment};
+use crate::git::Refs;
 use crate::log::{Request, Shown};
 use crate::model::{Repository, Settings, State, Token};
 use crate::server;
@@ -144,7 +145,7 @@ impl Hub {
             latest: None,
             retired_tags: std::collections::BTreeSet::new(),
             stale: None,
-            tags: std::collections::BTreeMap::new(),
+            refs: Refs::default(),
         };
         store.repositories.push(repo);
         let at = store.repositories.len() - 1;

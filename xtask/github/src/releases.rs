@@ -58,7 +58,7 @@ pub(crate) fn create(store: &mut Store, call: &Call, at: usize) -> Outcome {
     let mut release = Release {
         id,
         tag_name: tag,
-        target_commitish: repo.git().default_branch()?,
+        target_commitish: repo.refs.default_branch().to_owned(),
         name: None,
         body: None,
         draft: false,
@@ -133,7 +133,8 @@ pub(crate) fn settle(
     release: &mut Release,
     make_latest: Option<MakeLatest>,
 ) -> Result<(), Refusal> {
-    if !repo.git().is_tag_name(&release.tag_name)? {
+    let known = repo.refs.tags.contains_key(&release.tag_name);
+    if !known && !repo.git().is_tag_name(&release.tag_name)? {
         let message = "tag_name is not a valid tag";
         return Err(Refusal::custom("Release", Some("tag_name"), message));
     }
@@ -178,14 +179,14 @@ fn own_tag(repo: &mut Repo, before: Option<&Release>, release: &Release) -> Resu
         let message = "tag_name was used by an immutable release";
         return Err(Refusal::custom("Release", Some("tag_name"), message));
     }
-    if repo.tags.contains_key(tag) {
+    if repo.refs.tags.contains_key(tag) {
         return Ok(());
     }
-    let Some(commit) = repo.git().commit_of(&release.target_commitish)? else {
+    let Some(commit) = repo.commit_of(&release.target_commitish)? else {
         return Err(Refusal::invalid("Release", "invalid", "target_commitish"));
     };
     repo.git().create_tag(tag, &commit)?;
-    repo.tags = repo.git().tags()?;
+    repo.refs = repo.git().look()?;
     Ok(())
 }
 

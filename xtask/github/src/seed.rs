@@ -100,7 +100,7 @@ impl Hub {
         let mut release = Release {
             id,
             tag_name: seed.tag,
-            target_commitish: repo.git().default_branch()?,
+            target_commitish: repo.refs.default_branch().to_owned(),
             name: seed.name,
             body: seed.body,
             draft: seed.draft,

@@ -8,7 +8,7 @@ use anyhow::Result;
 
 use crate::answer::Refusal;
 use crate::faults::{Armed, Lasting};
-use crate::git::{Git, Tags};
+use crate::git::{Git, Refs};
 use crate::log::{Logged, Request, Shown, ShownAsset, ShownRelease, ShownTag};
 use crate::model::{Asset, Issue, Release, Repository, RepositoryState, Settings, State, Token};
 
@@ -40,7 +40,7 @@ pub(crate) struct Repo {
     /// What listings show instead of `releases`.
     pub stale: Option<(Until, Vec<Release>)>,
     /// As of the last look.
-    pub tags: Tags,
+    pub refs: Refs,
 }
 
 /// When something ends.
@@ -86,9 +86,9 @@ impl Store {
     /// Reads the tags of a repository, lets go of releases whose tag is gone, and notes what is shown now.
     pub fn look(&mut self, at: usize, request: Option<usize>) -> Result<()> {
         let repo = &mut self.repositories[at];
-        repo.tags = Git(&repo.config.git_dir).tags()?;
+        repo.refs = repo.git().look()?;
         for release in &mut repo.releases {
-            if !release.draft && !repo.tags.contains_key(&release.tag_name) {
+            if !release.draft && !repo.refs.tags.contains_key(&release.tag_name) {
                 release.draft = true;
                 release.published_at = None;
                 release.tag_name.clone_from(&release.untagged);
@@ -164,12 +164,20 @@ impl Repo {
         all.find(|(_, asset)| asset.id == id)
     }
 
+    /// The commit that a name or an id stands for.
+    pub fn commit_of(&self, name: &str) -> Result<Option<String>> {
+        match self.refs.find(name) {
+            Some(found) => Ok(Some(found.commit.clone())),
+            None => self.git().commit_id(name),
+        }
+    }
+
     /// The date of the commit that a release of this tag stands for.
     pub fn commit_date(&self, tag: &str, target: &str) -> Result<SystemTime> {
-        if let Some(tag) = self.tags.get(tag) {
-            return Ok(tag.date);
+        if let Some(found) = self.refs.tags.get(tag).or_else(|| self.refs.find(target)) {
+            return Ok(found.date);
         }
-        Ok(match self.git().commit_of(target)? {
+        Ok(match self.git().commit_id(target)? {
             Some(commit) => self.git().commit(&commit)?.committer.date,
             None => SystemTime::now(),
         })
@@ -181,7 +189,7 @@ impl Repo {
             at: Duration::ZERO,
             repository: self.name.clone(),
             request: None,
-            tag: self.tags.get(tag).map(|it| ShownTag { object: it.object.clone(), commit: it.commit.clone() }),
+            tag: self.refs.tags.get(tag).map(|it| ShownTag { object: it.object.clone(), commit: it.commit.clone() }),
             release: release.map(shown_release),
         }
     }

@@ -44,6 +44,9 @@ pub(super) fn route(store: &mut Store, call: &Call) -> Option<Outcome> {
         download::HOST => asset_host(store, call),
         _ => None,
     }?;
+    if call.method == "GET" {
+        return Some(outcome);
+    }
     match look(store) {
         Ok(()) => Some(outcome),
         Err(error) => Some(Err(error.into())),
@@ -152,7 +155,7 @@ fn repository(store: &Store, call: &Call, at: usize) -> Outcome {
         "archived": repo.config.archived,
         "disabled": false,
         "fork": false,
-        "default_branch": repo.git().default_branch()?,
+        "default_branch": repo.refs.default_branch(),
         "html_url": format!("https://github.com/{}", repo.name),
         "url": format!("https://api.github.com/repos/{}", repo.name),
         "releases_url": format!("https://api.github.com/repos/{}/releases{{/id}}", repo.name),

@@ -1,0 +1,14 @@
+//! Each rule of the stand-in, seen through the real `gh` and `curl`.
+
+mod access;
+mod assets;
+mod clients;
+mod downloads;
+mod faults;
+mod git_data;
+mod issues;
+mod observed;
+mod publishing;
+mod releases;
+mod uploads;
+mod world;
