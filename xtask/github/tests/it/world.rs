@@ -254,6 +254,16 @@ pub fn each_gh() -> Vec<std::ffi::OsString> {
     ["gh".into()].into_iter().chain(newest).collect()
 }
 
+/// Waits until something is so, and fails when it isn't within ten seconds.
+#[track_caller]
+pub fn eventually(mut is_so: impl FnMut() -> bool) {
+    let start = std::time::Instant::now();
+    while !is_so() {
+        assert!(start.elapsed().as_secs() < 10, "it didn't come to be");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+}
+
 pub fn upload_url(release: u64, name: &str) -> String {
     format!("http://uploads.github.com/repos/{REPO}/releases/{release}/assets?name={name}")
 }
@@ -276,7 +286,7 @@ pub fn git(dir: &Path, arguments: &[&str]) -> String {
     text(&output.stdout)
 }
 
-fn command(program: impl AsRef<OsStr>) -> Command {
+pub fn command(program: impl AsRef<OsStr>) -> Command {
     #[expect(clippy::disallowed_methods, reason = "the one place of these tests that starts clients")]
     Command::new(program)
 }
