@@ -7,12 +7,13 @@ use std::path::PathBuf;
 use crate::failure::{self, Problems};
 use crate::gh::{Asset, Gh};
 use crate::image::local::{self, LocalImage};
-use crate::image::name::{self, Role};
+use crate::image::name;
 use crate::image::parts::PartSize;
 use crate::image::{checksum, templates};
 use crate::manifest::Manifest;
 
 use super::TAG;
+use super::audit;
 use super::look::{self, Live};
 use super::set::SetImage;
 
@@ -135,7 +136,7 @@ pub fn from_source(gh: &Gh, wish: &Wish, source: &str) -> anyhow::Result<Chosen>
     let manifest = look::read_manifest(gh, &assets)?;
     let mut chosen = Chosen::default();
     let mut problems = Problems::default();
-    let there = images_of(&assets);
+    let there = audit::images(&assets);
     for image in &full {
         if there.contains(image) {
             chosen.images.extend(problems.keep(from_release(gh, image, source, &assets, manifest.as_ref())));
@@ -181,16 +182,8 @@ fn from_release(
     SetImage::from_assets(image, sha256, from, assets)
 }
 
-fn images_of(assets: &[Asset]) -> BTreeSet<String> {
-    let image = |asset: &Asset| match Role::of(&asset.name)? {
-        Role::Checksum { .. } => None,
-        Role::Whole { image } | Role::Part { image, .. } => Some(image),
-    };
-    assets.iter().filter_map(image).collect()
-}
-
 fn dropped(live: &Live, known: &BTreeSet<String>, full: &BTreeSet<String>, warnings: &mut Vec<String>) {
-    for gone in images_of(&live.assets).difference(full).filter(|image| !known.contains(*image)) {
+    for gone in audit::images(&live.assets).difference(full).filter(|image| !known.contains(*image)) {
         warnings.push(format!("{gone} on {TAG} has no template any more, so it is dropped"));
     }
 }

@@ -1,6 +1,7 @@
 //! The rolling release `latest`: what is there, how a new set is staged and proven beside it, and how the two change
 //! places. Nothing is deleted before its replacement is proven.
 
+pub mod audit;
 pub mod choose;
 pub mod heal;
 pub mod look;

@@ -84,28 +84,39 @@ pub fn follow(doors: Doors<'_>, change: &Change) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Has the tag point to `target`, whose object is brought here from the remote first.
+/// Has the tag point to `target`.
 pub fn set_tag(doors: Doors<'_>, seen: Option<&TagRef>, target: &TagRef) -> anyhow::Result<()> {
     let Doors { git, remote, .. } = doors;
     if seen.is_some_and(|seen| seen.object == target.object) {
         return Ok(());
     }
-    let here = |id: &str| matches!(git.resolve(&format!("{id}^{{object}}")), Ok(Some(_)));
-    if !here(&target.object) {
-        // An object by its id where the server allows it; the tags of the remote lead to released commits in any case.
-        let _ = git.fetch(remote, std::slice::from_ref(&target.object));
-    }
-    if !here(&target.commit) {
-        git.fetch(remote, &["refs/tags/*:refs/packer/*".to_owned()])?;
-    }
-    // A tag object that nothing points to any more can't be fetched; its commit serves readers as well.
-    let object = if here(&target.object) { &target.object } else { &target.commit };
-    match git.push_tag(remote, TAG, object, seen.map(|seen| seen.object.as_str()))? {
+    let object = bring(git, remote, target)?;
+    match git.push_tag(remote, TAG, &object, seen.map(|seen| seen.object.as_str()))? {
         Pushed::Moved | Pushed::Already => Ok(()),
         Pushed::Stale => {
             Err(failure::failed(format!("tag {TAG} on {remote} moved meanwhile: another run is at work; run again")))
         }
     }
+}
+
+/// Has the object here that a tag is to point to. What can be pushed: the object, or, for a tag object that nothing
+/// points to any more and that so can't be fetched, its commit, which serves readers as well.
+pub fn bring(git: &Git, remote: &str, target: &TagRef) -> anyhow::Result<String> {
+    let here = |id: &str| matches!(git.resolve(&format!("{id}^{{object}}")), Ok(Some(_)));
+    if !here(&target.object) {
+        // By its id, where the server allows it.
+        let _ = git.fetch(remote, std::slice::from_ref(&target.object));
+    }
+    if !here(&target.commit) {
+        // The tags of the remote lead to all released commits.
+        git.fetch(remote, &["refs/tags/*".to_owned()])?;
+    }
+    for id in [&target.object, &target.commit] {
+        if here(id) {
+            return Ok(id.clone());
+        }
+    }
+    Err(failure::missing(format!("commit {} is not on {remote} any more; publish the set anew", target.commit)))
 }
 
 /// # Errors

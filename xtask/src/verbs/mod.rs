@@ -109,5 +109,7 @@ macro_rules! verbs {
 verbs! {
     checksum::Checksum,
     publish::Publish,
+    verify::Verify,
+    rollback::Rollback,
     split::Split,
 }

@@ -1,0 +1,173 @@
+//! Holds what is published against itself: assets, digests, parts, checksum files, manifest, notes and tag.
+
+use std::collections::BTreeSet;
+
+use sha2::{Digest as _, Sha256};
+
+use crate::console::Console;
+use crate::gh::{Asset, Gh};
+use crate::git::TagRef;
+use crate::image::digest::Digest;
+use crate::image::name::{self, Role};
+use crate::image::{checksum, parts};
+use crate::manifest::{self, Manifest};
+
+use super::look::Live;
+use super::prove::{self, Difference};
+use super::{TAG, notes};
+
+/// What was found.
+#[derive(Debug, Default)]
+pub struct Audit {
+    /// Each names its object. Empty: all agrees.
+    pub differences: Vec<String>,
+    /// What can't be told without reading the bytes.
+    pub unproven: Vec<String>,
+}
+
+impl Audit {
+    fn differs(&mut self, what: impl Into<String>) {
+        self.differences.push(what.into());
+    }
+}
+
+/// Compares by what GitHub says; reads no image.
+pub fn published(gh: &Gh, live: &Live, tag: Option<&TagRef>) -> anyhow::Result<Audit> {
+    let mut audit = Audit::default();
+    if !live.release.prerelease {
+        audit.differs(format!("release {TAG} is not marked as a prerelease"));
+    }
+    for asset in live.assets.iter().filter(|asset| !asset.is_uploaded()) {
+        audit.differs(format!("{} is in state {}: an upload that broke off", asset.name, asset.state));
+    }
+    match &live.manifest {
+        Some(manifest) => with_manifest(&mut audit, live, manifest, tag),
+        None => {
+            audit.unproven.push(format!("{} is missing: made by hand, or by an older tool", manifest::FILE));
+            by_checksum_files(gh, &mut audit, live)?;
+        }
+    }
+    Ok(audit)
+}
+
+fn with_manifest(audit: &mut Audit, live: &Live, manifest: &Manifest, tag: Option<&TagRef>) {
+    match tag {
+        None => audit.differs(format!("tag {TAG} is missing on the remote")),
+        Some(tag) if tag.commit != manifest.commit => audit.differs(format!(
+            "tag {TAG} is at {}, the manifest is for {} at {}",
+            tag.commit, manifest.source, manifest.commit
+        )),
+        Some(_) => {}
+    }
+    if notes::points_to(live.release.notes()) != Some(manifest.source.as_str()) {
+        audit.differs(format!("the notes don't say `Points to {}`, which is the manifest's source", manifest.source));
+    }
+    let expected = manifest.assets();
+    for expected in &expected {
+        match prove::compare(expected, live.asset(&expected.file)) {
+            None | Some(Difference::Broken) => {}
+            Some(Difference::Missing) => audit.differs(format!("{} is missing on the release", expected.file)),
+            Some(Difference::Size(size)) => {
+                audit.differs(format!("{} has {size} bytes, the manifest says {}", expected.file, expected.size));
+            }
+            Some(Difference::Digest(digest)) => {
+                audit.differs(format!("{} has sha256 {digest}, the manifest says {}", expected.file, expected.sha256));
+            }
+            Some(Difference::Unknown) => audit.unproven.push(format!("GitHub gives no digest for {}", expected.file)),
+        }
+    }
+    for image in manifest.images.iter().filter(|image| !image.parts.is_empty()) {
+        let size: u64 = image.parts.iter().map(|part| part.size).sum();
+        if size != image.size {
+            audit.differs(format!(
+                "the parts of {} have {size} bytes together, the image has {}",
+                image.name, image.size
+            ));
+        }
+    }
+    let known: BTreeSet<&str> = expected.iter().map(|expected| expected.file.as_str()).collect();
+    for asset in live.assets.iter().filter(|asset| Role::of(&asset.name).is_some()) {
+        if !known.contains(asset.name.as_str()) {
+            audit.differs(format!("{} is on the release, but not in the manifest", asset.name));
+        }
+    }
+}
+
+/// Without a manifest the checksum files are all that vouches for the images.
+fn by_checksum_files(gh: &Gh, audit: &mut Audit, live: &Live) -> anyhow::Result<()> {
+    for image in images(&live.assets) {
+        let suffixes: BTreeSet<String> = live.assets.iter().filter_map(|asset| suffix(asset, &image)).collect();
+        let whole = live.asset(&name::whole(&image));
+        if whole.is_some() && !suffixes.is_empty() {
+            audit.differs(format!("{image} is there whole and in parts"));
+        }
+        if let Some(gap) = parts::gap(suffixes.iter().map(String::as_str)) {
+            audit.differs(format!("{} is missing on the release", name::part(&image, &gap)));
+        }
+        let Some(promised) = promised(gh, live, &image)? else {
+            audit.differs(format!("{} is missing or damaged: nothing vouches for {image}", name::checksum(&image)));
+            continue;
+        };
+        match whole.and_then(Asset::digest) {
+            Some(digest) if digest == promised => {}
+            Some(digest) => {
+                audit.differs(format!("{} has sha256 {digest}, its checksum file says {promised}", name::whole(&image)))
+            }
+            None => audit.unproven.push(format!("GitHub gives no digest for the whole of {image}")),
+        }
+    }
+    Ok(())
+}
+
+fn promised(gh: &Gh, live: &Live, image: &str) -> anyhow::Result<Option<Digest>> {
+    let Some(asset) = live.asset(&name::checksum(image)).filter(|asset| asset.is_uploaded()) else { return Ok(None) };
+    let text = String::from_utf8_lossy(&gh.read_asset(asset)?).into_owned();
+    Ok(checksum::parse(image, &text).ok())
+}
+
+fn suffix(asset: &Asset, wanted: &str) -> Option<String> {
+    match Role::of(&asset.name)? {
+        Role::Part { image, suffix } if image == wanted => Some(suffix),
+        _ => None,
+    }
+}
+
+/// Names of the images that have bytes among some assets.
+pub fn images(assets: &[Asset]) -> BTreeSet<String> {
+    let image = |asset: &Asset| match Role::of(&asset.name)? {
+        Role::Checksum { .. } => None,
+        Role::Whole { image } | Role::Part { image, .. } => Some(image),
+    };
+    assets.iter().filter_map(image).collect()
+}
+
+/// Downloads each image and compares its digest with what vouches for it.
+pub fn by_bytes(gh: &Gh, console: &Console, live: &Live, audit: &mut Audit) -> anyhow::Result<()> {
+    for image in images(&live.assets) {
+        let promised = match live.manifest.as_ref().and_then(|manifest| manifest.image(&image)) {
+            Some(image) => Some(image.sha256),
+            None => promised(gh, live, &image)?,
+        };
+        // Reported already.
+        let Some(promised) = promised else { continue };
+        let mut pieces: Vec<&Asset> = live.assets.iter().filter(|asset| suffix(asset, &image).is_some()).collect();
+        pieces.sort_by(|a, b| a.name.cmp(&b.name));
+        pieces.extend(live.asset(&name::whole(&image)));
+        let bar = console.transfer(name::whole(&image), pieces.iter().map(|piece| piece.size).sum());
+        let mut hash = Sha256::new();
+        for piece in pieces {
+            gh.read_through(piece, |bytes| {
+                hash.update(bytes);
+                bar.moved(bytes.len() as u64);
+                Ok(())
+            })?;
+        }
+        bar.finish("downloaded and hashed");
+        let digest = Digest::from_hash(hash);
+        if digest != promised {
+            audit.differs(format!("{} hashes to {digest} as downloaded, expected {promised}", name::whole(&image)));
+        }
+    }
+    audit.unproven.retain(|unproven| !unproven.contains("no digest"));
+    Ok(())
+}
