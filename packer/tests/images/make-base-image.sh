@@ -24,8 +24,13 @@ packages=(systemd-sysv dbus udev kmod init linux-image-cloud-amd64 initramfs-too
 [ "$SUITE" != bookworm ] || packages+=(python3-netifaces)
 
 mmdebstrap --mode=root --variant=minbase --include="$(IFS=, && echo "${packages[*]}")" \
-    --aptopt='Acquire::Retries "3"' "$SUITE" "$ROOT" \
-    "deb $MIRROR $SUITE main" "deb $MIRROR $SUITE-updates main" "deb $SECURITY_MIRROR $SUITE-security main"
+    --aptopt='Acquire::Retries "3"' "$SUITE" "$ROOT" "deb $MIRROR $SUITE main"
+# The updates are left for whoever builds on this image, as with Debian's own once it has aged.
+cat >"$ROOT/etc/apt/sources.list" <<EOF
+deb $MIRROR $SUITE main
+deb $MIRROR $SUITE-updates main
+deb $SECURITY_MIRROR $SUITE-security main
+EOF
 
 cat >"$ROOT/etc/fstab" <<EOF
 UUID=$UUID / ext4 defaults,discard,errors=remount-ro 0 1
