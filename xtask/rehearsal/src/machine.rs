@@ -1,0 +1,243 @@
+//! A contributor's machine: a clone of the packer repository, and an environment in which the real `gh` and `git` reach
+//! nothing but the stand-ins.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, bail};
+use serde_json::Value;
+
+use crate::image;
+
+/// What a finished command left.
+#[derive(Debug)]
+pub struct Ran {
+    /// As a person would type it.
+    pub command: String,
+    /// `None` when a signal ended it.
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Ran {
+    /// The same, or an error with all it printed unless the exit code is 0.
+    ///
+    /// # Errors
+    ///
+    /// See above.
+    pub fn success(self) -> anyhow::Result<Self> {
+        if self.code != Some(0) {
+            bail!("`{}` ended with {:?}\n{}{}", self.command, self.code, self.stdout, self.stderr);
+        }
+        Ok(self)
+    }
+
+    /// Standard output without the line end.
+    pub fn text(&self) -> &str {
+        self.stdout.trim_end()
+    }
+
+    /// The one object on standard output.
+    ///
+    /// # Panics
+    ///
+    /// When it isn't JSON.
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout)
+            .unwrap_or_else(|error| panic!("`{}`: {error}\n{}{}", self.command, self.stdout, self.stderr))
+    }
+
+    /// # Panics
+    ///
+    /// When the exit code is another, or one of the texts is in neither output.
+    #[track_caller]
+    pub fn expect(self, code: i32, says: &[&str]) -> Self {
+        let all = format!("`{}` ended with {:?}\n{}{}", self.command, self.code, self.stdout, self.stderr);
+        assert_eq!(self.code, Some(code), "{all}");
+        for text in says {
+            assert!(all.contains(text), "expected `{text}`: {all}");
+        }
+        self
+    }
+}
+
+/// A machine with a clone.
+#[derive(Clone, Debug)]
+pub struct Machine {
+    dir: PathBuf,
+    tool: PathBuf,
+    env: BTreeMap<OsString, OsString>,
+}
+
+impl Machine {
+    pub(crate) fn new(dir: &Path, tool: &Path) -> anyhow::Result<Self> {
+        for folder in ["home", "bin", "tmp"] {
+            fs::create_dir_all(dir.join(folder)).with_context(|| format!("making {}", dir.display()))?;
+        }
+        let mut machine = Self { dir: dir.to_owned(), tool: tool.to_owned(), env: BTreeMap::new() };
+        // Nothing of the person's own configuration takes part, and nothing asks.
+        for (name, value) in [
+            ("GIT_CONFIG_GLOBAL", "/dev/null"),
+            ("GIT_CONFIG_NOSYSTEM", "1"),
+            ("GIT_TERMINAL_PROMPT", "0"),
+            ("GIT_AUTHOR_NAME", "A Contributor"),
+            ("GIT_AUTHOR_EMAIL", "contributor@example.org"),
+            ("GIT_COMMITTER_NAME", "A Contributor"),
+            ("GIT_COMMITTER_EMAIL", "contributor@example.org"),
+            ("LANG", "C.UTF-8"),
+        ] {
+            machine.set(name, value);
+        }
+        machine.set("HOME", dir.join("home"));
+        machine.set("TMPDIR", dir.join("tmp"));
+        machine.set("PATH", std::env::var_os("PATH").unwrap_or_default());
+        machine.first_on_path(&dir.join("bin"))?;
+        Ok(machine)
+    }
+
+    /// The folder in which commands run; the clone is `packer` in it.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    pub fn packer_dir(&self) -> PathBuf {
+        self.dir.join("packer")
+    }
+
+    /// The default of `--images`.
+    pub fn images(&self) -> PathBuf {
+        self.packer_dir().join("images")
+    }
+
+    /// The folder that is first on `PATH`: what a test puts here is found before the real program.
+    pub fn bin(&self) -> PathBuf {
+        self.dir.join("bin")
+    }
+
+    /// Sets a variable for every command from now on.
+    pub fn set(&mut self, name: impl Into<OsString>, value: impl Into<OsString>) {
+        self.env.insert(name.into(), value.into());
+    }
+
+    /// Takes a variable away.
+    pub fn unset(&mut self, name: &str) {
+        self.env.remove(OsStr::new(name));
+    }
+
+    /// Puts a folder in front of `PATH`.
+    ///
+    /// # Errors
+    ///
+    /// When the folder's name can't stand in `PATH`.
+    pub fn first_on_path(&mut self, folder: &Path) -> anyhow::Result<()> {
+        let old = self.env.get(OsStr::new("PATH")).cloned().unwrap_or_default();
+        let folders = std::iter::once(folder.to_owned()).chain(std::env::split_paths(&old));
+        let path = std::env::join_paths(folders).with_context(|| format!("adding {} to PATH", folder.display()))?;
+        self.set("PATH", path);
+        Ok(())
+    }
+
+    /// Runs another version of a program than the one installed.
+    ///
+    /// # Errors
+    ///
+    /// When the link can't be made.
+    pub fn install(&self, name: &str, program: &Path) -> anyhow::Result<()> {
+        let link = self.bin().join(name);
+        let _ = fs::remove_file(&link);
+        std::os::unix::fs::symlink(program, &link).with_context(|| format!("linking {}", link.display()))
+    }
+
+    /// A command of this machine, without input, in its folder.
+    pub fn command(&self, name: impl AsRef<OsStr>) -> Command {
+        let mut command = program(name);
+        command.env_clear().envs(&self.env).current_dir(&self.dir).stdin(Stdio::null());
+        command
+    }
+
+    /// `cargo xtask packer …`, ready to start.
+    pub fn tool_command<S: AsRef<OsStr>>(&self, args: &[S]) -> Command {
+        let mut command = self.command(&self.tool);
+        command.arg("packer").args(args);
+        command
+    }
+
+    /// Runs `cargo xtask packer …` to its end.
+    ///
+    /// # Panics
+    ///
+    /// When it can't be started: it was compiled just before.
+    pub fn tool<S: AsRef<OsStr>>(&self, args: &[S]) -> Ran {
+        run(self.tool_command(args)).expect("starting the tool")
+    }
+
+    /// Runs `gh` to its end.
+    ///
+    /// # Errors
+    ///
+    /// When it isn't installed or fails.
+    pub fn gh<S: AsRef<OsStr>>(&self, args: &[S]) -> anyhow::Result<Ran> {
+        let mut command = self.command("gh");
+        command.args(args);
+        run(command)?.success()
+    }
+
+    /// Runs `git` in the clone and gives what it prints.
+    ///
+    /// # Errors
+    ///
+    /// When it isn't installed or fails.
+    pub fn git<S: AsRef<OsStr>>(&self, args: &[S]) -> anyhow::Result<String> {
+        let mut command = self.command("git");
+        command.current_dir(self.packer_dir()).args(args);
+        Ok(run(command)?.success()?.text().to_owned())
+    }
+
+    /// Puts an image into the images folder as a build at `revision` leaves it, in a folder of its own: the file, its
+    /// checksum file, versions, and the build record. Without a revision there is no record. Returns its digest.
+    ///
+    /// # Errors
+    ///
+    /// When `qemu-img` is missing or the revision unknown.
+    pub fn build(&self, name: &str, size: u64, seed: u64, revision: Option<&str>) -> anyhow::Result<String> {
+        let dir = self.images().join(name);
+        fs::create_dir_all(&dir).with_context(|| format!("making {}", dir.display()))?;
+        let path = dir.join(format!("{name}.qcow2"));
+        image::write(&path, size, seed)?;
+        let commit =
+            revision.map(|revision| self.git(&["rev-parse", &format!("{revision}^{{commit}}")])).transpose()?;
+        image::describe(&path, name, commit.as_deref())
+    }
+}
+
+/// The one place of rehearsals that names a program to start.
+#[expect(clippy::disallowed_methods, reason = "the rule is for xtask's children; these play the people around it")]
+pub(crate) fn program(name: impl AsRef<OsStr>) -> Command {
+    Command::new(name)
+}
+
+/// Runs to the end and keeps what it prints.
+pub(crate) fn run(mut command: Command) -> anyhow::Result<Ran> {
+    let shown = shown(&command);
+    let output = command.output().with_context(|| format!("starting `{shown}`; run scripts/setup"))?;
+    Ok(Ran {
+        command: shown,
+        code: output.status.code(),
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    })
+}
+
+/// The command's words, with quotes where a shell needs them.
+fn shown(command: &Command) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@,+^{}".contains(c);
+    let word = |word: &OsStr| {
+        let word = word.to_string_lossy();
+        if !word.is_empty() && word.chars().all(plain) { word.into_owned() } else { format!("{word:?}") }
+    };
+    std::iter::once(command.get_program()).chain(command.get_args()).map(word).collect::<Vec<_>>().join(" ")
+}

@@ -1,0 +1,249 @@
+//! A world for the release tool: a packer repository with tags and a bare remote, a stand-in for GitHub that serves it,
+//! and a contributor's machine. The tool runs in it as it runs anywhere; only the address of GitHub is another.
+
+use std::fs;
+use std::ops::{Deref, DerefMut};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use github_stand_in::{Access, GitHub, Hub, Repository, RepositoryState, SeedRelease, Settings, Token};
+
+use crate::machine::{self, Machine};
+
+/// The repository's name on the stand-in; the tool's own default.
+pub const REPOSITORY: &str = "homestak-dev/packer";
+
+/// The token of the contributor, who may push.
+pub const TOKEN: &str = "rehearsal-token";
+
+/// The full set.
+pub const IMAGES: [&str; 3] = ["debian-12-custom", "debian-13-custom", "debian-13-pve"];
+
+/// What a world is made of.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The tool's binary.
+    pub tool: PathBuf,
+    /// Another `gh` than the one on `PATH`.
+    pub gh: Option<PathBuf>,
+    /// Templates to begin with.
+    pub templates: Vec<String>,
+    /// Sizes of the images that [`World::build_all`] makes, in the order of the templates, over and over.
+    pub sizes: Vec<u64>,
+    /// The largest asset that the stand-in takes.
+    pub max_asset_bytes: u64,
+}
+
+impl Options {
+    /// Three templates, images of 1 to 3 MiB, GitHub's own limit.
+    pub fn new(tool: impl Into<PathBuf>) -> Self {
+        Self {
+            tool: tool.into(),
+            gh: None,
+            templates: IMAGES.map(str::to_owned).to_vec(),
+            sizes: vec![1 << 20, (5 << 20) / 2, 3 << 20],
+            max_asset_bytes: (2 << 30) - 1,
+        }
+    }
+}
+
+/// A world in a folder, which goes with it. The contributor's machine is what it derefs to.
+pub struct World {
+    github: GitHub,
+    machine: Machine,
+    options: Options,
+    dir: PathBuf,
+    /// Ends with the world; its folder, for the socket, has a short name.
+    _socket: ShortDir,
+}
+
+impl World {
+    /// Builds it in `dir`, which is emptied first. Three commits, each pushed: `v0.43` (lightweight) has the templates,
+    /// `v0.44` (annotated) changes a document alone, and `v0.45` (annotated, at HEAD) a script of the first template.
+    ///
+    /// # Errors
+    ///
+    /// When git or a folder fails.
+    pub fn new(dir: &Path, options: Options) -> anyhow::Result<Self> {
+        if dir.exists() {
+            fs::remove_dir_all(dir).with_context(|| format!("emptying {}", dir.display()))?;
+        }
+        fs::create_dir_all(dir).with_context(|| format!("making {}", dir.display()))?;
+        let dir = dir.canonicalize()?;
+        let remote = dir.join("packer.git");
+        let mut machine = Machine::new(&dir, &options.tool)?;
+        let mut init = machine.command("git");
+        init.args(["init", "--quiet", "--bare", "--initial-branch=main"]).arg(&remote);
+        machine::run(init)?.success()?;
+        clone(&machine, &remote)?;
+        commits(&machine, &options.templates)?;
+
+        let socket = ShortDir::new()?;
+        let settings = Settings {
+            max_asset_bytes: options.max_asset_bytes,
+            ..Settings::new(socket.0.join("github.sock"), dir.join("github"))
+        };
+        let github = GitHub::start(settings)?;
+        github.add_repository(REPOSITORY, Repository::new(&remote))?;
+        github.add_token(TOKEN, Token::classic("contributor").with(REPOSITORY, Access::Push));
+        equip(&mut machine, &github, options.gh.as_deref())?;
+        Ok(Self { github, machine, options, dir, _socket: socket })
+    }
+
+    /// The stand-in for GitHub.
+    pub fn hub(&self) -> &Hub {
+        &self.github
+    }
+
+    /// The bare repository that all clones push to.
+    pub fn remote(&self) -> PathBuf {
+        self.dir.join("packer.git")
+    }
+
+    /// The repository's releases and issues at this moment.
+    pub fn published(&self) -> RepositoryState {
+        self.github.state().repository(REPOSITORY).clone()
+    }
+
+    /// The commit that a revision names in the remote; empty when there is none.
+    pub fn remote_commit(&self, revision: &str) -> String {
+        let remote = format!("--git-dir={}", self.remote().display());
+        let revision = format!("{revision}^{{commit}}");
+        self.machine.git(&[&remote, "rev-parse", "--verify", "--quiet", &revision]).unwrap_or_default()
+    }
+
+    /// Another machine with a clone of its own and no images, logged in as the same contributor.
+    ///
+    /// # Errors
+    ///
+    /// When git fails.
+    pub fn another_machine(&self, name: &str) -> anyhow::Result<Machine> {
+        let mut machine = Machine::new(&self.dir.join(name), &self.options.tool)?;
+        clone(&machine, &self.remote())?;
+        equip(&mut machine, &self.github, self.options.gh.as_deref())?;
+        Ok(machine)
+    }
+
+    /// Puts the whole set into the machine's images folder, built at `revision`. Other seeds give other bytes.
+    ///
+    /// # Errors
+    ///
+    /// See [`Machine::build`].
+    pub fn build_all(&self, seed: u64, revision: Option<&str>) -> anyhow::Result<()> {
+        let sizes = self.options.sizes.iter().cycle();
+        for ((name, size), number) in self.options.templates.iter().zip(sizes).zip(1..) {
+            self.machine.build(name, *size, seed * 1000 + number, revision)?;
+        }
+        Ok(())
+    }
+
+    /// Makes `latest` as people made it by hand: the images that lie in the images folder, whole, with their checksum
+    /// files, no manifest, and the tag at `source`. Returns the release's id.
+    ///
+    /// # Errors
+    ///
+    /// When git or the stand-in fails.
+    pub fn publish_by_hand(&self, source: &str) -> anyhow::Result<u64> {
+        self.machine.git(&["tag", "-f", "latest", &format!("{source}^{{commit}}")])?;
+        self.machine.git(&["push", "--quiet", "--force", "origin", "refs/tags/latest"])?;
+        let mut release = SeedRelease::prerelease("latest").body(&format!("Points to {source}"));
+        release.name = Some("Latest Images".to_owned());
+        for name in &self.options.templates {
+            for file in [format!("{name}.qcow2"), format!("{name}.qcow2.sha256")] {
+                let path = self.machine.images().join(name).join(&file);
+                let bytes = fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
+                release = release.asset(&file, bytes);
+            }
+        }
+        self.github.seed_release(REPOSITORY, release)
+    }
+}
+
+impl Deref for World {
+    type Target = Machine;
+
+    fn deref(&self) -> &Machine {
+        &self.machine
+    }
+}
+
+impl DerefMut for World {
+    fn deref_mut(&mut self) -> &mut Machine {
+        &mut self.machine
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        // After a failure the folder stays, to be looked at.
+        if !std::thread::panicking() {
+            let _ = fs::remove_dir_all(&self.dir);
+        }
+    }
+}
+
+fn clone(machine: &Machine, remote: &Path) -> anyhow::Result<()> {
+    let mut clone = machine.command("git");
+    clone.args(["clone", "--quiet"]).arg(remote).arg(machine.packer_dir());
+    machine::run(clone)?.success().map(drop)
+}
+
+/// Logs the machine in at the stand-in.
+fn equip(machine: &mut Machine, github: &Hub, gh: Option<&Path>) -> anyhow::Result<()> {
+    for (name, value) in github.configure_gh(&machine.dir().join("gh"))? {
+        machine.set(name, value);
+    }
+    machine.set("GH_TOKEN", TOKEN);
+    gh.map_or(Ok(()), |gh| machine.install("gh", gh))
+}
+
+fn commits(machine: &Machine, templates: &[String]) -> anyhow::Result<()> {
+    let packer = machine.packer_dir();
+    let write = |file: String, text: &str| -> anyhow::Result<()> {
+        let path = packer.join(file);
+        path.parent().map_or(Ok(()), fs::create_dir_all)?;
+        fs::write(&path, text).with_context(|| format!("writing {}", path.display()))
+    };
+    let commit = |message: &str, tag: &[&str]| -> anyhow::Result<()> {
+        machine.git(&["add", "--all"])?;
+        machine.git(&["commit", "--quiet", "--message", message])?;
+        machine.git(&[&["tag"], tag].concat()).map(drop)
+    };
+    write(".gitignore".to_owned(), "/images/\n")?;
+    write("README.md".to_owned(), "# packer\n")?;
+    write("build.sh".to_owned(), "#!/bin/sh\n")?;
+    write("shared/scripts/update.sh".to_owned(), "#!/bin/sh\napt-get update\n")?;
+    for name in templates {
+        write(format!("templates/{name}/template.pkr.hcl"), &format!("source \"qemu\" \"{name}\" {{}}\n"))?;
+        write(format!("templates/{name}/cleanup.sh"), "#!/bin/sh\ncloud-init clean\n")?;
+    }
+    commit("Add the templates", &["v0.43"])?;
+    write("README.md".to_owned(), "# packer\n\nBuilds images.\n")?;
+    commit("Say what this is", &["--annotate", "--message", "v0.44", "v0.44"])?;
+    if let Some(name) = templates.first() {
+        write(format!("templates/{name}/cleanup.sh"), "#!/bin/sh\ncloud-init clean --logs\n")?;
+    }
+    commit("Remove logs too", &["--annotate", "--message", "v0.45", "v0.45"])?;
+    machine.git(&["push", "--quiet", "--tags", "origin", "HEAD:main"]).map(drop)
+}
+
+/// A folder with a path that leaves room for a socket's name in the 107 bytes that Linux takes.
+struct ShortDir(PathBuf);
+
+impl ShortDir {
+    fn new() -> anyhow::Result<Self> {
+        static NEXT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let dir = std::env::temp_dir().join(format!("rehearsal-{}-{number}", std::process::id()));
+        // A process of the same number may have been killed here.
+        let _ = fs::remove_dir_all(&dir);
+        fs::create_dir_all(&dir).with_context(|| format!("making {}", dir.display()))?;
+        Ok(Self(dir))
+    }
+}
+
+impl Drop for ShortDir {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
