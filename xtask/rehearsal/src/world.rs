@@ -1,7 +1,8 @@
 //! A world for the release tool: a packer repository with tags and a bare remote, a stand-in for GitHub that serves it,
 //! and a contributor's machine. The tool runs in it as it runs anywhere; only the address of GitHub is another.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::Write as _;
 use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
 
@@ -32,6 +33,8 @@ pub struct Options {
     pub sizes: Vec<u64>,
     /// The largest asset that the stand-in takes.
     pub max_asset_bytes: u64,
+    /// A packer directory to begin with, in place of one that has the templates' names and little else.
+    pub packer_dir: Option<PathBuf>,
 }
 
 impl Options {
@@ -43,6 +46,7 @@ impl Options {
             templates: IMAGES.map(str::to_owned).to_vec(),
             sizes: vec![1 << 20, (5 << 20) / 2, 3 << 20],
             max_asset_bytes: (2 << 30) - 1,
+            packer_dir: None,
         }
     }
 }
@@ -53,6 +57,7 @@ pub struct World {
     machine: Machine,
     options: Options,
     dir: PathBuf,
+    keep: bool,
     /// Ends with the world; its folder, for the socket, has a short name.
     _socket: ShortDir,
 }
@@ -76,7 +81,7 @@ impl World {
         init.args(["init", "--quiet", "--bare", "--initial-branch=main"]).arg(&remote);
         machine::run(init)?.success()?;
         clone(&machine, &remote)?;
-        commits(&machine, &options.templates)?;
+        commits(&machine, &options)?;
 
         let socket = ShortDir::new()?;
         let settings = Settings {
@@ -87,7 +92,13 @@ impl World {
         github.add_repository(REPOSITORY, Repository::new(&remote))?;
         github.add_token(TOKEN, Token::classic("contributor").with(REPOSITORY, Access::Push));
         equip(&mut machine, &github, options.gh.as_deref())?;
-        Ok(Self { github, machine, options, dir, _socket: socket })
+        Ok(Self { github, machine, options, dir, keep: false, _socket: socket })
+    }
+
+    /// Leaves the folder there at the end, and says which it is.
+    pub fn keep(&mut self) -> &Path {
+        self.keep = true;
+        &self.dir
     }
 
     /// The stand-in for GitHub.
@@ -176,7 +187,7 @@ impl DerefMut for World {
 impl Drop for World {
     fn drop(&mut self) {
         // After a failure the folder stays, to be looked at.
-        if !std::thread::panicking() {
+        if !self.keep && !std::thread::panicking() {
             let _ = fs::remove_dir_all(&self.dir);
         }
     }
@@ -197,34 +208,65 @@ fn equip(machine: &mut Machine, github: &Hub, gh: Option<&Path>) -> anyhow::Resu
     gh.map_or(Ok(()), |gh| machine.install("gh", gh))
 }
 
-fn commits(machine: &Machine, templates: &[String]) -> anyhow::Result<()> {
+fn commits(machine: &Machine, options: &Options) -> anyhow::Result<()> {
     let packer = machine.packer_dir();
-    let write = |file: String, text: &str| -> anyhow::Result<()> {
-        let path = packer.join(file);
-        path.parent().map_or(Ok(()), fs::create_dir_all)?;
-        fs::write(&path, text).with_context(|| format!("writing {}", path.display()))
-    };
     let commit = |message: &str, tag: &[&str]| -> anyhow::Result<()> {
         machine.git(&["add", "--all"])?;
         machine.git(&["commit", "--quiet", "--message", message])?;
         machine.git(&[&["tag"], tag].concat()).map(drop)
     };
-    write(".gitignore".to_owned(), "/images/\n")?;
-    write("README.md".to_owned(), "# packer\n")?;
-    write("build.sh".to_owned(), "#!/bin/sh\n")?;
-    write("shared/scripts/update.sh".to_owned(), "#!/bin/sh\napt-get update\n")?;
-    for name in templates {
-        write(format!("templates/{name}/template.pkr.hcl"), &format!("source \"qemu\" \"{name}\" {{}}\n"))?;
-        write(format!("templates/{name}/cleanup.sh"), "#!/bin/sh\ncloud-init clean\n")?;
+    match &options.packer_dir {
+        Some(dir) => copy(dir, &packer)?,
+        None => small_packer_dir(&packer, &options.templates)?,
     }
+    append(&packer.join("README.md"), "# packer\n")?;
     commit("Add the templates", &["v0.43"])?;
-    write("README.md".to_owned(), "# packer\n\nBuilds images.\n")?;
+    append(&packer.join("README.md"), "\nBuilds images.\n")?;
     commit("Say what this is", &["--annotate", "--message", "v0.44", "v0.44"])?;
-    if let Some(name) = templates.first() {
-        write(format!("templates/{name}/cleanup.sh"), "#!/bin/sh\ncloud-init clean --logs\n")?;
+    if let Some(name) = options.templates.first() {
+        append(&packer.join(format!("templates/{name}/cleanup.sh")), "rm -f /var/log/wtmp\n")?;
     }
-    commit("Remove logs too", &["--annotate", "--message", "v0.45", "v0.45"])?;
+    commit("Remove the log of logins too", &["--annotate", "--message", "v0.45", "v0.45"])?;
     machine.git(&["push", "--quiet", "--tags", "origin", "HEAD:main"]).map(drop)
+}
+
+/// The least that the tool takes for a packer directory.
+fn small_packer_dir(packer: &Path, templates: &[String]) -> anyhow::Result<()> {
+    append(&packer.join(".gitignore"), "/images/\n/logs/\n")?;
+    append(&packer.join("build.sh"), "#!/bin/sh\n")?;
+    append(&packer.join("shared/scripts/update.sh"), "#!/bin/sh\napt-get update\n")?;
+    for name in templates {
+        let dir = packer.join("templates").join(name);
+        append(&dir.join("template.pkr.hcl"), &format!("source \"qemu\" \"{name}\" {{}}\n"))?;
+        append(&dir.join("cleanup.sh"), "#!/bin/sh\ncloud-init clean\n")?;
+    }
+    Ok(())
+}
+
+fn append(path: &Path, text: &str) -> anyhow::Result<()> {
+    let appending = || format!("writing {}", path.display());
+    path.parent().map_or(Ok(()), fs::create_dir_all).with_context(appending)?;
+    let mut file = File::options().append(true).create(true).open(path).with_context(appending)?;
+    file.write_all(text.as_bytes()).with_context(appending)
+}
+
+/// Copies a packer directory without what builds and people leave in it.
+fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
+    const LEFT: [&str; 5] = [".cache", ".git", "build.env", "images", "logs"];
+    fs::create_dir_all(to).with_context(|| format!("making {}", to.display()))?;
+    for entry in fs::read_dir(from).with_context(|| format!("reading {}", from.display()))? {
+        let entry = entry.with_context(|| format!("reading {}", from.display()))?;
+        let (path, target) = (entry.path(), to.join(entry.file_name()));
+        if LEFT.iter().any(|left| entry.file_name() == *left) {
+            continue;
+        }
+        if path.is_dir() {
+            copy(&path, &target)?;
+        } else {
+            fs::copy(&path, &target).with_context(|| format!("copying {}", path.display()))?;
+        }
+    }
+    Ok(())
 }
 
 /// A folder with a path that leaves room for a socket's name in the 107 bytes that Linux takes.
