@@ -10,7 +10,7 @@ use crate::log::Request;
 /// fault at [`Moment::After`] replaces the answer to work that is done. Those about a body's arrival or a listing mean nothing then.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// Answers with this status and GitHub's JSON around `message`.
+    /// Answers with this status and GitHub's JSON around `message`, without waiting for the body.
     Status { status: u16, message: String, headers: Vec<(String, String)> },
     /// Takes the whole body and answers 502. An upload can leave an empty asset in the state `starter`, which holds the name.
     BadGateway { leave_starter: bool },

@@ -211,8 +211,9 @@ impl Hub {
         self.shared.lock().snapshot()
     }
 
-    /// Asks `hook` about every request, before and after its work. It replaces an earlier hook. It may block, run a process, and use a
-    /// [`Hub`]: only its own request waits. What it answers goes before injections.
+    /// Asks `hook` about every request, before and after its work; not after, where a fault came instead of the work. It replaces an
+    /// earlier hook. It may block, run a process, and use a [`Hub`]: only its own request waits. Where it lets a request proceed, an
+    /// injection may still meet it.
     pub fn on_request(&self, hook: impl Fn(&Request, Moment) -> Action + Send + Sync + 'static) {
         *lock(&self.shared.hook) = Some(Arc::new(hook));
     }

@@ -3,12 +3,11 @@
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::time::SystemTime;
 
 use anyhow::{Context, Result};
 use bytes::Bytes;
-use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
@@ -22,7 +21,7 @@ use crate::hub::Shared;
 use crate::json;
 use crate::model::{Asset, AssetState, BrokenUpload};
 use crate::releases;
-use crate::server::Closed;
+use crate::server::{Closed, next};
 use crate::store::Store;
 
 /// Takes an upload, or breaks it as `fault` says. `Err` closes the connection.
@@ -36,10 +35,7 @@ pub(crate) async fn receive(
     let begun = block_in_place(|| begin(&mut shared.lock(), call));
     let started = match begun {
         Ok(started) => started,
-        Err(refusal) => {
-            drain(body, received).await;
-            return Ok(Err(refusal));
-        }
+        Err(refusal) => return Ok(Err(refusal)),
     };
     let stored = store_body(shared, body, received, &started, fault).await?;
     let bad_gateway = match fault {
@@ -62,20 +58,6 @@ pub(crate) async fn receive(
             Ok(Err(Refusal::new(502, "Server Error")))
         }
     })
-}
-
-/// Reads a body to nowhere, so that the client hears the answer. One that is huge is left unread.
-pub(crate) async fn drain(body: &mut Incoming, received: &AtomicU64) {
-    const ENOUGH: u64 = 64 << 20;
-    while received.load(Ordering::Relaxed) < ENOUGH {
-        match body.frame().await {
-            Some(Ok(frame)) => {
-                let length = frame.data_ref().map_or(0, Bytes::len) as u64;
-                received.fetch_add(length, Ordering::Relaxed);
-            }
-            _ => break,
-        }
-    }
 }
 
 /// An upload that holds its name.
@@ -180,18 +162,14 @@ async fn store_body(
         if let Some((_, lasting)) = stall.take_if(|(after, _)| total >= *after) {
             shared.pause(lasting).await;
         }
-        match body.frame().await {
-            Some(Ok(frame)) => {
-                let Ok(data) = frame.into_data() else {
-                    continue;
-                };
+        match next(body, received).await {
+            Some(Ok(data)) => {
                 total += data.len() as u64;
-                received.fetch_add(data.len() as u64, Ordering::Relaxed);
                 if sender.send(data).await.is_err() {
                     break false;
                 }
             }
-            Some(Err(_)) => break false,
+            Some(Err(Closed)) => break false,
             None => break total == started.length,
         }
     };

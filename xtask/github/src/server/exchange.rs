@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use bytes::Bytes;
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
-use hyper::{HeaderMap, Request as HttpRequest, Response};
+use hyper::body::{Body, Incoming};
+use hyper::http::request::Parts;
+use hyper::{Request as HttpRequest, Response};
 use serde_json::{Value, json};
 use tokio::task::block_in_place;
 
@@ -24,61 +26,22 @@ const MAX_BODY: usize = 4 << 20;
 
 pub(super) async fn run(shared: Arc<Shared>, request: HttpRequest<Incoming>) -> Result<Response<Outgoing>, Closed> {
     let (parts, mut body) = request.into_parts();
-    let header = |name: &str| parts.headers.get(name).and_then(|it| it.to_str().ok());
-    let host = header("host").unwrap_or_default().to_ascii_lowercase();
-    let entry = Request {
-        number: 0,
-        began: std::time::Duration::ZERO,
-        method: parts.method.to_string(),
-        host: host.clone(),
-        path: parts.uri.path().to_owned(),
-        query: parts.uri.query().unwrap_or_default().to_owned(),
-        login: None,
-        authorized: header("authorization").is_some(),
-        range: header("range").map(str::to_owned),
-        content_length: header("content-length").and_then(|it| it.parse().ok()),
-        body: None,
-        status: None,
-        bytes_received: 0,
-        bytes_sent: 0,
-        fault: None,
-    };
-    let exchange = Exchange::begin(shared, entry, &parts.headers);
-    let mut fault = exchange.fault(Moment::Before);
-    if let Some(answer) = exchange.interrupt(fault.as_ref(), &mut body).await? {
-        return Ok(exchange.finish(answer, None, None));
+    let exchange = Exchange::begin(shared, &parts);
+    let received = exchange.received.clone();
+    let response = exchange.perform(parts, &mut body).await?;
+    if !body.is_end_stream() {
+        // An answer that comes before the end of the body, a refusal, is only heard when somebody takes the rest.
+        tokio::spawn(async move { while let Some(Ok(_)) = next(&mut body, &received).await {} });
     }
+    Ok(response)
+}
 
-    let query = parts.uri.query().unwrap_or_default();
-    let mut call = Call {
-        number: exchange.number,
-        // A HEAD is a GET whose body nobody sends.
-        method: parts.method.as_str().replace("HEAD", "GET"),
-        host,
-        path: parts.uri.path().to_owned(),
-        segments: segments(parts.uri.path()),
-        query: form_urlencoded::parse(query.as_bytes()).into_owned().collect(),
-        headers: parts.headers,
-        token: None,
-        body: Vec::new(),
-    };
-    let outcome = exchange.work(&mut call, &mut body, fault.as_ref()).await?;
-    let mut answer = outcome.unwrap_or_else(Refusal::answer);
-    exchange.answered(&answer);
-
-    if let Some(later) = exchange.fault(Moment::After) {
-        answer = exchange.replace(&later).unwrap_or(answer);
-        fault = Some(later);
-    }
-    match &fault {
-        Some(Fault::Stall { at: StallPoint::BeforeAnswer, lasting }) => exchange.shared.pause(*lasting).await,
-        Some(Fault::DropAfterWork | Fault::DropBeforeBody | Fault::DropMidBody { .. }) => {
-            exchange.unanswered();
-            return Err(Closed);
-        }
-        _ => {}
-    }
-    Ok(exchange.finish(answer, fault, call.token.as_ref()))
+/// The next bytes of a body, counted.
+pub(crate) async fn next(body: &mut Incoming, received: &AtomicU64) -> Option<Result<Bytes, Closed>> {
+    let frame = body.frame().await?;
+    let data = frame.map_err(|_| Closed).map(|it| it.into_data().unwrap_or_default());
+    received.fetch_add(data.as_ref().map_or(0, Bytes::len) as u64, Ordering::Relaxed);
+    Some(data)
 }
 
 /// A request that is logged and under way.
@@ -90,18 +53,69 @@ struct Exchange {
 }
 
 impl Exchange {
-    fn begin(shared: Arc<Shared>, mut entry: Request, headers: &HeaderMap) -> Self {
+    fn begin(shared: Arc<Shared>, parts: &Parts) -> Self {
+        let header = |name: &str| parts.headers.get(name).and_then(|it| it.to_str().ok());
         let mut store = shared.lock();
-        entry.number = store.requests.len() + 1;
-        entry.began = store.elapsed();
-        let token = identify(&store, headers).ok().flatten();
-        entry.login = token.map(|it| it.login);
-        let number = entry.number;
+        let number = store.requests.len() + 1;
+        let token = identify(&store, &parts.headers).ok().flatten();
+        let entry = Request {
+            number,
+            began: store.elapsed(),
+            method: parts.method.to_string(),
+            host: header("host").unwrap_or_default().to_ascii_lowercase(),
+            path: parts.uri.path().to_owned(),
+            query: parts.uri.query().unwrap_or_default().to_owned(),
+            login: token.map(|it| it.login),
+            authorized: header("authorization").is_some(),
+            range: header("range").map(str::to_owned),
+            content_length: header("content-length").and_then(|it| it.parse().ok()),
+            body: None,
+            status: None,
+            bytes_received: 0,
+            bytes_sent: 0,
+            fault: None,
+        };
         let logged = Logged::new(entry);
         let (received, sent) = (logged.received.clone(), logged.sent.clone());
         store.requests.push(logged);
         drop(store);
         Self { shared, number, received, sent }
+    }
+
+    async fn perform(self, parts: Parts, body: &mut Incoming) -> Result<Response<Outgoing>, Closed> {
+        let mut fault = self.fault(Moment::Before);
+        if let Some(answer) = self.interrupt(fault.as_ref()).await? {
+            return Ok(self.finish(answer, None, None));
+        }
+        let mut call = Call {
+            number: self.number,
+            // A HEAD is a GET whose body nobody sends.
+            method: parts.method.as_str().replace("HEAD", "GET"),
+            host: self.note(|_| ()).host,
+            segments: segments(parts.uri.path()),
+            query: form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes()).into_owned().collect(),
+            path: parts.uri.path().to_owned(),
+            headers: parts.headers,
+            token: None,
+            body: Vec::new(),
+        };
+        let outcome = self.work(&mut call, body, fault.as_ref()).await?;
+        let mut answer = outcome.unwrap_or_else(Refusal::answer);
+        self.note(|entry| entry.status = Some(answer.status));
+
+        if let Some(later) = self.fault(Moment::After) {
+            answer = replacement(&later).unwrap_or(answer);
+            fault = Some(later);
+        }
+        match &fault {
+            Some(Fault::Stall { at: StallPoint::BeforeAnswer, lasting }) => self.shared.pause(*lasting).await,
+            Some(Fault::DropAfterWork | Fault::DropBeforeBody | Fault::DropMidBody { .. }) => {
+                self.note(|entry| entry.status = None);
+                return Err(Closed);
+            }
+            _ => {}
+        }
+        Ok(self.finish(answer, fault, call.token.as_ref()))
     }
 
     /// Asks the hook, then, before the work, what was injected.
@@ -120,32 +134,15 @@ impl Exchange {
     }
 
     /// What a fault does before any work: an answer instead of it, or a closed connection.
-    async fn interrupt(&self, fault: Option<&Fault>, body: &mut Incoming) -> Result<Option<Answer>, Closed> {
+    async fn interrupt(&self, fault: Option<&Fault>) -> Result<Option<Answer>, Closed> {
         match fault {
             Some(Fault::DropBeforeBody) => Err(Closed),
             Some(Fault::Stall { at: StallPoint::BeforeBody, lasting }) => {
                 self.shared.pause(*lasting).await;
                 Ok(None)
             }
-            Some(fault @ (Fault::Status { .. } | Fault::RateLimited { .. })) => {
-                upload::drain(body, &self.received).await;
-                Ok(self.replace(fault))
-            }
+            Some(fault @ (Fault::Status { .. } | Fault::RateLimited { .. })) => Ok(replacement(fault)),
             _ => Ok(None),
-        }
-    }
-
-    /// The answer that a fault gives instead of the real one.
-    fn replace(&self, fault: &Fault) -> Option<Answer> {
-        match fault {
-            Fault::Status { status, message, headers } => {
-                let mut answer = Refusal::new(*status, message).answer();
-                answer.headers.extend(headers.iter().cloned());
-                Some(answer)
-            }
-            Fault::BadGateway { .. } => Some(Refusal::new(502, "Server Error").answer()),
-            Fault::RateLimited { limit, retry_after } => Some(limited(*limit, *retry_after)),
-            _ => None,
         }
     }
 
@@ -159,10 +156,7 @@ impl Exchange {
             let identified = identify(&self.shared.lock(), &call.headers);
             match identified {
                 Ok(token) => call.token = token,
-                Err(refusal) => {
-                    upload::drain(body, &self.received).await;
-                    return Ok(Err(refusal));
-                }
+                Err(refusal) => return Ok(Err(refusal)),
             }
         }
         if router::is_upload(call) {
@@ -197,12 +191,9 @@ impl Exchange {
     /// The whole body; closes the connection on a broken one and where a fault wants it.
     async fn read(&self, body: &mut Incoming, drop_after: Option<u64>) -> Result<Vec<u8>, Closed> {
         let mut whole = Vec::new();
-        while let Some(frame) = body.frame().await {
-            if let Ok(data) = frame.map_err(|_| Closed)?.into_data() {
-                self.received.fetch_add(data.len() as u64, Ordering::Relaxed);
-                whole.extend_from_slice(&data);
-            }
-            if whole.len() > MAX_BODY {
+        while let Some(data) = next(body, &self.received).await {
+            whole.extend_from_slice(&data?);
+            if whole.len() > MAX_BODY || drop_after.is_some_and(|after| whole.len() as u64 >= after) {
                 return Err(Closed);
             }
         }
@@ -210,14 +201,6 @@ impl Exchange {
             Some(_) => Err(Closed),
             None => Ok(whole),
         }
-    }
-
-    fn answered(&self, answer: &Answer) {
-        self.note(|entry| entry.status = Some(answer.status));
-    }
-
-    fn unanswered(&self) {
-        self.note(|entry| entry.status = None);
     }
 
     /// Changes the log's entry and returns what it is now.
@@ -229,7 +212,7 @@ impl Exchange {
     }
 
     fn finish(self, answer: Answer, fault: Option<Fault>, token: Option<&Token>) -> Response<Outgoing> {
-        self.answered(&answer);
+        self.note(|entry| entry.status = Some(answer.status));
         let has = |name: &str| {
             let mut headers = answer.headers.iter();
             headers.any(|(key, _)| key.eq_ignore_ascii_case(name))
@@ -260,6 +243,20 @@ impl Exchange {
         }
         let body = Outgoing::new(self.shared, answer.body, fault, self.sent.clone());
         response.body(body).expect("a fault's status and headers are such that HTTP allows them")
+    }
+}
+
+/// The answer that a fault gives instead of the real one.
+fn replacement(fault: &Fault) -> Option<Answer> {
+    match fault {
+        Fault::Status { status, message, headers } => {
+            let mut answer = Refusal::new(*status, message).answer();
+            answer.headers.extend(headers.iter().cloned());
+            Some(answer)
+        }
+        Fault::BadGateway { .. } => Some(Refusal::new(502, "Server Error").answer()),
+        Fault::RateLimited { limit, retry_after } => Some(limited(*limit, *retry_after)),
+        _ => None,
     }
 }
 

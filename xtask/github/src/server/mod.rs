@@ -4,6 +4,8 @@ mod body;
 mod exchange;
 mod router;
 
+pub(crate) use exchange::next;
+
 use std::sync::Arc;
 
 use hyper::server::conn::http1;
@@ -49,8 +51,10 @@ async fn connection(stream: UnixStream, shared: Arc<Shared>) {
     });
     let served = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
     tokio::select! {
+        // First, so that a connection that was shut down answers nothing any more.
+        biased;
+        _ = closed.changed() => {}
         // A client that goes away is no news to a server.
         _ = served => {}
-        _ = closed.changed() => {}
     }
 }

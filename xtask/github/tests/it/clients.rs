@@ -109,6 +109,20 @@ fn the_api_command_reads_pages_and_streams_uploads() {
 }
 
 #[test]
+fn a_refusal_is_heard_while_the_body_is_under_way() {
+    for gh in each_gh() {
+        let world = World::with(|it| it.max_asset_bytes = 10);
+        let id = world.seed(SeedRelease::draft("t"));
+        let source = world.write("source", vec![7; 64 << 20]);
+        let mut command = world.gh_command(&gh, WRITER);
+        let url = format!("https://uploads.github.com/repos/{REPO}/releases/{id}/assets?name=a.qcow2");
+        command.args(["api", "-i", "--method", "POST", "--input", "-", "-H", "Content-Length: 67108864", &url]);
+        let output = command.stdin(std::fs::File::open(source).unwrap()).output().unwrap();
+        assert_eq!(Got::of(&output).invalid(), "size must be less than 11");
+    }
+}
+
+#[test]
 fn errors_reach_people_with_their_reason() {
     for gh in each_gh() {
         let world = World::new();
