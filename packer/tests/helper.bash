@@ -57,6 +57,11 @@ wait_for() {
     return 1
 }
 
+# Whether the hanging packer has written down its process and its child's.
+two_pids() {
+    [ -f "$STUB_PIDS" ] && [ "$(wc -l <"$STUB_PIDS")" -eq 2 ]
+}
+
 # all_gone PID…: none of them runs.
 all_gone() {
     local pid state

@@ -19,8 +19,7 @@ start_hanging() {
     export STUB_PACKER=hang
     "$ENGINE/build.sh" --force "$NAME" <"${1:-/dev/null}" >"$BATS_TEST_TMPDIR/out" 2>&1 3>&- &
     BUILD=$!
-    wait_for grep -q . "$STUB_PIDS" 2>/dev/null
-    wait_for test "$(wc -l <"$STUB_PIDS")" -eq 2
+    wait_for two_pids
     mapfile -t STARTED <"$STUB_PIDS"
 }
 
