@@ -50,6 +50,11 @@ impl Console {
         self.note(format_args!("{label} {text}"));
     }
 
+    /// Whether colours are wanted.
+    pub fn colour(&self) -> bool {
+        self.colour
+    }
+
     pub fn bold(&self, text: &str) -> String {
         self.paint("1", text)
     }

@@ -2,16 +2,19 @@
 //!
 //! Each verb observes (processes), plans (pure functions), and applies (processes). See CONTRIBUTING.md for the map.
 
+mod backoff;
 mod console;
 mod failure;
 mod gh;
 mod git;
+mod host;
 mod image;
 mod interrupt;
 mod latest;
 mod manifest;
 mod packer;
 mod process;
+mod ssh;
 mod verbs;
 
 use std::process::ExitCode;

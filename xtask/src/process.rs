@@ -206,21 +206,76 @@ pub fn stream(cmd: Cmd<'_>, stream: Stream<'_>) -> anyhow::Result<Streamed> {
             };
             (kept, result)
         });
-        let complaints = scope.spawn(move || {
-            let mut text = Vec::new();
-            if let Some(mut stderr) = stderr {
-                let _ = stderr.read_to_end(&mut text);
-            }
-            String::from_utf8_lossy(&text).into_owned()
-        });
+        let complaints = scope.spawn(move || kept(stderr));
 
         let cut = watch(&mut child, &ended, clock, stream.patience, stream.heed_signals);
         let status = child.wait().map_err(|error| failure::failed(format!("waiting for `{shown}`: {error}")));
         let fed = joined(feeding);
         let (stdout, drained) = joined(draining);
-        let finished = Finished { command: shown, status: status?, stdout, stderr: joined(complaints) };
+        let stderr = String::from_utf8_lossy(&joined(complaints)).into_owned();
+        let finished = Finished { command: shown, status: status?, stdout, stderr };
         Ok(Streamed { finished, fed, drained, cut })
     })
+}
+
+/// Runs a command that moves bytes past this process, as scp does: `gauge` says how many have arrived. Ends it when that
+/// number stands still for so long, or when a signal arrived. In a process group of its own, as [`stream`] is.
+///
+/// # Errors
+///
+/// Only when the command can't be started.
+pub fn gauged(cmd: Cmd<'_>, stall: Duration, mut gauge: impl FnMut() -> u64) -> anyhow::Result<Streamed> {
+    use std::os::unix::process::CommandExt as _;
+
+    let shown = cmd.to_string();
+    let mut command = command(cmd);
+    command.process_group(0).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().map_err(|error| not_started(&shown, &error))?;
+    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+    thread::scope(|scope| {
+        let output = scope.spawn(move || kept(stdout));
+        let complaints = scope.spawn(move || kept(stderr));
+        let (mut arrived, mut moved) = (gauge(), Instant::now());
+        let mut cut = None;
+        let status = loop {
+            match child.try_wait() {
+                Ok(Some(status)) => break Ok(status),
+                Ok(None) => thread::sleep(Duration::from_millis(50)),
+                Err(error) => break Err(failure::failed(format!("waiting for `{shown}`: {error}"))),
+            }
+            let now = gauge();
+            if now != arrived {
+                (arrived, moved) = (now, Instant::now());
+            }
+            if cut.is_none() && (interrupt::seen().is_some() || moved.elapsed() >= stall) {
+                cut = Some(if interrupt::seen().is_some() { Cut::Interrupted } else { Cut::Stalled(stall) });
+                end_group(&mut child);
+            }
+        };
+        gauge();
+        let stderr = String::from_utf8_lossy(&joined(complaints)).into_owned();
+        let finished = Finished { command: shown.clone(), status: status?, stdout: joined(output), stderr };
+        Ok(Streamed { finished, fed: Ok(()), drained: Ok(()), cut })
+    })
+}
+
+/// What a child prints, to the end.
+fn kept(from: Option<impl Read>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    if let Some(mut from) = from {
+        let _ = from.read_to_end(&mut bytes);
+    }
+    bytes
+}
+
+/// Kills a child that leads a process group, with all that it started: the ssh below an scp would hold the pipes that
+/// are read here for as long as it believes in its connection.
+fn end_group(child: &mut Child) {
+    // It may just have ended by itself; then there is nothing to kill.
+    if let Some(group) = i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw) {
+        let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+    }
+    let _ = child.kill();
 }
 
 /// Waits for the end of the output; ends the child when it stands still for too long or a signal arrived.
@@ -237,8 +292,7 @@ fn watch(child: &mut Child, ended: &mpsc::Receiver<()>, clock: &Clock, patience:
             (clock.still() >= patience.answer).then_some(Cut::NoAnswer(patience.answer))
         };
         if cut.is_some() {
-            // It may just have ended by itself; then there is nothing to kill.
-            let _ = child.kill();
+            end_group(child);
             return cut;
         }
     }

@@ -13,6 +13,7 @@
 //! # }
 //! ```
 
+pub mod host;
 pub mod image;
 pub mod machine;
 pub mod world;

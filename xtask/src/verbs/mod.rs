@@ -107,6 +107,8 @@ macro_rules! verbs {
 }
 
 verbs! {
+    #[command(visible_alias = "build")]
+    build_and_fetch::BuildAndFetch,
     checksum::Checksum,
     publish::Publish,
     verify::Verify,

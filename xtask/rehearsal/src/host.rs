@@ -1,0 +1,286 @@
+//! Build hosts on this machine: a real `sshd` on loopback for each, and what a person's `ssh` needs to reach them.
+//!
+//! OpenSSH takes the home folder from the password database, not from `HOME`. So [`Network::bin`] holds an `ssh` and an
+//! `scp` that call the real ones with a configuration of their own; put it in front of `PATH`, and nothing of the
+//! person's own keys, hosts or agent takes part.
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+
+/// The client's side: a key, the known hosts, a configuration, and the folder for `PATH`.
+pub struct Network {
+    dir: PathBuf,
+}
+
+impl Network {
+    /// In a folder of its own, whose path must be free of blanks and quotes.
+    pub fn create(dir: &Path) -> anyhow::Result<Self> {
+        fs::create_dir_all(dir.join("bin"))?;
+        let dir = dir.canonicalize()?;
+        if dir.to_str().is_none_or(|path| path.contains(|c: char| c.is_whitespace() || "'\"\\%$".contains(c))) {
+            bail!("ssh's configuration can't hold the path {}", dir.display());
+        }
+        let network = Self { dir };
+        keygen(&network.key())?;
+        fs::write(
+            network.config(),
+            format!(
+                "IdentityFile {key}\nIdentitiesOnly yes\nIdentityAgent none\nUserKnownHostsFile {known}\n\
+                 GlobalKnownHostsFile none\nStrictHostKeyChecking yes\nHashKnownHosts no\n\n",
+                key = network.key().display(),
+                known = network.known_hosts().display(),
+            ),
+        )?;
+        fs::write(network.known_hosts(), "")?;
+        for program in ["ssh", "scp"] {
+            let real = which(program)?;
+            network.wrap(program, &format!("exec '{}' -F '{}' \"$@\"", real.display(), network.config().display()))?;
+        }
+        Ok(network)
+    }
+
+    /// The folder with `ssh` and `scp`, for the front of `PATH`.
+    pub fn bin(&self) -> PathBuf {
+        self.dir.join("bin")
+    }
+
+    /// The client's configuration. ssh takes the first value that it finds, so a later line doesn't override these.
+    pub fn config(&self) -> PathBuf {
+        self.dir.join("config")
+    }
+
+    /// The client's private key.
+    pub fn key(&self) -> PathBuf {
+        self.dir.join("id_ed25519")
+    }
+
+    pub fn known_hosts(&self) -> PathBuf {
+        self.dir.join("known_hosts")
+    }
+
+    /// Replaces a program in [`Self::bin`] by a shell script of these lines.
+    pub fn wrap(&self, program: &str, script: &str) -> anyhow::Result<()> {
+        let path = self.bin().join(program);
+        // A new file: a running script that is written over would go on in the new text.
+        let _ = fs::remove_file(&path);
+        executable(&path, &format!("#!/bin/sh\n{script}\n"))
+    }
+
+    /// Starts a build host that the client reaches as `alias`: it knows the host's key and the host knows the client's.
+    pub fn host(&self, alias: &str) -> anyhow::Result<BuildHost> {
+        let host = BuildHost::start(&self.dir.join(alias), &self.key().with_extension("pub"))?;
+        append(
+            &self.config(),
+            &format!("Host {alias}\n  HostName 127.0.0.1\n  Port {}\n  HostKeyAlias {alias}\n\n", host.port()),
+        )?;
+        append(&self.known_hosts(), &format!("{alias} {}", host.public_host_key()?))?;
+        Ok(host)
+    }
+}
+
+/// An `sshd` for this user on a port of loopback, with a packer folder. It ends when this is dropped.
+pub struct BuildHost {
+    dir: PathBuf,
+    port: u16,
+    sshd: Child,
+}
+
+impl BuildHost {
+    fn start(dir: &Path, client_key: &Path) -> anyhow::Result<Self> {
+        fs::create_dir_all(dir)?;
+        keygen(&dir.join("host_key"))?;
+        fs::copy(client_key, dir.join("authorized_keys"))?;
+        // As root, sshd wants its empty folder, which the service's unit makes.
+        if fs::metadata("/proc/self").is_ok_and(|meta| std::os::unix::fs::MetadataExt::uid(&meta) == 0) {
+            fs::create_dir_all("/run/sshd").context("making /run/sshd for sshd")?;
+        }
+        let mut error = None;
+        for _ in 0..5 {
+            // Another process may take the port before sshd does; then it is another one's turn.
+            let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
+            match listen(dir, port) {
+                Ok(sshd) => {
+                    let host = Self { dir: dir.to_owned(), port, sshd };
+                    fs::create_dir_all(host.packer_dir())?;
+                    executable(&host.packer_dir().join("build.sh"), include_str!("host/build.sh"))?;
+                    executable(&host.packer_dir().join("checksums.sh"), include_str!("host/checksums.sh"))?;
+                    return Ok(host);
+                }
+                Err(refused) => error = Some(refused),
+            }
+        }
+        error.map_or_else(|| bail!("no sshd was started"), Err)
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// For `--remote-dir`.
+    pub fn packer_dir(&self) -> PathBuf {
+        self.dir.join("packer")
+    }
+
+    /// `images/<image>/` on the host.
+    pub fn image_dir(&self, image: &str) -> PathBuf {
+        self.packer_dir().join("images").join(image)
+    }
+
+    /// What `sshd` has to say.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.dir.join("sshd.log")).unwrap_or_default()
+    }
+
+    /// Sets what the stand-in for build.sh does; see the comment in `host/build.sh` for the names.
+    pub fn set(&self, name: &str, value: &str) -> anyhow::Result<()> {
+        append(&self.packer_dir().join("stand-in.env"), &format!("{name}='{value}'\n"))
+    }
+
+    /// Puts an image there as if it had been built: the file, its checksum file, versions and build record.
+    pub fn put(&self, image: &str, bytes: &[u8]) -> anyhow::Result<()> {
+        let path = self.packer_dir().join("bytes");
+        fs::write(&path, bytes)?;
+        let mut build = Command::from_host(&self.packer_dir().join("build.sh"));
+        let output = build.arg(image).env("BYTES", &path).env("FORCE", "1").stdin(Stdio::null()).output()?;
+        fs::remove_file(path)?;
+        if !output.status.success() {
+            bail!("the stand-in for build.sh failed: {}", String::from_utf8_lossy(&output.stderr));
+        }
+        Ok(())
+    }
+
+    /// Gives the host another key, as a new installation does. The client isn't told.
+    pub fn change_host_key(&mut self) -> anyhow::Result<()> {
+        self.stop();
+        for file in ["host_key", "host_key.pub"] {
+            fs::remove_file(self.dir.join(file))?;
+        }
+        keygen(&self.dir.join("host_key"))?;
+        self.sshd = listen(&self.dir, self.port)?;
+        Ok(())
+    }
+
+    /// Lets nobody in any more.
+    pub fn refuse_keys(&self) -> anyhow::Result<()> {
+        Ok(fs::write(self.dir.join("authorized_keys"), "")?)
+    }
+
+    /// Ends sshd: the port answers no longer. Connections that are open stay.
+    pub fn stop(&mut self) {
+        let _ = self.sshd.kill();
+        let _ = self.sshd.wait();
+    }
+
+    fn public_host_key(&self) -> anyhow::Result<String> {
+        Ok(fs::read_to_string(self.dir.join("host_key.pub"))?)
+    }
+}
+
+impl Drop for BuildHost {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// The one place where this module names a program to start.
+trait FromHost {
+    fn from_host(program: &Path) -> Command;
+}
+
+impl FromHost for Command {
+    #[expect(clippy::disallowed_methods, reason = "the rule is for xtask's children; here are servers of tests")]
+    fn from_host(program: &Path) -> Command {
+        Command::new(program)
+    }
+}
+
+/// Starts sshd and waits until it greets.
+fn listen(dir: &Path, port: u16) -> anyhow::Result<Child> {
+    let config = dir.join("sshd_config");
+    let dir = dir.display();
+    fs::write(
+        &config,
+        format!(
+            "ListenAddress 127.0.0.1:{port}\nHostKey {dir}/host_key\nAuthorizedKeysFile {dir}/authorized_keys\n\
+             PidFile none\nStrictModes no\nUsePAM {pam}\nPermitRootLogin yes\nPasswordAuthentication no\n\
+             KbdInteractiveAuthentication no\nPrintMotd no\nMaxStartups 100\nSubsystem sftp internal-sftp\n",
+            // Without PAM, sshd refuses an account whose password is locked.
+            pam = if root_is_locked() { "yes" } else { "no" },
+        ),
+    )?;
+    let mut sshd = Command::from_host(&which("sshd")?)
+        .args(["-D", "-f"])
+        .arg(&config)
+        .arg("-E")
+        .arg(format!("{dir}/sshd.log"))
+        .process_group(0)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .context("starting sshd")?;
+    let until = Instant::now() + Duration::from_secs(10);
+    while Instant::now() < until {
+        if greets(port) {
+            return Ok(sshd);
+        }
+        if let Some(status) = sshd.try_wait()? {
+            let log = fs::read_to_string(format!("{dir}/sshd.log")).unwrap_or_default();
+            bail!("sshd ended ({status}): {log}");
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+    let _ = sshd.kill();
+    let _ = sshd.wait();
+    bail!("sshd doesn't answer on port {port}")
+}
+
+fn greets(port: u16) -> bool {
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let Ok(mut stream) = TcpStream::connect_timeout(&address, Duration::from_secs(1)) else { return false };
+    let mut greeting = [0; 4];
+    stream.set_read_timeout(Some(Duration::from_secs(2))).is_ok()
+        && stream.read_exact(&mut greeting).is_ok()
+        && &greeting == b"SSH-"
+}
+
+fn root_is_locked() -> bool {
+    let shadow = fs::read_to_string("/etc/shadow").unwrap_or_default();
+    shadow.lines().any(|line| line.starts_with("root:!"))
+}
+
+fn keygen(path: &Path) -> anyhow::Result<()> {
+    let mut keygen = Command::from_host(&which("ssh-keygen")?);
+    let output = keygen.args(["-q", "-t", "ed25519", "-N", "", "-C", "rehearsal", "-f"]).arg(path).output()?;
+    if !output.status.success() {
+        bail!("ssh-keygen failed: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(())
+}
+
+/// sshd must be started by its whole path, and is seldom on a user's `PATH`.
+fn which(program: &str) -> anyhow::Result<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let dirs = std::env::split_paths(&path).chain(["/usr/sbin", "/usr/local/sbin", "/sbin"].map(PathBuf::from));
+    let found = dirs.map(|dir| dir.join(program)).find(|path| path.is_file());
+    found.with_context(|| format!("{program} is not installed; run scripts/setup"))
+}
+
+fn executable(path: &Path, text: &str) -> anyhow::Result<()> {
+    fs::write(path, text).with_context(|| format!("writing {}", path.display()))?;
+    Ok(fs::set_permissions(path, fs::Permissions::from_mode(0o755))?)
+}
+
+fn append(path: &Path, text: &str) -> anyhow::Result<()> {
+    let mut file = fs::File::options().append(true).create(true).open(path)?;
+    Ok(file.write_all(text.as_bytes())?)
+}

@@ -1,0 +1,86 @@
+#!/bin/sh
+# Stands in for packer's build.sh on a rehearsed build host: the same results from no virtual machine.
+# `./build.sh IMAGE` writes images/IMAGE/ unless it is there. Settings, from the environment or stand-in.env:
+#   SIZE    bytes of an image (default 262144), of which the first four are a qcow2's
+#   BYTES   a file to take as the image
+#   FORCE   build although the image is there
+#   SAY     printed before building
+#   SLEEP   seconds that a build takes
+#   FAIL    exit code of a build that fails
+#   OLD     do as a build.sh that knows nothing of PACKER_BUILD_WATCH_STDIN and of build records
+#   COMMIT  what the record names as built from
+set -eu
+cd "$(dirname "$0")"
+# shellcheck source=/dev/null
+if [ -f stand-in.env ]; then . ./stand-in.env; fi
+name=$1
+dir=images/$name
+work=images/.$name.work
+
+say() {
+    printf '%s\n' "$*" >&2
+}
+
+stopped() {
+    trap - HUP INT TERM
+    rm -rf "$work"
+    say "$name: stopped"
+    echo "$name" >>stopped
+    exit 129
+}
+
+if [ -f "$dir/$name.qcow2" ] && [ -z "${FORCE-}" ]; then
+    echo "$name: unchanged"
+    exit 0
+fi
+
+trap stopped HUP INT TERM
+if [ -n "${PACKER_BUILD_WATCH_STDIN-}" ] && [ -z "${OLD-}" ]; then
+    main=$$
+    exec 7<&0
+    # Without the terminal's and the parent's pipes, so that nobody waits for this reader.
+    (
+        trap - HUP INT TERM
+        while read -r _; do :; done <&7
+        kill -HUP "$main"
+    ) >/dev/null 2>&1 &
+    watcher=$!
+    exec 7<&- </dev/null
+fi
+
+echo "$name: building"
+if [ -n "${SAY-}" ]; then printf '%b\n' "$SAY"; fi
+echo "$name" >>started
+if [ -n "${SLEEP-}" ]; then
+    sleep "$SLEEP" &
+    wait $!
+fi
+if [ -n "${FAIL-}" ]; then
+    say "$name: no space for the guest's disk"
+    if [ -n "${watcher-}" ]; then kill "$watcher"; fi
+    exit "$FAIL"
+fi
+
+mkdir -p "$dir" "$work"
+if [ -n "${BYTES-}" ]; then
+    cp "$BYTES" "$work/$name.qcow2"
+else
+    { printf 'QFI\373' && head -c "$((${SIZE:-262144} - 4))" /dev/urandom; } >"$work/$name.qcow2"
+fi
+(cd "$work" && sha256sum "$name.qcow2" >"$name.qcow2.sha256")
+digest=$(cut -d ' ' -f 1 "$work/$name.qcow2.sha256")
+printf 'DEBIAN_VERSION=12.11\n' >"$work/image-version.txt"
+if [ -z "${OLD-}" ]; then
+    cat >"$work/$name.build.json" <<EOF
+{
+  "sha256": "$digest",
+  "built_from": { "commit": "${COMMIT:-0123456789abcdef0123456789abcdef01234567}", "dirty": false },
+  "versions": { "DEBIAN_VERSION": "12.11" },
+  "built_at": "2026-01-02T03:04:05Z"
+}
+EOF
+fi
+mv "$work"/* "$dir/"
+rmdir "$work"
+if [ -n "${watcher-}" ]; then kill "$watcher"; fi
+echo "$name: built"

@@ -1,0 +1,44 @@
+//! How long to wait before trying again: exponential with jitter, and never deaf to a signal.
+
+use std::hash::{BuildHasher as _, RandomState};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::interrupt;
+
+const FIRST: Duration = Duration::from_secs(1);
+const LONGEST: Duration = Duration::from_secs(30);
+
+/// After so many failures in a row: 1 s, 2 s, 4 s, up to 30 s, less up to a quarter.
+pub fn delay(failures: u32) -> Duration {
+    let time = FIRST.saturating_mul(1 << failures.saturating_sub(1).min(10)).min(LONGEST);
+    // `RandomState` is seeded at random for each process and counts up: enough for jitter.
+    let random = RandomState::new().hash_one(0_u8);
+    time.mul_f64(0.75 + (random % 1024) as f64 / 4096.0)
+}
+
+/// Sleeps, unless a signal asks to stop.
+pub fn pause(time: Duration) -> anyhow::Result<()> {
+    let until = Instant::now() + time;
+    loop {
+        interrupt::check()?;
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Ok(());
+        }
+        thread::sleep(left.min(Duration::from_millis(100)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_grow_and_stay_bounded() {
+        for (failures, most) in [(0, 1), (1, 1), (2, 2), (3, 4), (6, 30), (1000, 30)] {
+            let (wait, most) = (delay(failures), Duration::from_secs(most));
+            assert!(wait <= most && wait >= most.mul_f64(0.75), "{failures}: {wait:?}");
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! Brings an image here: by scp, resumed with `tail -c +N` where it was cut, verified at the end, always.
+
+use std::io::{Read, Write as _};
+use std::path::Path;
+
+use super::Voice;
+use super::listing::{self, Remote};
+use super::partial::{Partial, Source};
+use super::place::{self, Place};
+use crate::backoff;
+use crate::console::{Transfer, size};
+use crate::failure::{self, Failure};
+use crate::image::digest::Digest;
+use crate::image::{durable, qcow2};
+use crate::ssh::trouble::{Blame, Fault};
+use crate::ssh::{RemoteDir, RemoteImage, Ssh};
+
+/// An attempt that brings less than this counts against `--attempts`; one that brings more begins the count anew.
+const HEADWAY: u64 = 1 << 20;
+
+/// What it takes to fetch.
+pub struct Fetch<'a> {
+    pub ssh: &'a Ssh,
+    pub voice: &'a Voice<'a>,
+    pub dir: &'a RemoteDir,
+    pub image: &'a str,
+    pub images: &'a Path,
+    /// How often in a row without headway.
+    pub attempts: u32,
+}
+
+/// An image that is here now.
+pub struct Fetched {
+    pub sha256: Digest,
+    /// Bytes that came over the line.
+    pub bytes: u64,
+    /// It was here before.
+    pub already: bool,
+}
+
+impl Fetch<'_> {
+    /// # Errors
+    ///
+    /// Exit code 3: no checksum file on the host, or no room here. 4: the bytes aren't those promised. Nothing appears
+    /// under the final name then, and what was there stays.
+    pub fn run(&self, remote: &Remote) -> Result<Fetched, Fault> {
+        let Self { ssh, voice, dir, image, .. } = self;
+        let mut remote = remote.clone();
+        let mut promised = remote.promised(&ssh.host, image)?;
+        let place = Place::find(self.images, image)?;
+        if place.has(voice, remote.size, promised)? {
+            place.refresh(voice, promised, &remote)?;
+            return Ok(Fetched { sha256: promised, bytes: 0, already: true });
+        }
+        let mut partial = Partial::open(&place.dir, image)?;
+        let mut bytes = 0;
+        let mut again = 2;
+        loop {
+            let source = Source { size: remote.size, stamp: remote.stamp.clone(), sha256: promised };
+            let here = partial.begin(&source)?;
+            check_room(&place.dir, image, source.size - here)?;
+            if here > 0 {
+                voice.note(format_args!("going on at {} of {}", size(here), size(source.size)));
+            }
+            let whole = self.transfer(&partial, &source, &mut bytes)? && here == 0;
+            let found = place::hashed(voice, image, &partial.path)?;
+            if found == promised {
+                break;
+            }
+            partial.clear()?;
+            let now = listing::ask(ssh, dir, &[image])?.images.remove(*image);
+            let changed = now.as_ref().is_some_and(|now| now != &remote);
+            if again == 0 || whole && !changed {
+                partial.end();
+                return Err(Fault::image(failure::digest(format!(
+                    "image {image} on {host} has digest {found}, but its checksum file there promises {promised}; \
+                     build it there anew: `./build.sh --force {image}`",
+                    host = ssh.host,
+                ))));
+            }
+            again -= 1;
+            voice.warn(if changed {
+                "the image changed on the host meanwhile; fetching it anew"
+            } else {
+                "the bytes of the interrupted transfer don't fit; fetching the image whole"
+            });
+            if let Some(now) = now {
+                promised = now.promised(&ssh.host, image)?;
+                remote = now;
+            }
+        }
+        if let Err(error) = qcow2::check(&partial.path) {
+            partial.clear()?;
+            partial.end();
+            let host = &ssh.host;
+            return Err(Fault::image(
+                error.context(format!("image {image} on {host} is no good, although its checksum fits")),
+            ));
+        }
+        place.install(voice, partial, promised, &remote)?;
+        Ok(Fetched { sha256: promised, bytes, already: false })
+    }
+
+    /// Fills the partial up to the source's size. Whether it came in one piece.
+    fn transfer(&self, partial: &Partial, source: &Source, bytes: &mut u64) -> Result<bool, Fault> {
+        let mut in_one_piece = true;
+        let mut failures = 0;
+        let bar = self.voice.transfer(&format!("fetching {}", self.image), source.size);
+        loop {
+            let before = partial.len();
+            bar.restart_at(before);
+            if before == source.size && before > 0 {
+                bar.finish("done");
+                return Ok(in_one_piece);
+            }
+            let result = self.attempt(partial, source, before, &bar);
+            let after = partial.len();
+            *bytes += after.saturating_sub(before);
+            let fault = match result {
+                Ok(()) if after == source.size => continue,
+                Ok(()) => Fault::line(failure::failed(format!(
+                    "{} of {} bytes of image {} came from {}; it may be changing there",
+                    after, source.size, self.image, self.ssh.host
+                ))),
+                Err(fault) => fault,
+            };
+            in_one_piece = false;
+            if after > source.size {
+                partial.clear()?;
+            }
+            failures = if after.saturating_sub(before) >= HEADWAY { 1 } else { failures + 1 };
+            if fault.blame != Blame::Line || failures >= self.attempts {
+                bar.abandon();
+                return Err(self.explain(fault, partial, source));
+            }
+            let wait = backoff::delay(failures);
+            self.voice.warn(format_args!("{:#}; going on in {}", fault.error, crate::console::seconds(wait)));
+            backoff::pause(wait)?;
+        }
+    }
+
+    /// One scp from the start, or the rest by tail.
+    fn attempt(&self, partial: &Partial, source: &Source, before: u64, bar: &Transfer) -> Result<(), Fault> {
+        let from = RemoteImage { dir: self.dir, image: self.image };
+        if before == 0 {
+            let mut shown = 0;
+            return self.ssh.copy(&from, &partial.path, || {
+                let now = partial.len();
+                bar.moved(now.saturating_sub(shown));
+                shown = now.max(shown);
+                now
+            });
+        }
+        let mut file = partial.append()?;
+        let path = &partial.path;
+        let room = source.size - before;
+        let drain = Box::new(move |output: &mut (dyn Read + Send)| {
+            let mut buffer = vec![0; 256 * 1024];
+            // One byte more than expected is enough to see that it is another file.
+            let mut output = output.take(room + 1);
+            loop {
+                let read = output.read(&mut buffer)?;
+                if read == 0 {
+                    return Ok(());
+                }
+                file.write_all(&buffer[..read]).map_err(|error| durable::write_error(path, error))?;
+                bar.moved(read as u64);
+            }
+        });
+        self.ssh.tail(&from, before, drain)
+    }
+
+    /// Adds what is here of the image, and that the next run goes on with it.
+    fn explain(&self, fault: Fault, partial: &Partial, source: &Source) -> Fault {
+        if partial.len() == 0 {
+            return fault;
+        }
+        let (here, whole) = (size(partial.len()), size(source.size));
+        let message = format!(
+            "{:#}\n{here} of {whole} of image {} are here; the next run goes on from there",
+            fault.error, self.image
+        );
+        let kind = failure::kind(&fault.error);
+        Fault { blame: fault.blame, error: Failure { kind, message }.into() }
+    }
+}
+
+/// Asks the file system before the line is used.
+fn check_room(dir: &Path, image: &str, needed: u64) -> anyhow::Result<()> {
+    // Where it doesn't tell, the write will.
+    let Ok(room) = rustix::fs::statvfs(dir) else { return Ok(()) };
+    let free = room.f_bavail.saturating_mul(room.f_frsize);
+    if free < needed {
+        return Err(failure::missing(format!(
+            "no room for image {image}: {} are needed in {} and {} are free; free some, or name another folder with --images",
+            size(needed),
+            dir.display(),
+            size(free)
+        )));
+    }
+    Ok(())
+}

@@ -1,0 +1,224 @@
+//! What lies in a build host's packer directory, asked for with one connection.
+
+use std::collections::BTreeMap;
+
+use crate::failure;
+use crate::image::digest::Digest;
+use crate::image::{checksum, name, record};
+use crate::ssh::trouble::Fault;
+use crate::ssh::{Host, RemoteDir, Ssh};
+
+/// Larger than any checksum file, version file or build record.
+const SMALL: usize = 65536;
+
+/// What one host has.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Listing {
+    pub build_script: bool,
+    /// Those asked for that are there, by name.
+    pub images: BTreeMap<String, Remote>,
+}
+
+/// An image on a build host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remote {
+    /// Bytes.
+    pub size: u64,
+    /// Seconds since 1970.
+    pub modified: u64,
+    /// Inode and time to the nanosecond: another file, or other bytes in it, have another stamp.
+    pub stamp: String,
+    /// The checksum file's content; `None` without one.
+    pub checksum: Option<String>,
+    /// `image-version.txt`
+    pub versions: Option<String>,
+    /// The build record's content.
+    pub record: Option<String>,
+}
+
+impl Remote {
+    /// What the checksum file beside the image promises.
+    ///
+    /// # Errors
+    ///
+    /// Exit code 3 when there is none; 1 when it is damaged.
+    pub fn promised(&self, host: &Host, image: &str) -> Result<Digest, Fault> {
+        let file = name::checksum(image);
+        let Some(text) = &self.checksum else {
+            return Err(Fault::image(failure::missing(format!(
+                "{host} has image {image} without its checksum file {file}, so it can't be verified; build it there anew \
+                 (`./build.sh --force {image}`), or write the file there (`./checksums.sh {image}`) if the image is known to be good"
+            ))));
+        };
+        checksum::parse(image, text).map_err(|error| {
+            Fault::image(failure::failed(format!("checksum file {file} on {host} is damaged: {error:#}")))
+        })
+    }
+}
+
+/// Asks a host what it has. Only files under the names asked for are ever taken; a name that could lead elsewhere ends it.
+pub fn ask(ssh: &Ssh, dir: &RemoteDir, images: &[&str]) -> Result<Listing, Fault> {
+    let dir_text = dir.to_string();
+    let arguments: Vec<&str> = std::iter::once(dir_text.as_str()).chain(images.iter().copied()).collect();
+    let output = ssh.script(include_str!("listing.sh"), &arguments)?;
+    parse(&ssh.host, dir, images, &output)
+}
+
+fn parse(host: &Host, dir: &RemoteDir, asked: &[&str], output: &[u8]) -> Result<Listing, Fault> {
+    const BEGIN: &[u8] = b"packer-listing\0";
+    let cut_short =
+        || Fault::line(failure::failed(format!("the listing of {dir} on {host} is not complete; try again")));
+    let start = output.windows(BEGIN.len()).position(|window| window == BEGIN).ok_or_else(cut_short)?;
+    let body = output[start + BEGIN.len()..].strip_suffix(b"\0").ok_or_else(cut_short)?;
+    let mut fields = body.split(|byte| *byte == 0);
+    let mut listing = Listing::default();
+    loop {
+        let mut next = || fields.next().ok_or_else(cut_short);
+        match next()? {
+            b"end" => return Ok(listing),
+            b"no-folder" => {
+                return Err(Fault::host(failure::missing(format!(
+                    "{host} has no folder {dir}; install the packer directory there, or name it with --remote-dir"
+                ))));
+            }
+            b"build-script" => listing.build_script = true,
+            b"file" => check_path(host, &String::from_utf8_lossy(next()?))?,
+            b"image" => {
+                let name = String::from_utf8_lossy(next()?).into_owned();
+                let stat = String::from_utf8_lossy(next()?).into_owned();
+                let mut small = || match next()?.split_first() {
+                    Some((b'-', [])) => Ok(None),
+                    Some((b'+', content)) if content.len() <= SMALL => {
+                        Ok(Some(String::from_utf8_lossy(content).into_owned()))
+                    }
+                    Some((b'+', _)) => Err(Fault::image(failure::failed(format!(
+                        "a file beside image {} on {host} has more than {SMALL} bytes; it can't be a checksum file, \
+                         {} or a build record",
+                        name.escape_debug(),
+                        record::VERSIONS_FILE
+                    )))),
+                    _ => Err(cut_short()),
+                };
+                let (checksum, versions, record) = (small()?, small()?, small()?);
+                let (size, modified, stamp) = stat_line(&stat).ok_or_else(|| {
+                    Fault::host(failure::failed(format!(
+                        "`stat` on {host} says `{}` of image {}; GNU coreutils are needed there",
+                        stat.trim_end().escape_debug(),
+                        name.escape_debug()
+                    )))
+                })?;
+                if !asked.contains(&name.as_str()) {
+                    return Err(Fault::host(failure::failed(format!(
+                        "{host} lists image `{}`, which nobody asked for",
+                        name.escape_debug()
+                    ))));
+                }
+                listing.images.insert(name, Remote { size, modified, stamp, checksum, versions, record });
+            }
+            other => {
+                return Err(Fault::host(failure::failed(format!(
+                    "the listing of {dir} on {host} has `{}`, which is not understood",
+                    String::from_utf8_lossy(other).escape_debug()
+                ))));
+            }
+        }
+    }
+}
+
+/// `size seconds inode time`
+fn stat_line(line: &str) -> Option<(u64, u64, String)> {
+    let mut words = line.trim_end().splitn(3, ' ');
+    Some((words.next()?.parse().ok()?, words.next()?.parse().ok()?, words.next()?.to_owned()))
+}
+
+/// Only `images/FOLDER/FILE.qcow2` in plain characters.
+fn check_path(host: &Host, path: &str) -> Result<(), Fault> {
+    let plain = |part: &str| {
+        !part.is_empty()
+            && !part.starts_with(['.', '-'])
+            && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
+    };
+    let file = path.strip_prefix("images/").and_then(|rest| rest.split_once('/'));
+    let image = file.and_then(|(folder, file)| Some((folder, file.strip_suffix(name::EXTENSION)?)));
+    if image.is_some_and(|(folder, image)| plain(folder) && plain(image)) {
+        return Ok(());
+    }
+    Err(Fault::host(failure::failed(format!(
+        "{host} has a file named `{}`, which can't be an image; remove or rename it there: a folder and a file of \
+         letters, digits, `.`, `_` and `-`",
+        path.escape_debug()
+    ))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn listed(fields: &[&str]) -> Result<Listing, Fault> {
+        let mut output = b"Welcome!\npacker-listing\0".to_vec();
+        for field in fields {
+            output.extend_from_slice(field.as_bytes());
+            output.push(0);
+        }
+        parse(&"build1".parse().unwrap(), &"/srv/packer".parse().unwrap(), &["a"], &output)
+    }
+
+    #[test]
+    fn a_listing_is_read() {
+        let stat = "12 1700000000 99 2023-11-14 22:13:20.5 +0000\n";
+        let listing = listed(&[
+            "build-script",
+            "file",
+            "images/a/a.qcow2",
+            "file",
+            "images/old/b.qcow2",
+            "image",
+            "a",
+            stat,
+            "+x\n",
+            "-",
+            "+",
+            "end",
+        ])
+        .unwrap();
+        assert!(listing.build_script);
+        let expected = Remote {
+            size: 12,
+            modified: 1_700_000_000,
+            stamp: "99 2023-11-14 22:13:20.5 +0000".into(),
+            checksum: Some("x\n".into()),
+            versions: None,
+            record: Some(String::new()),
+        };
+        assert_eq!(listing.images, BTreeMap::from([("a".to_owned(), expected)]));
+    }
+
+    #[test]
+    fn names_that_lead_elsewhere_are_refused_and_shown_escaped() {
+        for (path, shown) in [
+            ("images/a/../b.qcow2", "images/a/../b.qcow2"),
+            ("images/../../etc/x.qcow2", "images/../../etc/x.qcow2"),
+            ("images/a/b\nc.qcow2", "b\\nc"),
+            ("images/a/b'c.qcow2", "b\\'c"),
+            ("images/a\"b/c.qcow2", "a\\\"b"),
+            ("images/a/-x.qcow2", "-x"),
+            ("images/a/..qcow2", "..qcow2"),
+            ("/etc/x.qcow2", "/etc/x.qcow2"),
+            ("images/a/\u{1b}[2J.qcow2", "\\u{1b}[2J"),
+        ] {
+            let fault = listed(&["file", path, "end"]).unwrap_err();
+            assert!(fault.error.to_string().contains(shown), "{}", fault.error);
+            assert_eq!(failure::kind(&fault.error), failure::Kind::Failed);
+        }
+    }
+
+    #[test]
+    fn a_listing_that_breaks_off_is_not_believed() {
+        let stat = "12 1700000000 99 x";
+        for fields in [&[][..], &["build-script"], &["image", "a", stat, "+"], &["image", "a", stat, "+", "-", ""]] {
+            assert!(listed(fields).is_err(), "{fields:?}");
+        }
+        assert!(listed(&["image", "b", stat, "-", "-", "-", "end"]).is_err(), "not asked for");
+        assert!(listed(&["image", "a", "", "-", "-", "-", "end"]).is_err(), "no stat");
+    }
+}

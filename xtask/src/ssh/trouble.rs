@@ -1,0 +1,232 @@
+//! What ssh and scp say when it goes wrong, as an exit code and a cure.
+//!
+//! ssh ends with 255 for its own troubles, in English words that haven't changed in twenty years; scp ends with 1 or 255
+//! and passes ssh's words on. A remote command may end with 255 as well: then ssh says nothing.
+
+use std::fmt;
+
+use super::Host;
+use crate::failure::{self, failed, missing};
+use crate::image::durable;
+use crate::process::{Cut, Finished, Streamed};
+
+/// Whose fault it is, and so who may try again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Blame {
+    /// The line broke or stood still: the same again may work.
+    Line,
+    /// This host can't be used: another one may.
+    Host,
+    /// This image on this host: the host may have others.
+    Image,
+    /// This machine, or the person at it: no host can mend it.
+    Here,
+}
+
+/// An error and whose fault it is.
+#[derive(Debug)]
+pub struct Fault {
+    pub blame: Blame,
+    pub error: anyhow::Error,
+}
+
+impl Fault {
+    pub fn line(error: anyhow::Error) -> Self {
+        Self { blame: Blame::Line, error }
+    }
+
+    pub fn host(error: anyhow::Error) -> Self {
+        Self { blame: Blame::Host, error }
+    }
+
+    pub fn image(error: anyhow::Error) -> Self {
+        Self { blame: Blame::Image, error }
+    }
+
+    pub fn here(error: anyhow::Error) -> Self {
+        Self { blame: Blame::Here, error }
+    }
+}
+
+/// What isn't blamed on anybody is of this machine: a file that can't be written, a tool that isn't there.
+impl From<anyhow::Error> for Fault {
+    fn from(error: anyhow::Error) -> Self {
+        Self::here(error)
+    }
+}
+
+/// Trouble with the connection or the transfer, if that is what ended the command.
+pub fn of(host: &Host, streamed: &Streamed) -> Option<Fault> {
+    let finished = &streamed.finished;
+    match streamed.cut {
+        Some(Cut::Interrupted) => return Some(Fault::here(interrupted())),
+        Some(cut) => return Some(Fault::line(failed(format!("the connection to {host} stood still: {cut}")))),
+        None => {}
+    }
+    if finished.status.success() {
+        return None;
+    }
+    if finished.stderr.contains("No space left on device") && finished.stderr.contains("write local") {
+        let error = std::io::Error::from(std::io::ErrorKind::StorageFull);
+        let file = finished.command.split_whitespace().last().unwrap_or_default();
+        return Some(Fault::here(durable::write_error(std::path::Path::new(file), error)));
+    }
+    connection(host, finished)
+}
+
+/// Trouble with the connection itself, by ssh's words.
+pub fn connection(host: &Host, finished: &Finished) -> Option<Fault> {
+    let said = finished.stderr.as_str();
+    let has = |words: &[&str]| words.iter().any(|words| said.contains(words));
+    let full = || format!("\nssh said: {}", Quoted(said));
+    let permanent = |message: String| Some(Fault::host(missing(message + &full())));
+    if has(&["IDENTIFICATION HAS CHANGED", "host key for", "Host key for"]) && has(&["has changed"]) {
+        let known = changed_key(said).unwrap_or_else(|| host.name.clone());
+        return permanent(format!(
+            "the host key of {host} has changed: it was installed anew, or somebody stands between; \
+             if you know why, `ssh-keygen -R '{known}'`, then connect once by hand: `ssh {host}`"
+        ));
+    }
+    if has(&["Host key verification failed"]) {
+        return permanent(format!(
+            "the host key of {host} is not known here; connect once by hand and compare its fingerprint: `ssh {host}`"
+        ));
+    }
+    if has(&["Permission denied (", "Too many authentication failures", "Permission denied, please try again"]) {
+        return permanent(format!(
+            "{host} refused the login; no password is asked for here: put your public key there (`ssh-copy-id {host}`), \
+             load it (`ssh-add`), and see that `ssh -o BatchMode=yes {host} true` works"
+        ));
+    }
+    if has(&[
+        "Could not resolve hostname",
+        "Bad configuration option",
+        "Bad owner or permissions",
+        "no argument after keyword",
+    ]) {
+        return permanent(format!("can't reach {host}; check the name and your ssh configuration (`ssh -G {host}`)"));
+    }
+    let unreachable = [
+        "Connection refused",
+        "Connection timed out",
+        "Operation timed out",
+        "No route to host",
+        "Network is unreachable",
+        "Host is down",
+    ];
+    if has(&unreachable) {
+        return Some(Fault::line(missing(format!(
+            "can't reach {host}; is it switched on, and does `ssh {host} true` work?{}",
+            full()
+        ))));
+    }
+    let by_ssh = finished.status.code() == Some(255) && !said.trim().is_empty();
+    let lost =
+        ["Connection closed", "Connection reset", "Broken pipe", "lost connection", "Connection to ", "not responding"];
+    if by_ssh || has(&lost) {
+        return Some(Fault::line(failed(format!(
+            "the connection to {host} ended; see that `ssh {host} true` works{}",
+            full()
+        ))));
+    }
+    None
+}
+
+/// What a failed command said, without a judgement.
+pub fn words(finished: &Finished) -> anyhow::Error {
+    let said = if finished.stderr.trim().is_empty() { finished.text() } else { finished.stderr.clone() };
+    failed(format!("`{}` failed ({}): {}", finished.command, finished.status, Quoted(&said)))
+}
+
+pub fn interrupted() -> anyhow::Error {
+    crate::interrupt::check().err().unwrap_or_else(|| failure::failed("interrupted"))
+}
+
+/// The name under which ssh keeps a key that has changed: `Host key for NAME has changed`.
+fn changed_key(said: &str) -> Option<String> {
+    let rest = &said[said.find("ost key for ")? + "ost key for ".len()..];
+    let name = rest.split_whitespace().next()?;
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':' | '[' | ']' | '%');
+    Some(name.to_owned()).filter(|name| name.chars().all(plain))
+}
+
+/// The last lines of what another machine said, without anything that a terminal would obey.
+pub struct Quoted<'a>(pub &'a str);
+
+impl fmt::Display for Quoted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const LINES: usize = 12;
+        let lines: Vec<&str> = self.0.lines().map(str::trim_end).filter(|line| !line.is_empty()).collect();
+        for (index, line) in lines[lines.len().saturating_sub(LINES)..].iter().enumerate() {
+            if index > 0 {
+                f.write_str("\n  ")?;
+            }
+            for c in line.chars() {
+                if c.is_control() { write!(f, "{}", c.escape_debug())? } else { write!(f, "{c}")? }
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::failure::Kind;
+    use std::os::unix::process::ExitStatusExt as _;
+
+    fn finished(code: i32, stderr: &str) -> Finished {
+        Finished {
+            command: "ssh".into(),
+            status: std::process::ExitStatus::from_raw(code << 8),
+            stdout: Vec::new(),
+            stderr: stderr.into(),
+        }
+    }
+
+    #[test]
+    fn sshs_words_become_an_exit_code_and_a_cure() {
+        let host: Host = "build1".parse().unwrap();
+        for (code, said, blame, kind, cure) in [
+            (255, "ssh: connect to host build1 port 22: Connection refused", Blame::Line, Kind::Missing, "switched on"),
+            (
+                255,
+                "ssh: Could not resolve hostname build1: Name or service not known",
+                Blame::Host,
+                Kind::Missing,
+                "ssh -G",
+            ),
+            (255, "me@build1: Permission denied (publickey).", Blame::Host, Kind::Missing, "ssh-copy-id build1"),
+            (
+                255,
+                "@ WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED! @\nHost key for [10.0.0.1]:2222 has changed and you \
+                 have requested strict checking.\nHost key verification failed.",
+                Blame::Host,
+                Kind::Missing,
+                "ssh-keygen -R '[10.0.0.1]:2222'",
+            ),
+            (
+                255,
+                "No ED25519 host key is known for build1 and you have requested strict checking.\n\
+                 Host key verification failed.",
+                Blame::Host,
+                Kind::Missing,
+                "fingerprint",
+            ),
+            (255, "Connection to build1 closed by remote host.", Blame::Line, Kind::Failed, "ssh build1 true"),
+            (1, "scp: Connection closed", Blame::Line, Kind::Failed, "ssh build1 true"),
+        ] {
+            let fault = connection(&host, &finished(code, said)).unwrap();
+            assert_eq!((fault.blame, failure::kind(&fault.error)), (blame, kind), "{said}");
+            let message = fault.error.to_string();
+            assert!(message.contains(cure) && message.contains("build1"), "{message}");
+        }
+        assert!(connection(&host, &finished(255, "")).is_none(), "a remote command may end with 255");
+        assert!(connection(&host, &finished(1, "tail: cannot open 'x'")).is_none());
+    }
+
+    #[test]
+    fn a_remote_terminal_escape_is_shown_not_obeyed() {
+        assert_eq!(Quoted("a\x1b]0;x\x07\n\n b\u{9b}1m\r").to_string(), "a\\u{1b}]0;x\\u{7}\n   b\\u{9b}1m");
+    }
+}

@@ -1,0 +1,1 @@
+//! Several hosts share the work.
