@@ -140,12 +140,16 @@ impl Gh {
         let length = format!("Content-Length: {}", body.as_ref().map_or(0, Vec::len));
         let input: &[&str] =
             if body.is_some() { &["-H", "Content-Type: application/json", "-H", &length, "--input", "-"] } else { &[] };
+        // A small question is answered at once or not at all; the long patience is for GitHub taking in an upload.
+        let mut patience = self.tries.patience();
+        patience.answer = patience.answer.min(patience.stall);
         let (method, accept) = (request.method, format!("Accept: {}", request.accept));
         let (host, url) = (&self.repo.host, self.url(&request.path));
         let sh = process::shell().map_err(CallError::Local)?;
         let cmd = cmd!(sh, "gh api --include --hostname {host} --method {method} -H {accept} {input...} {url}");
         let streamed = self.stream(
             cmd,
+            patience,
             body.map(|body| -> process::Feed<'_> { Box::new(move |pipe| Ok(pipe.write_all(&body)?)) }),
             None,
         )?;
@@ -155,10 +159,11 @@ impl Gh {
     fn stream<'a>(
         &self,
         cmd: xshell::Cmd<'_>,
+        patience: Patience,
         feed: Option<process::Feed<'a>>,
         drain: Option<process::Drain<'a>>,
     ) -> Result<Streamed, CallError> {
-        let stream = Stream { feed, drain, patience: self.tries.patience(), heed_signals: self.heed_signals };
+        let stream = Stream { feed, drain, patience, heed_signals: self.heed_signals };
         let streamed = process::stream(cmd, stream).map_err(CallError::Local)?;
         self.console.detail(format_args!("{} → {}", streamed.finished.command, streamed.finished.status));
         Ok(streamed)

@@ -37,7 +37,7 @@ impl Gh {
         let host = &self.repo.host;
         let sh = process::shell().map_err(CallError::Local)?;
         let cmd = cmd!(sh, "gh api --include --hostname {host} --method POST -H {kind} -H {length} --input - {url}");
-        let streamed = self.stream(cmd, Some(Box::new(feed)), None)?;
+        let streamed = self.stream(cmd, self.tries.patience(), Some(Box::new(feed)), None)?;
         match judge(&streamed, &self.repo) {
             // An input that could not be read, or turned out to be wrong, is the reason for a broken upload, not its
             // result. A broken pipe is the result: gh ended first.
@@ -68,7 +68,12 @@ impl Gh {
         let sh = process::shell().map_err(CallError::Local)?;
         let cmd = cmd!(sh, "gh api --include --hostname {host} -H 'Accept: application/octet-stream' {range...} {url}");
         let mut refusal = None;
-        let streamed = self.stream(cmd, None, Some(Box::new(|pipe| drain_asset(pipe, wanted, take, &mut refusal))))?;
+        let streamed = self.stream(
+            cmd,
+            self.tries.patience(),
+            None,
+            Some(Box::new(|pipe| drain_asset(pipe, wanted, take, &mut refusal))),
+        )?;
         match (refusal, &streamed.drained) {
             (Some(refusal), _) => Err(CallError::Http(refusal)),
             (None, Ok(())) if streamed.finished.status.success() && streamed.cut.is_none() => Ok(()),

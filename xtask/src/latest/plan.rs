@@ -166,6 +166,7 @@ pub fn plan(want: &Want<'_>, look: &Look) -> Vec<Step> {
             steps.push(Step::Tag(tag));
         }
         steps.extend(want.drafts.iter().map(spent));
+        steps.extend(leftovers(look, live.release.id));
         return steps;
     }
 
@@ -191,6 +192,15 @@ pub fn plan(want: &Want<'_>, look: &Look) -> Vec<Step> {
         steps.extend(look.live.as_ref().map(|live| old(live.release.id, "replaced; --no-keep-previous")));
     }
     steps
+}
+
+/// What an earlier run had no time to drop: releases that gave way to one that isn't live any more. They go only when
+/// the way back from the live one is there.
+fn leftovers(look: &Look, live: u64) -> Vec<Step> {
+    let stamped = || look.previous.iter().filter_map(|draft| Some((draft.release.id, draft.marker.as_ref()?.by)));
+    let kept = stamped().any(|(_, by)| by == live);
+    let drop = |(release, _)| Step::Drop { release, what: "replaced before the last publish" };
+    stamped().filter(|(_, by)| kept && *by != live).map(drop).collect()
 }
 
 fn transfers(set: &Set, have: &[Asset]) -> Vec<Transfer> {

@@ -58,7 +58,7 @@ pub(super) fn small(stage: &Stage<'_>, file: &str, bytes: &[u8], have: &[Asset])
     let size = bytes.len() as u64;
     let piece = Piece { file: file.to_owned(), range: 0..size, sha256: Some(Digest::of(bytes)) };
     let mut piece = Placing { stage, piece: &piece, source: Source::Memory(bytes), before: Sha256::new(), after: None };
-    piece.place(have, None).map(drop)
+    piece.place(have, None).map(drop).with_context(|| format!("sending {file}"))
 }
 
 fn send_image(stage: &Stage<'_>, image: &SetImage, have: &[Asset]) -> anyhow::Result<manifest::Image> {
@@ -90,7 +90,7 @@ fn send_pieces(
             Origin::Assets { assets, .. } => Source::Asset(&assets[index]),
         };
         let mut placing = Placing { stage, piece, source, before: whole, after: None };
-        let placed = placing.place(have, Some(bar))?;
+        let placed = placing.place(have, Some(bar)).with_context(|| format!("sending {}", piece.file))?;
         sent += usize::from(placed.sent);
         digests.push(placed.digest);
         whole = placed.whole;

@@ -6,6 +6,8 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
+use anyhow::Context as _;
+
 use crate::console::Console;
 use crate::failure;
 use crate::gh::{CallError, Gh, NewRelease, Release, pause};
@@ -42,7 +44,7 @@ pub struct Change {
 /// GitHub ends a request of its own after 10 s; a call between the two halves is not waited for any longer.
 pub const CALL: Duration = Duration::from_secs(12);
 /// How often publishing and restoring are tried in turn before a person must type the commands.
-const ROUNDS: u32 = 30;
+const ROUNDS: u32 = 100;
 const READ_BACK: Duration = Duration::from_secs(30);
 
 /// Moves tag and release. `own` says whether the draft is still this run's.
@@ -77,7 +79,9 @@ pub fn move_tag_only(doors: Doors<'_>, change: &Change) -> anyhow::Result<bool> 
 /// Reads back what is live; the local tag follows.
 pub fn follow(doors: Doors<'_>, change: &Change) -> anyhow::Result<()> {
     let deaf = doors.gh.deaf();
-    read_back(Doors { gh: &deaf, ..doors }, change)?;
+    read_back(Doors { gh: &deaf, ..doors }, change).with_context(|| {
+        format!("{TAG} was switched, but reading it back failed; look with `cargo xtask packer verify`")
+    })?;
     if let Err(error) = doors.git.set_local_tag(TAG, &change.target.object) {
         doors.console.warn(format_args!("the local tag {TAG} does not follow: {error:#}"));
     }

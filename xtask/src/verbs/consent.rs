@@ -15,6 +15,11 @@ pub struct Consent {
 }
 
 impl Consent {
+    /// Whether acting was asked for on the command line.
+    pub fn in_advance(self) -> bool {
+        self.execute
+    }
+
     /// With `--execute` yes, with `--dry-run` no; else asks on a terminal, and elsewhere says how to go on.
     pub fn given(self, console: &Console, question: &str) -> anyhow::Result<bool> {
         if self.execute || self.dry_run {

@@ -110,7 +110,7 @@ impl Publish {
         self.show(console, &gh, &set, &steps, &warnings);
         let report = Report { set: &set, steps: &steps, warnings: &warnings, release: look.live.as_ref().map(|live| live.release.id) };
         if steps.is_empty() {
-            return Ok(Outcome::done(report.to_json(healed)));
+            return Ok(Outcome::done(report.to_json(self.consent.in_advance())));
         }
         if !healed && !self.consent.given(console, &format!("Publish {} as {TAG}?", set.source))? {
             return Ok(Outcome::done(report.to_json(false)));
@@ -286,8 +286,12 @@ impl Publish {
         let live = look.live.as_ref();
         for step in steps {
             match step {
-                Step::Discard { draft, .. } | Step::Drop { release: draft, .. } => {
-                    gh.delete_release(*draft)?;
+                Step::Discard { draft, .. } => gh.delete_release(*draft)?,
+                // The job is done without it, and the next publish drops it.
+                Step::Drop { release, .. } => {
+                    if let Err(error) = gh.delete_release(*release) {
+                        console.warn(format_args!("the release {release} could not be dropped: {error}"));
+                    }
                 }
                 Step::Create => run.stage = Some(Stage::create(gh, console, set)?),
                 Step::TakeOver { draft } => run.stage = Some(Stage::take_over(gh, console, set, *draft)?),
