@@ -32,7 +32,7 @@ impl fmt::Display for Heal {
                 write!(f, "First finish it: the draft {} holds all of {}, proven", draft.release.id, manifest.source)
             }
             Self::Republish { previous, .. } => {
-                write!(f, "First make the release {} live again, which was live before", previous.release.id)
+                write!(f, "First make the release {} live, which was live before", previous.release.id)
             }
         }
     }

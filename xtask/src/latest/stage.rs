@@ -21,6 +21,8 @@ pub struct Stage<'a> {
     pub console: &'a Console,
     pub release: Release,
     token: String,
+    /// Made by this run a moment ago, so that nothing is on it.
+    new: bool,
 }
 
 /// How long a listing may lag behind what was created. Reported for seconds: <https://github.com/cli/cli/issues/6599>
@@ -34,7 +36,7 @@ impl<'a> Stage<'a> {
         let mut backoff = gh.backoff();
         loop {
             match gh.create_release(&draft(body.clone())) {
-                Ok(release) => return Ok(Self { gh, console, release, token }),
+                Ok(release) => return Ok(Self { gh, console, release, token, new: true }),
                 Err(error @ (CallError::Interrupted | CallError::NoLogin(_) | CallError::Local(_))) => {
                     return Err(error.into());
                 }
@@ -43,7 +45,7 @@ impl<'a> Stage<'a> {
                     // none.
                     let lost = error.status().is_none_or(|status| status >= 500);
                     if let Some(release) = lost.then(|| created(gh, &token)).transpose()?.flatten() {
-                        return Ok(Self { gh, console, release, token });
+                        return Ok(Self { gh, console, release, token, new: true });
                     }
                     backoff.wait(console, "creating the draft", error)?;
                 }
@@ -55,7 +57,7 @@ impl<'a> Stage<'a> {
     pub fn take_over(gh: &'a Gh, console: &'a Console, set: &Set, draft_id: u64) -> anyhow::Result<Self> {
         let token = token()?;
         let release = gh.update_release(draft_id, &draft(body(set, &token)))?;
-        let stage = Self { gh, console, release, token };
+        let stage = Self { gh, console, release, token, new: false };
         stage.assert_own()?;
         Ok(stage)
     }
@@ -90,34 +92,29 @@ impl<'a> Stage<'a> {
     /// Fills the draft with the set's images, then proves them; then the same with the manifest.
     pub fn fill(&self, set: &Set, jobs: usize) -> anyhow::Result<Manifest> {
         let mut tries = self.gh.backoff();
+        let mut have = if self.new { Vec::new() } else { self.assets()? };
         loop {
-            let have = self.assets()?;
             self.remove_strangers(set, &have)?;
             let images = send::images(self, set, &have, jobs)?;
             let manifest = Manifest::new(set.source.clone(), set.commit.clone(), images);
             let bytes = manifest.to_bytes();
-            match self.prove_images(&manifest, &have).and_then(|()| self.put_manifest(&bytes, &have)).and_then(|()| {
-                let mut expected = manifest.assets();
+            let mut expected = manifest.assets();
+            // The images are proven before a manifest vouches for them.
+            let proven = prove::assets(self, &expected).and_then(|()| {
+                send::small(self, manifest::FILE, &bytes, &have)?;
                 expected.push(manifest_asset(&bytes));
                 prove::assets(self, &expected)
-            }) {
+            });
+            match proven {
                 Ok(()) => return Ok(manifest),
                 // What is wrong has been removed: fill the gap. What was right is kept.
                 Err(prove::Unproven::Removed(what)) => {
                     tries.wait(self.console, "proving the draft", CallError::Lost(what))?;
+                    have = self.assets()?;
                 }
                 Err(prove::Unproven::Error(error)) => return Err(error),
             }
         }
-    }
-
-    /// The images are proven before a manifest vouches for them. One that is up already does so no longer than it agrees.
-    fn prove_images(&self, manifest: &Manifest, _have: &[Asset]) -> Result<(), prove::Unproven> {
-        prove::assets(self, &manifest.assets())
-    }
-
-    fn put_manifest(&self, bytes: &[u8], have: &[Asset]) -> Result<(), prove::Unproven> {
-        send::small(self, manifest::FILE, bytes, have).map_err(prove::Unproven::Error)
     }
 
     /// What doesn't belong to the set goes.

@@ -89,7 +89,7 @@ impl Publish {
         let doors = Doors { gh: &gh, git: &git, remote: &common.remote, console };
 
         for warning in preflight::repository(&gh)?.warnings {
-            console.warn(warning);
+            console.note(warning);
         }
         let mut look = look::look(&gh, &git, &common.remote)?;
         let mut healed = false;

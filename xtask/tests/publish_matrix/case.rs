@@ -1,0 +1,324 @@
+//! What a run starts from, what it is to reach, and what must hold all the while.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use github_stand_in::{AssetState, Request, Shown, ShownAsset, ShownRelease};
+use rehearsal::machine::Ran;
+use rehearsal::world::{IMAGES, Options, World};
+
+/// Where a publish starts from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Scenario {
+    /// Neither release nor tag is there.
+    First,
+    /// A set of ours is live.
+    OverOurs,
+    /// A set made by hand is live.
+    OverHandmade,
+    /// The same images under a new source.
+    NewSource,
+    /// One image is new, two are carried over.
+    OneNew,
+    Rollback,
+}
+
+impl Scenario {
+    /// The richest first.
+    pub const ALL: &[Self] =
+        &[Self::OverOurs, Self::First, Self::OverHandmade, Self::NewSource, Self::OneNew, Self::Rollback];
+
+    pub fn args(self) -> Vec<&'static str> {
+        let publish = |more: &[&'static str]| {
+            let base =
+                ["publish", "--source", "v0.45", "--execute", "--allow-stale", "--part-size", "256KiB", "--jobs", "1"];
+            [&base, more].concat()
+        };
+        let mut args = match self {
+            Self::Rollback => vec!["rollback", "--execute"],
+            Self::OneNew => publish(&["--carry", IMAGES[1], IMAGES[2]]),
+            _ => publish(&[]),
+        };
+        args.extend(["--stall-timeout", "1", "--answer-timeout", "1"]);
+        args
+    }
+}
+
+/// Images of a set by asset name and digest, without the manifest, whose bytes depend on versions.
+type Set = BTreeMap<String, String>;
+
+/// A world on its way from one set to another.
+pub struct Run {
+    pub world: World,
+    pub scenario: Scenario,
+    /// The set that is live at the start, with its tag's commit.
+    pub old: Option<(Set, String)>,
+    /// The release that is live at the start.
+    pub old_release: Option<u64>,
+    /// Where in the log and the timeline the run begins.
+    requests_before: usize,
+    shown_before: usize,
+}
+
+static NEXT: AtomicUsize = AtomicUsize::new(0);
+
+fn place(name: &str) -> PathBuf {
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("matrix-{}-{name}-{number}", std::process::id()))
+}
+
+pub fn options() -> Options {
+    let mut options = Options::new(env!("CARGO_BIN_EXE_xtask"));
+    options.sizes = vec![400 << 10, 200 << 10, 220 << 10];
+    options
+}
+
+impl Run {
+    pub fn new(scenario: Scenario) -> Self {
+        let world = World::new(&place("case"), options()).expect("building a world");
+        let publish = |source: &str| {
+            world
+                .tool(&["publish", "--source", source, "--execute", "--allow-stale", "--part-size", "256KiB"])
+                .expect(0, &[]);
+        };
+        let build = |seed, source| world.build_all(seed, Some(source)).expect("building images");
+        match scenario {
+            Scenario::First => build(2, "v0.45"),
+            Scenario::OverOurs => {
+                build(1, "v0.44");
+                publish("v0.44");
+                build(2, "v0.45");
+            }
+            Scenario::OverHandmade => {
+                build(1, "v0.44");
+                world.publish_by_hand("v0.44").expect("publishing by hand");
+                build(2, "v0.45");
+            }
+            Scenario::NewSource => {
+                build(1, "v0.44");
+                publish("v0.44");
+            }
+            Scenario::OneNew => {
+                build(1, "v0.44");
+                publish("v0.44");
+                let images = world.images();
+                std::fs::remove_dir_all(&images).expect("removing the images");
+                world.build(IMAGES[0], 400 << 10, 2001, Some("v0.45")).expect("building an image");
+            }
+            Scenario::Rollback => {
+                build(2, "v0.45");
+                publish("v0.45");
+                build(1, "v0.44");
+                publish("v0.44");
+            }
+        }
+        let shown = world.hub().timeline();
+        let live = shown.last().and_then(|shown| Some((shown.release.as_ref()?, shown.tag.as_ref()?)));
+        let old = live.map(|(release, tag)| (set(release), tag.commit.clone()));
+        let old_release = live.map(|(release, _)| release.id);
+        let requests_before = world.hub().requests().len();
+        Self { scenario, old, old_release, requests_before, shown_before: shown.len(), world }
+    }
+
+    pub fn tool(&self) -> Ran {
+        self.world.tool(&self.scenario.args())
+    }
+
+    pub fn requests(&self) -> Vec<Request> {
+        self.world.hub().requests().split_off(self.requests_before)
+    }
+
+    /// What a publish of this scenario is to leave.
+    fn is_new(&self, shown: &Shown) -> Result<(), String> {
+        let (Some(release), Some(tag)) = (&shown.release, &shown.tag) else {
+            return Err("nothing is live, or the tag is missing".to_owned());
+        };
+        if tag.commit != self.world.remote_commit("v0.45") {
+            return Err(format!("the tag is at {}, not at v0.45", tag.commit));
+        }
+        complete(release)?;
+        if !release.body.as_deref().unwrap_or_default().starts_with("Points to v0.45") {
+            return Err(format!("the notes are {:?}", release.body));
+        }
+        let same_images = self.old.as_ref().is_some_and(|(old, _)| *old == set(release));
+        if same_images != (self.scenario == Scenario::NewSource) {
+            return Err(format!("the set is {:?}, before it was {:?}", set(release), self.old));
+        }
+        Ok(())
+    }
+
+    fn is_old(&self, shown: &Shown) -> Result<(), String> {
+        let now = shown.release.as_ref().map(set).zip(shown.tag.as_ref().map(|tag| tag.commit.clone()));
+        if now != self.old || (self.old.is_none() && shown.tag.is_some()) {
+            return Err(format!("expected what was live before, {:?}, found {now:?}, tag {:?}", self.old, shown.tag));
+        }
+        shown.release.as_ref().map_or(Ok(()), complete)
+    }
+
+    /// The new set is live, nothing was lost on the way.
+    pub fn finished(&self, ran: &Ran) -> Result<(), String> {
+        let shown = self.now();
+        if ran.code != Some(0) {
+            return Err(format!("the run failed: {}", self.tell(ran)));
+        }
+        self.is_new(&shown).and_then(|()| self.never_lost()).map_err(|error| format!("{error}: {}", self.tell(ran)))
+    }
+
+    /// Whatever the run's end: `latest` is one of the two sets with its tag, and nothing was lost on the way. With an exit
+    /// code of 0 it is the new one.
+    pub fn sound(&self, ran: &Ran) -> Result<(), String> {
+        if ran.code == Some(0) {
+            return self.finished(ran);
+        }
+        let shown = self.now();
+        let either = self
+            .is_old(&shown)
+            .or_else(|old| self.is_new(&shown).map_err(|new| format!("{old}; nor the new set: {new}")));
+        let explained = if ran.stderr.contains("error:") { Ok(()) } else { Err("the error is not told".to_owned()) };
+        either.and(explained).and_then(|()| self.never_lost()).map_err(|error| format!("{error}: {}", self.tell(ran)))
+    }
+
+    /// Whether the new set is live, complete, with its tag.
+    pub fn is_done(&self) -> bool {
+        self.is_new(&self.now()).is_ok()
+    }
+
+    /// The set with these checksum files is live.
+    pub fn finished_set(&self, ran: &Ran, identity: &BTreeMap<String, String>) -> Result<(), String> {
+        let live = self.now().release.map(|release| checksums(&release));
+        if ran.code == Some(0) && live.as_ref() == Some(identity) {
+            return Ok(());
+        }
+        Err(format!("a run after the race: live is {live:?}, wanted {identity:?}: {}", self.tell(ran)))
+    }
+
+    /// `latest` lacks a complete set only between the two calls of a flip, between which only calls of a flip are made.
+    pub fn never_lost(&self) -> Result<(), String> {
+        let shown = self.world.hub().timeline();
+        let requests = self.world.hub().requests();
+        let mut since = None;
+        for shown in &shown[self.shown_before.saturating_sub(1)..] {
+            match (&shown.release, since) {
+                (Some(release), began) => {
+                    complete(release)?;
+                    let ended = shown.request.unwrap_or(requests.len());
+                    let between = began.map_or(&[][..], |began: usize| slice(&requests, began, ended));
+                    if let Some(other) = between.iter().find(|request| !is_flip(request)) {
+                        return Err(format!("while nothing was live: {} {}", other.method, other.path));
+                    }
+                    since = None;
+                }
+                (None, None) if self.old.is_some() => since = shown.request,
+                (None, _) => {}
+            }
+        }
+        Ok(())
+    }
+
+    pub fn now(&self) -> Shown {
+        self.world.hub().timeline().pop().expect("a timeline has a beginning")
+    }
+
+    pub fn tell(&self, ran: &Ran) -> String {
+        format!("exit {:?}\n{}{}", ran.code, ran.stdout, ran.stderr)
+    }
+}
+
+/// The requests after number `began` and before number `ended`.
+fn slice(requests: &[Request], began: usize, ended: usize) -> &[Request] {
+    let from = requests.partition_point(|request| request.number <= began);
+    let to = requests.partition_point(|request| request.number < ended);
+    requests.get(from..to).unwrap_or_default()
+}
+
+fn is_flip(request: &Request) -> bool {
+    let by_id = request.path.contains("/releases/") && !request.path.contains("/assets");
+    matches!(request.method.as_str(), "PATCH" | "GET") && by_id
+}
+
+/// All images of a release, by asset.
+fn set(release: &ShownRelease) -> Set {
+    let images = release.assets.iter().filter(|asset| asset.name.contains(".qcow2"));
+    images.map(|asset| (asset.name.clone(), asset.digest.clone().unwrap_or_default())).collect()
+}
+
+/// The digest of each image's checksum file.
+pub fn checksums(release: &ShownRelease) -> BTreeMap<String, String> {
+    let digest = |asset: &ShownAsset| {
+        let image = asset.name.strip_suffix(".qcow2.sha256")?;
+        Some((image.to_owned(), asset.digest.clone().unwrap_or_default()))
+    };
+    release.assets.iter().filter_map(digest).collect()
+}
+
+/// Each image is there, whole or in parts without a gap, with its checksum file, and nothing is broken.
+pub fn complete(release: &ShownRelease) -> Result<(), String> {
+    let broken = |asset: &&ShownAsset| asset.name.contains(".qcow2") && asset.state != AssetState::Uploaded;
+    if let Some(broken) = release.assets.iter().find(broken) {
+        return Err(format!("{} is live and broken", broken.name));
+    }
+    let names = release.names();
+    for image in IMAGES {
+        let whole = names.contains(&format!("{image}.qcow2").as_str());
+        let parts = names.iter().filter(|name| name.starts_with(&format!("{image}.qcow2.part"))).count();
+        let first = names.contains(&format!("{image}.qcow2.partaa").as_str());
+        if !names.contains(&format!("{image}.qcow2.sha256").as_str()) || whole == first || (!whole && parts != 2) {
+            return Err(format!("{image} is live and not complete: {names:?}"));
+        }
+    }
+    Ok(())
+}
+
+/// A request, told from others of its run by what it asks and how often that was asked before.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Key {
+    pub what: String,
+    pub nth: usize,
+    pub upload: bool,
+    pub changes: bool,
+}
+
+/// Tells requests apart across runs, in which ids differ.
+pub struct Keys {
+    old_release: Option<u64>,
+    seen: Mutex<HashMap<String, usize>>,
+}
+
+impl Keys {
+    pub fn new(old_release: Option<u64>) -> Self {
+        Self { old_release, seen: Mutex::default() }
+    }
+
+    /// To be called once for each request, in order.
+    pub fn key(&self, request: &Request) -> Key {
+        let id = |part: &str| match part.parse::<u64>() {
+            Ok(id) if Some(id) == self.old_release => "OLD".to_owned(),
+            Ok(_) => "ID".to_owned(),
+            Err(_) => part.to_owned(),
+        };
+        // A signed address differs each time.
+        let path = if request.host.starts_with("release-assets") {
+            "BYTES".to_owned()
+        } else {
+            request.path.split('/').map(id).collect::<Vec<_>>().join("/")
+        };
+        let query = if path == "BYTES" { "" } else { &request.query };
+        let what = format!("{} {path}?{query}", request.method);
+        let mut seen = self.seen.lock().unwrap();
+        let nth = seen.entry(what.clone()).and_modify(|count| *count += 1).or_insert(1);
+        let upload = request.host.starts_with("uploads");
+        Key { nth: *nth, upload, changes: request.method != "GET", what }
+    }
+}
+
+/// The requests of a good run.
+pub fn record(scenario: Scenario) -> Vec<Key> {
+    let run = Run::new(scenario);
+    let ran = run.tool();
+    run.finished(&ran).unwrap_or_else(|error| panic!("a run of {scenario:?} without a fault: {error}"));
+    assert!(run.world.hub().unexpected().is_empty(), "{:?}", run.world.hub().unexpected());
+    let keys = Keys::new(run.old_release);
+    run.requests().iter().map(|request| keys.key(request)).collect()
+}

@@ -1,0 +1,99 @@
+//! Crashes: the tool is killed when the stand-in sees a request, before or after the work; a new run finishes.
+
+use std::process::{Child, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use github_stand_in::{Action, Fault, Moment};
+
+use crate::Tally;
+use crate::case::{Key, Keys, Run, Scenario};
+use crate::pool::{self, Case};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum When {
+    /// The request is never done: the connection breaks with the process.
+    Before,
+    /// The work is done, nobody hears the answer.
+    After,
+}
+
+pub fn run(recorded: &[(Scenario, Vec<Key>)], full: bool) -> Tally {
+    let mut cases = Vec::new();
+    for (place, (scenario, keys)) in recorded.iter().enumerate() {
+        for (number, key) in keys.iter().enumerate() {
+            for (turn, when) in [When::Before, When::After].into_iter().enumerate() {
+                // The richest scenario is killed everywhere; of the others each change, and the rest in turn.
+                if !full && place > 0 && !key.changes && (number + turn + place) % 4 != 0 {
+                    continue;
+                }
+                let (scenario, key) = (*scenario, key.clone());
+                cases.push(Case {
+                    name: format!("{scenario:?}, killed {when:?} request {} ({} #{})", number + 1, key.what, key.nth),
+                    run: Box::new(move || crash(scenario, key, when)),
+                });
+            }
+        }
+    }
+    pool::run(cases)
+}
+
+fn crash(scenario: Scenario, target: Key, when: When) -> Result<(), String> {
+    let run = Run::new(scenario);
+    let victim = Arc::new(Mutex::new(None::<Child>));
+    let hit = Arc::new(Mutex::new(None::<usize>));
+    let keys = Keys::new(run.old_release);
+    let killed = Arc::clone(&victim);
+    let number = Arc::clone(&hit);
+    run.world.hub().on_request(move |request, moment| {
+        let mut number = number.lock().unwrap();
+        if moment == Moment::Before {
+            let key = keys.key(request);
+            if number.is_none() && key.what == target.what && key.nth == target.nth {
+                *number = Some(request.number);
+            }
+        }
+        if *number != Some(request.number) || (moment == Moment::Before) != (when == When::Before) {
+            return Action::Proceed;
+        }
+        kill(&killed);
+        Action::Fault(if when == When::Before { Fault::DropBeforeBody } else { Fault::DropAfterWork })
+    });
+    let mut command = run.world.tool_command(&scenario.args());
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    // The hook waits on this lock until there is somebody to kill.
+    {
+        let mut victim = victim.lock().unwrap();
+        *victim = Some(command.spawn().map_err(|error| error.to_string())?);
+    }
+    wait(&victim);
+    if hit.lock().unwrap().is_none() {
+        return Err("the request never came".to_owned());
+    }
+    run.world.hub().reset_faults();
+    run.never_lost()?;
+    // A rollback that went through is not to be run again: that would roll it back.
+    if scenario == Scenario::Rollback && run.is_done() {
+        return Ok(());
+    }
+    let again = run.tool();
+    run.finished(&again)
+}
+
+fn kill(victim: &Mutex<Option<Child>>) {
+    if let Some(child) = victim.lock().unwrap().as_mut() {
+        let _ = child.kill();
+    }
+}
+
+fn wait(victim: &Mutex<Option<Child>>) {
+    loop {
+        if let Some(child) = victim.lock().unwrap().as_mut() {
+            if child.try_wait().expect("waiting for the tool").is_some() {
+                return;
+            }
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+}

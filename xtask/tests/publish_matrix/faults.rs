@@ -1,0 +1,116 @@
+//! Server faults: once, and the new set is live at the end; for ever, and the old set stays until the fault is gone.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use github_stand_in::{Action, Fault, Lasting, Limit, Moment, StallPoint};
+
+use crate::Tally;
+use crate::case::{Key, Keys, Run, Scenario};
+use crate::pool::{self, Case};
+
+type Kind = (&'static str, fn() -> Fault, fn(&Key) -> bool);
+
+fn any(_: &Key) -> bool {
+    true
+}
+
+fn upload(key: &Key) -> bool {
+    key.upload
+}
+
+fn change(key: &Key) -> bool {
+    key.changes
+}
+
+/// The faults, and which requests they can meet.
+pub const KINDS: &[Kind] = &[
+    ("500", || Fault::Status { status: 500, message: "Server Error".into(), headers: Vec::new() }, any),
+    ("502 with a starter asset left", || Fault::BadGateway { leave_starter: true }, any),
+    ("dropped before the body", || Fault::DropBeforeBody, any),
+    ("dropped in the middle", || Fault::DropMidBody { after: 20 }, upload),
+    ("dropped after the work", || Fault::DropAfterWork, any),
+    (
+        "a stall before the answer",
+        || Fault::Stall { at: StallPoint::BeforeAnswer, lasting: Lasting::UntilReleased },
+        any,
+    ),
+    (
+        "a stall in the body",
+        || Fault::Stall { at: StallPoint::MidBody { after: 10 }, lasting: Lasting::UntilReleased },
+        upload,
+    ),
+    ("a secondary rate limit", || Fault::RateLimited { limit: Limit::Secondary, retry_after: Some(1) }, any),
+    ("a corrupted upload", || Fault::CorruptUpload, upload),
+    ("a listing that lags by 5 s", || Fault::StaleListing { lasting: Lasting::For(Duration::from_secs(5)) }, change),
+    ("a digest that is null", || Fault::NullDigest, upload),
+];
+
+/// One fault: the run ends with the new set live.
+pub fn once(recorded: &[(Scenario, Vec<Key>)], full: bool) -> Tally {
+    pool::run(cases(recorded, full, 2, |scenario, key, kind| {
+        let run = Run::new(scenario);
+        arm(&run, key, kind.1, false);
+        let ran = run.tool();
+        run.finished(&ran)
+    }))
+}
+
+/// The same fault for ever: a clear error and the old set, or a way around it. Once it is gone, a plain re-run finishes.
+pub fn forever(recorded: &[(Scenario, Vec<Key>)], full: bool) -> Tally {
+    let recorded = if full { recorded } else { &recorded[..1] };
+    let turns = if full { usize::MAX } else { 2 };
+    pool::run(cases_of(recorded, turns, |scenario, key, kind| {
+        let run = Run::new(scenario);
+        arm(&run, key, kind.1, true);
+        let ran = run.tool();
+        run.sound(&ran)?;
+        run.world.hub().reset_faults();
+        // A rollback that went through is not to be run again: that would roll it back.
+        if ran.code == Some(0) {
+            return Ok(());
+        }
+        let again = run.tool();
+        run.finished(&again).map_err(|error| format!("the re-run: {error}\nthe first run: {}", run.tell(&ran)))
+    }))
+}
+
+type Check = fn(Scenario, Key, Kind) -> Result<(), String>;
+
+fn cases(recorded: &[(Scenario, Vec<Key>)], full: bool, turns: usize, check: Check) -> Vec<Case> {
+    let (richest, others) = recorded.split_at(1);
+    let mut cases = cases_of(richest, usize::MAX, check);
+    cases.extend(cases_of(others, if full { usize::MAX } else { turns }, check));
+    cases
+}
+
+/// Each request with each fault that can meet it, or with so many of them in turn.
+fn cases_of(recorded: &[(Scenario, Vec<Key>)], turns: usize, check: Check) -> Vec<Case> {
+    let mut cases = Vec::new();
+    for (scenario, keys) in recorded {
+        for (number, key) in keys.iter().enumerate() {
+            let kinds: Vec<Kind> = KINDS.iter().filter(|kind| kind.2(key)).copied().collect();
+            for turn in 0..turns.min(kinds.len()) {
+                let kind = kinds[(number * turns.min(kinds.len()) + turn) % kinds.len()];
+                let (scenario, key) = (*scenario, key.clone());
+                cases.push(Case {
+                    name: format!("{scenario:?}, request {} ({} #{}): {}", number + 1, key.what, key.nth, kind.0),
+                    run: Box::new(move || check(scenario, key, kind)),
+                });
+            }
+        }
+    }
+    cases
+}
+
+fn arm(run: &Run, target: Key, fault: fn() -> Fault, forever: bool) {
+    let keys = Arc::new(Keys::new(run.old_release));
+    run.world.hub().on_request(move |request, moment| {
+        if moment != Moment::Before {
+            return Action::Proceed;
+        }
+        let key = keys.key(request);
+        let hit = key.what == target.what && (key.nth == target.nth || (forever && key.nth > target.nth));
+        if hit { Action::Fault(fault()) } else { Action::Proceed }
+    });
+}

@@ -1,0 +1,62 @@
+//! The publish matrix: every request of a publish meets every fault, every kill, and rivals, and `latest` is never lost.
+//!
+//! Requests are numbered from a recorded good run. By default each request of the richest scenario meets each fault, and
+//! the other scenarios take turns through the faults; `PUBLISH_MATRIX=full` runs every combination, and
+//! `PUBLISH_MATRIX_ONLY=text` the cases whose name contains that text.
+
+mod case;
+mod crashes;
+mod faults;
+mod pool;
+mod races;
+
+use case::Scenario;
+
+/// What a part of the matrix found.
+#[derive(Default)]
+struct Tally {
+    cases: usize,
+    violations: Vec<String>,
+}
+
+impl Tally {
+    fn add(&mut self, name: String, result: Result<(), String>) {
+        self.cases += 1;
+        if let Err(violation) = result {
+            self.violations.push(format!("{name}\n{violation}"));
+        }
+    }
+}
+
+fn full() -> bool {
+    std::env::var("PUBLISH_MATRIX").is_ok_and(|value| value == "full")
+}
+
+#[test]
+fn nothing_is_lost() {
+    let recorded: Vec<(Scenario, Vec<case::Key>)> =
+        Scenario::ALL.iter().map(|scenario| (*scenario, case::record(*scenario))).collect();
+    let requests: usize = recorded.iter().map(|(_, keys)| keys.len()).sum();
+
+    let once = faults::once(&recorded, full());
+    let forever = faults::forever(&recorded, full());
+    let crashes = crashes::run(&recorded, full());
+    let races = races::run(if full() { 200 } else { 50 });
+
+    let parts = [&once, &forever, &crashes, &races];
+    let violations: Vec<&String> = parts.iter().flat_map(|tally| &tally.violations).collect();
+    for violation in violations.iter().take(20) {
+        eprintln!("violation: {violation}\n");
+    }
+    println!(
+        "publish matrix: {} faults × {requests} requests in {} scenarios ({} runs, {} of them with a fault that stays), {} crashes, {} races: {} violations",
+        faults::KINDS.len(),
+        recorded.len(),
+        once.cases + forever.cases,
+        forever.cases,
+        crashes.cases,
+        races.cases,
+        violations.len()
+    );
+    assert!(violations.is_empty(), "{} violations", violations.len());
+}
