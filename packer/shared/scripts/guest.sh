@@ -5,6 +5,7 @@
 
 IMAGE_ROOT=${IMAGE_ROOT-}
 IMAGE_BUILD=$IMAGE_ROOT/var/tmp/image-build
+BLACKLIST=$IMAGE_ROOT/etc/modprobe.d/image-blacklist.conf
 
 # apt without questions. The lock timeout covers a timer of the base image that woke up just now.
 apt_get() {
@@ -48,7 +49,7 @@ blacklist_modules() {
     mkdir -p "$IMAGE_ROOT/etc/modprobe.d"
     for module in cfg80211 floppy joydev psmouse pcspkr; do
         echo "blacklist $module"
-    done >"$IMAGE_ROOT/etc/modprobe.d/image-blacklist.conf"
+    done >"$BLACKLIST"
 }
 
 # An upgrade of grub-pc in a virtual machine asks where to install, and with nobody there it fails.
@@ -60,6 +61,18 @@ preset_grub() {
 installed_kernels() {
     dpkg-query -W -f '${db:Status-Abbrev} ${Package}\n' 'linux-image-[0-9]*' 2>/dev/null |
         awk '$1 == "ii" { print $2 }' | sort -V
+}
+
+# The initramfs has a copy of the blacklist. A kernel that came with the upgrade has it already; making one takes
+# minutes without KVM, so only the kernel that stays gets one, and only if its own is older.
+refresh_initramfs() {
+    local kernel
+    kernel=$(installed_kernels | tail -n 1)
+    kernel=${kernel#linux-image-}
+    [ -n "$kernel" ] || return 0
+    if [ ! "/boot/initrd.img-$kernel" -nt "$BLACKLIST" ]; then
+        update-initramfs -u -k "$kernel"
+    fi
 }
 
 # Purging the kernel that is running asks a question whose default answer stops the removal.

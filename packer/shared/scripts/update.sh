@@ -13,5 +13,4 @@ apt_get -o APT::Update::Error-Mode=any update
 apt_get dist-upgrade
 apt_get install --no-install-recommends qemu-guest-agent
 
-# The initramfs has a copy of the list of blacklisted modules.
-update-initramfs -u -k all
+refresh_initramfs
