@@ -1,4 +1,4 @@
-//! The one file that says `git`.
+//! The one place that says `git`: refs and remotes here, history in [`objects`], files on disk in [`worktree`].
 //!
 //! Machine-readable forms throughout (`-z`, `--porcelain`), and object ids instead of names wherever git would otherwise
 //! search several namespaces.
@@ -7,8 +7,14 @@ use std::path::{Path, PathBuf};
 
 use xshell::cmd;
 
+mod objects;
+mod worktree;
+
 use crate::failure;
 use crate::process;
+
+pub use objects::{Checkout, LastChange, Object, Objects, TreeEntry};
+pub use worktree::Uncommitted;
 
 /// The repository that a directory is in.
 #[derive(Clone)]
@@ -152,9 +158,27 @@ fn tag_in(listing: &str, tag: &str) -> Option<TagRef> {
     Some(TagRef { object, commit })
 }
 
+/// A path as text. One that isn't UTF-8 keeps its odd bytes as escapes, so that two paths never become the same text.
+fn path_text(path: &[u8]) -> String {
+    let mut text = String::with_capacity(path.len());
+    for chunk in path.utf8_chunks() {
+        text.push_str(chunk.valid());
+        for byte in chunk.invalid() {
+            text.push_str(&format!("\\x{byte:02x}"));
+        }
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn odd_paths_stay_apart() {
+        assert_eq!(path_text("p/ä".as_bytes()), "p/ä");
+        assert_eq!(path_text(b"p/\xe4\xff"), "p/\\xe4\\xff");
+    }
 
     #[test]
     fn tags_are_found_and_peeled() {

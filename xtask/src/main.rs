@@ -4,6 +4,7 @@
 
 mod backoff;
 mod console;
+mod decide;
 mod failure;
 mod gh;
 mod git;

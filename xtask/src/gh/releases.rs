@@ -24,6 +24,9 @@ pub struct Release {
     pub html_url: String,
     #[serde(default)]
     pub published_at: Option<String>,
+    /// As listed with the release: the broken ones are hidden here, see [`Gh::assets`].
+    #[serde(default)]
+    pub assets: Vec<Asset>,
 }
 
 impl Release {

@@ -107,6 +107,7 @@ macro_rules! verbs {
 }
 
 verbs! {
+    check::Check,
     #[command(visible_alias = "build")]
     build_and_fetch::BuildAndFetch,
     checksum::Checksum,

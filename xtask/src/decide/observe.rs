@@ -1,0 +1,55 @@
+//! What GitHub, the remote and this clone say about what is published: the first two are asked side by side, once each.
+
+use std::collections::BTreeSet;
+use std::thread;
+
+use super::baseline::{LATEST, Observed, Published};
+use super::history::History;
+use crate::gh::{CallError, Gh};
+use crate::image::name::Role;
+use crate::manifest::{self, Manifest};
+
+/// Asks all three. What can't be asked is no error: it is part of what was observed.
+pub fn observe(history: &History, gh: anyhow::Result<Gh>, remote: &str) -> anyhow::Result<Observed> {
+    let git = history.git().clone();
+    thread::scope(|scope| {
+        let latest = scope.spawn(move || match gh {
+            Ok(gh) => published(&gh).map_err(|error| one_line(&error.to_string())),
+            Err(error) => Err(one_line(&format!("{error:#}"))),
+        });
+        let tags = scope.spawn(move || git.all_remote_tags(remote).map_err(|error| one_line(&format!("{error:#}"))));
+        let local_tags = history.git().local_tags();
+        Ok(Observed {
+            remote: remote.to_owned(),
+            latest: join(latest),
+            remote_tags: join(tags),
+            local_tags: local_tags?,
+            head: history.head.clone(),
+        })
+    })
+}
+
+/// The release on `latest` with its manifest.
+pub fn published(gh: &Gh) -> Result<Option<Published>, CallError> {
+    let Some(release) = gh.release_by_tag(LATEST)? else { return Ok(None) };
+    let images: BTreeSet<String> = release
+        .assets
+        .iter()
+        .filter_map(|asset| Role::of(&asset.name))
+        .filter(|role| !matches!(role, Role::Checksum { .. }))
+        .map(|role| role.image().to_owned())
+        .collect();
+    let manifest = match release.assets.iter().find(|asset| asset.name == manifest::FILE) {
+        Some(asset) => Some(Manifest::parse(&gh.read_asset(asset)?).map_err(|error| format!("{error:#}"))),
+        None => None,
+    };
+    Ok(Some(Published { notes: release.notes().to_owned(), images, manifest }))
+}
+
+fn one_line(text: &str) -> String {
+    text.lines().next().unwrap_or_default().to_owned()
+}
+
+fn join<T>(thread: thread::ScopedJoinHandle<'_, T>) -> T {
+    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}

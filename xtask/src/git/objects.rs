@@ -1,0 +1,277 @@
+//! Reading history: objects, trees, tags and who changed a file last, each question one process whatever its size.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::path::PathBuf;
+use std::process::{Child, ChildStdin, ChildStdout, Stdio};
+
+use anyhow::Context as _;
+use xshell::cmd;
+
+use super::{Git, TagRef};
+use crate::failure;
+use crate::process;
+
+/// Where a directory is in its repository.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Checkout {
+    /// The work tree's top folder.
+    pub top: PathBuf,
+    /// The directory below it, with a slash at its end; empty for the top itself.
+    pub prefix: String,
+    /// Whether the history ends early, so that a missing commit may merely not have been fetched.
+    pub shallow: bool,
+}
+
+/// An object's id, kind and content.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Object {
+    pub id: String,
+    /// `commit`, `tree`, `blob` or `tag`.
+    pub kind: String,
+    pub bytes: Vec<u8>,
+}
+
+/// One file of a tree.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TreeEntry {
+    /// From the top of the repository.
+    pub path: String,
+    /// As git writes it: `100644`, `100755`, `120000` for a symlink, `160000` for a submodule.
+    pub mode: u32,
+    pub id: String,
+}
+
+/// The commit that touched a file last.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LastChange {
+    pub commit: String,
+    pub author: String,
+    /// `2026-01-31`
+    pub date: String,
+    pub subject: String,
+}
+
+/// `git cat-file --batch`, kept running: one process for all the objects that a run reads.
+pub struct Objects {
+    child: Child,
+    stdin: Option<ChildStdin>,
+    stdout: BufReader<ChildStdout>,
+}
+
+impl Objects {
+    /// The object that a revision names; `None` when there is none here, or more than one.
+    pub fn get(&mut self, revision: &str) -> anyhow::Result<Option<Object>> {
+        if revision.is_empty() || revision.contains('\n') {
+            return Ok(None);
+        }
+        let ended = || format!("asking git for `{revision}`");
+        let stdin = self.stdin.as_mut().context("git cat-file has no input")?;
+        stdin.write_all(format!("{revision}\n").as_bytes()).and_then(|()| stdin.flush()).with_context(ended)?;
+        let mut head = String::new();
+        anyhow::ensure!(
+            self.stdout.read_line(&mut head).with_context(ended)? > 0,
+            "git ended while it was asked for `{revision}`"
+        );
+        let mut words = head.trim_end().rsplitn(3, ' ');
+        let (Some(size), Some(kind), Some(id)) = (words.next(), words.next(), words.next()) else { return Ok(None) };
+        // What isn't found comes back as it was asked for, then the reason.
+        let Ok(size) = size.parse::<usize>() else { return Ok(None) };
+        let mut bytes = vec![0; size + 1];
+        self.stdout.read_exact(&mut bytes).with_context(ended)?;
+        bytes.pop();
+        Ok(Some(Object { id: id.to_owned(), kind: kind.to_owned(), bytes }))
+    }
+
+    /// The commit that a revision names.
+    pub fn commit(&mut self, revision: &str) -> anyhow::Result<Option<String>> {
+        Ok(self
+            .get(&format!("{revision}^{{commit}}"))?
+            .filter(|object| object.kind == "commit")
+            .map(|object| object.id))
+    }
+}
+
+impl Drop for Objects {
+    fn drop(&mut self) {
+        drop(self.stdin.take());
+        // It ends by itself when its input does.
+        let _ = self.child.wait();
+    }
+}
+
+impl Git {
+    /// `None` outside of any work tree.
+    pub fn checkout(&self) -> anyhow::Result<Option<Checkout>> {
+        let (sh, dir) = (&self.sh, &self.dir);
+        let finished =
+            process::output(cmd!(sh, "git -C {dir} rev-parse --is-shallow-repository --show-toplevel --show-prefix"))?;
+        if !finished.status.success() {
+            return Ok(None);
+        }
+        let text = String::from_utf8_lossy(&finished.stdout).into_owned();
+        let mut lines = text.lines();
+        let shallow = lines.next() == Some("true");
+        let Some(top) = lines.next().filter(|top| !top.is_empty()) else { return Ok(None) };
+        let prefix = lines.next().unwrap_or_default().to_owned();
+        Ok(Some(Checkout { top: PathBuf::from(top), prefix, shallow }))
+    }
+
+    /// Starts the reader of objects. What a partial clone left out is not fetched: reading asks no network.
+    pub fn objects(&self) -> anyhow::Result<Objects> {
+        let (sh, dir) = (&self.sh, &self.dir);
+        let mut command = process::command(cmd!(sh, "git -C {dir} cat-file --batch").env("GIT_NO_LAZY_FETCH", "1"));
+        // It says "missing" on standard output; the rest is advice about refs.
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = command.spawn().context("starting `git cat-file --batch`")?;
+        let stdin = child.stdin.take();
+        let stdout = child.stdout.take().context("git cat-file has no output")?;
+        Ok(Objects { child, stdin, stdout: BufReader::new(stdout) })
+    }
+
+    /// All files of a commit below `prefix`.
+    pub fn tree(&self, commit: &str, prefix: &str) -> anyhow::Result<Vec<TreeEntry>> {
+        let (sh, dir) = (&self.sh, &self.dir);
+        let below: &[&str] = if prefix.is_empty() { &[] } else { &["--", prefix] };
+        let finished =
+            process::output(cmd!(sh, "git -C {dir} ls-tree -r -z --full-tree {commit} {below...}"))?.success()?;
+        Ok(finished.stdout.split(|byte| *byte == 0).filter_map(tree_entry).collect())
+    }
+
+    /// All tags here with the commits they peel to; those that peel to something else are left out.
+    pub fn local_tags(&self) -> anyhow::Result<BTreeMap<String, TagRef>> {
+        let (sh, dir) = (&self.sh, &self.dir);
+        let format = "%(objectname) %(objecttype) %(*objectname) %(*objecttype) %(refname:lstrip=2)";
+        let listing = process::read(cmd!(sh, "git -C {dir} for-each-ref --format={format} refs/tags"))?;
+        Ok(listing.lines().filter_map(local_tag).collect())
+    }
+
+    /// All tags on a remote, from one question. Nobody is asked for a password.
+    ///
+    /// # Errors
+    ///
+    /// Exit code 3 when the remote can't be asked.
+    pub fn all_remote_tags(&self, remote: &str) -> anyhow::Result<BTreeMap<String, TagRef>> {
+        let (sh, dir) = (&self.sh, &self.dir);
+        let slow = ["-c", "http.lowSpeedLimit=1", "-c", "http.lowSpeedTime=30"];
+        let question = cmd!(sh, "git -C {dir} {slow...} ls-remote --tags --end-of-options {remote}");
+        let finished = process::output(question.env("GIT_TERMINAL_PROMPT", "0"))?;
+        if !finished.status.success() {
+            return Err(failure::missing(format!(
+                "can't read the tags of remote `{remote}`; is it reachable, and is --remote right? ({})",
+                finished.stderr.trim().lines().next().unwrap_or_default()
+            )));
+        }
+        Ok(remote_tags(&finished.text()))
+    }
+
+    /// Which of the commits up to HEAD touched each file last, newest first; `since` leaves out what it can reach.
+    pub fn last_changes(&self, since: Option<&str>, prefix: &str) -> anyhow::Result<BTreeMap<String, LastChange>> {
+        let (sh, dir) = (&self.sh, &self.dir);
+        let range = since.map_or("HEAD".to_owned(), |since| format!("{since}..HEAD"));
+        let below: &[String] = if prefix.is_empty() { &[] } else { &[format!(":(top,literal){prefix}")] };
+        let finished = process::output(cmd!(
+            sh,
+            "git -C {dir} log -z {LAST_CHANGE} --name-only --no-renames --end-of-options {range} -- {below...}"
+        ))?;
+        Ok(last_changes(&finished.success()?.stdout))
+    }
+
+    /// Which commit touched one file last.
+    pub fn last_change(&self, path: &str) -> anyhow::Result<Option<LastChange>> {
+        let (sh, dir) = (&self.sh, &self.dir);
+        let path = format!(":(top,literal){path}");
+        let finished =
+            process::output(cmd!(sh, "git -C {dir} log -1 -z {LAST_CHANGE} --name-only --no-renames HEAD -- {path}"))?;
+        Ok(last_changes(&finished.success()?.stdout).into_values().next())
+    }
+}
+
+/// A commit begins with byte 1, which no path or name has here, so that it can't be taken for a path.
+const LAST_CHANGE: &str = "--format=%x01%H%x00%an%x00%as%x00%s";
+
+fn last_changes(output: &[u8]) -> BTreeMap<String, LastChange> {
+    let mut found = BTreeMap::new();
+    let mut fields = output.split(|byte| *byte == 0);
+    let mut current = None;
+    while let Some(field) = fields.next() {
+        let field = field.strip_prefix(b"\n").unwrap_or(field);
+        if let [1, commit @ ..] = field {
+            let mut next = || fields.next().map(super::path_text).unwrap_or_default();
+            let (author, date, subject) = (next(), next(), next());
+            current = Some(LastChange { commit: super::path_text(commit), author, date, subject });
+        } else if let (false, Some(change)) = (field.is_empty(), &current) {
+            found.entry(super::path_text(field)).or_insert_with(|| change.clone());
+        }
+    }
+    found
+}
+
+fn tree_entry(line: &[u8]) -> Option<TreeEntry> {
+    let tab = line.iter().position(|byte| *byte == b'\t')?;
+    let head = std::str::from_utf8(&line[..tab]).ok()?;
+    let mut words = head.split(' ');
+    let mode = u32::from_str_radix(words.next()?, 8).ok()?;
+    let id = words.nth(1)?.to_owned();
+    Some(TreeEntry { path: super::path_text(&line[tab + 1..]), mode, id })
+}
+
+/// What `git ls-remote --tags` printed: each tag's own object, then for annotated ones a line with what it peels to.
+fn remote_tags(listing: &str) -> BTreeMap<String, TagRef> {
+    let mut tags: BTreeMap<String, TagRef> = BTreeMap::new();
+    for (id, name) in listing.lines().filter_map(|line| line.split_once("\trefs/tags/")) {
+        match name.strip_suffix("^{}").map(|name| tags.get_mut(name)) {
+            Some(Some(tag)) => id.clone_into(&mut tag.commit),
+            Some(None) => {}
+            None => {
+                tags.insert(name.to_owned(), TagRef { object: id.to_owned(), commit: id.to_owned() });
+            }
+        }
+    }
+    tags
+}
+
+fn local_tag(line: &str) -> Option<(String, TagRef)> {
+    let mut words = line.splitn(5, ' ');
+    let (object, kind) = (words.next()?, words.next()?);
+    let (peeled, peeled_kind, name) = (words.next()?, words.next()?, words.next()?);
+    let commit = match (kind, peeled_kind) {
+        ("commit", _) => object,
+        ("tag", "commit") => peeled,
+        _ => return None,
+    };
+    Some((name.to_owned(), TagRef { object: object.to_owned(), commit: commit.to_owned() }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tree_lines_keep_odd_paths() {
+        let entry = tree_entry("100755 blob abc\tpacker/ä/b c\n".as_bytes()).unwrap();
+        assert_eq!(entry, TreeEntry { path: "packer/ä/b c\n".into(), mode: 0o100_755, id: "abc".into() });
+    }
+
+    #[test]
+    fn the_newest_commit_of_a_file_is_kept() {
+        let output = b"\x01c2\0Ann\x002026-02-01\0two\0\np/a\0p/z\0\x01merge\0Ann\x002026-02-01\0merged\0\x01c1\0Bob\x002026-01-01\0one\0\np/a\0p/b\0";
+        let found = last_changes(output);
+        let of = |path: &str| (found[path].commit.as_str(), found[path].author.as_str());
+        assert_eq!((of("p/a"), of("p/b"), of("p/z")), (("c2", "Ann"), ("c1", "Bob"), ("c2", "Ann")));
+    }
+
+    #[test]
+    fn tags_are_peeled_and_other_objects_left_out() {
+        for (line, expected) in [
+            ("aaa commit   v1", Some(("v1", "aaa", "aaa"))),
+            ("aaa tag bbb commit v1", Some(("v1", "aaa", "bbb"))),
+            ("aaa blob   odd", None),
+            ("aaa tag bbb tree odd", None),
+        ] {
+            let found = local_tag(line);
+            let found = found.as_ref().map(|(name, tag)| (name.as_str(), tag.object.as_str(), tag.commit.as_str()));
+            assert_eq!(found, expected, "{line}");
+        }
+    }
+}

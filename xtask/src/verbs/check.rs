@@ -1,0 +1,112 @@
+//! `check`: decides rebuild or skip, for each image, and says why.
+
+use super::{Common, Outcome};
+use crate::console::Console;
+use crate::decide::{self, Decision, FileChange, History, Moment, Report};
+use crate::failure;
+use crate::gh::{Gh, Tries};
+use crate::image::templates;
+
+/// Decide whether the images need a rebuild, and say why
+#[derive(clap::Args)]
+pub struct Check {
+    /// Images to decide for [default: all]
+    #[arg(value_name = "IMAGE")]
+    pub names: Vec<String>,
+    /// Compare with this revision; nothing is asked of GitHub or the network
+    #[arg(long, value_name = "REV")]
+    pub base: Option<String>,
+    /// End with 10 when an image needs a rebuild
+    #[arg(long)]
+    pub exit_code: bool,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// Reading what is published is worth a second try and no more: without an answer there is still what is here.
+const TRIES: Tries = Tries { stall_timeout: 30, answer_timeout: 30, attempts: 2 };
+
+impl Check {
+    pub fn run(self, common: &Common, console: &Console) -> anyhow::Result<Outcome> {
+        let mut history = History::open(&common.packer_dir())?;
+        let known = history.templates(&Moment::WorkTree)?;
+        if known.is_empty() {
+            // On disk and yet not in git: ignored, or a submodule that isn't checked out.
+            templates::names(&common.packer_dir())?;
+            return Err(failure::missing(format!(
+                "git knows no template in {}; is it ignored, or another repository's?",
+                common.packer_dir().display()
+            )));
+        }
+        let images = templates::choose(&known, &self.names)?;
+        let bases = match &self.base {
+            Some(revision) => decide::given(&mut history, revision, &common.remote, &images)?,
+            None => {
+                let gh = common.repo().and_then(|repo| Gh::new(repo, TRIES, console));
+                let observed = decide::observe(&history, gh, &common.remote)?;
+                decide::choose(&observed, &images)
+            }
+        };
+        let report = decide::decide(&mut history, &bases, &common.remote)?;
+        show(&report, console);
+        let exit = if self.exit_code && report.decision() == Decision::Rebuild { 10 } else { 0 };
+        Ok(Outcome::exit(exit, report.to_json()))
+    }
+}
+
+/// The decision first, then each image, then the files.
+fn show(report: &Report, console: &Console) {
+    for note in &report.notes {
+        console.warn(note);
+    }
+    let to_build = report.images.iter().filter(|image| image.decision == Decision::Rebuild).count();
+    let against = report.against();
+    match report.decision() {
+        Decision::Skip => {
+            console.line(format_args!("{}: No template changes detected since {against}", console.green("skip")));
+        }
+        Decision::Rebuild => console.line(format_args!(
+            "{}: {to_build} of {} images, compared with {against}",
+            console.yellow("rebuild"),
+            report.images.len()
+        )),
+    }
+    let width = report.images.iter().map(|image| image.name.chars().count()).max().unwrap_or(0);
+    for image in &report.images {
+        console.line(format_args!("  {:width$}  {:7}  {}", image.name, image.decision.word(), image.reason));
+    }
+    for name in &report.removed {
+        console.line(format_args!("  {name:width$}  removed  it was published or built, and has no template now"));
+    }
+    let files = report.files();
+    if !files.is_empty() {
+        console.line("files that count:");
+        for (file, images) in files {
+            let whose = if images.len() == report.images.len() { "all images".to_owned() } else { images.join(", ") };
+            console.line(format_args!("  {} [{whose}]{}", file.describe(), last(report, file)));
+        }
+    }
+    section(report, console, "review (a build script changed; only a person can tell whether images do):", &mut report.review.iter());
+    section(report, console, "comments and blank lines alone, not counted:", &mut report.comments().into_iter());
+}
+
+fn section(report: &Report, console: &Console, title: &str, files: &mut dyn Iterator<Item = &FileChange>) {
+    let mut files = files.peekable();
+    if files.peek().is_some() {
+        console.line(title);
+    }
+    for file in files {
+        console.line(format_args!("  {}{}", file.describe(), last(report, file)));
+    }
+}
+
+/// Who changed a file last.
+fn last(report: &Report, file: &FileChange) -> String {
+    match report.authors.get(&file.change.path) {
+        Some(last) if !file.uncommitted => {
+            let commit = decide::short(&last.commit);
+            format!(" — {commit} {} {}: {}", last.date, last.author, last.subject)
+        }
+        _ => String::new(),
+    }
+}
