@@ -13,7 +13,7 @@ mod worktree;
 use crate::failure;
 use crate::process;
 
-pub use objects::{Checkout, LastChange, Object, Objects, TreeEntry};
+pub use objects::{Checkout, LastChange, Objects, TreeEntry};
 pub use worktree::Uncommitted;
 
 /// The repository that a directory is in.

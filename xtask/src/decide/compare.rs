@@ -53,13 +53,6 @@ pub struct Difference {
     pub comments: BTreeSet<Change>,
 }
 
-impl Difference {
-    pub fn extend(&mut self, other: Self) {
-        self.counted.extend(other.counted);
-        self.comments.extend(other.comments);
-    }
-}
-
 /// Which side has a template for the image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Comparison {

@@ -45,7 +45,7 @@ impl History {
         if !packer_dir.is_dir() {
             return Err(failure::missing(format!("no packer directory {shown}; name it with --packer-dir")));
         }
-        let git = Git::at(packer_dir)?;
+        let git = Git::at(packer_dir);
         let Some(checkout) = git.checkout()? else {
             return Err(failure::missing(format!(
                 "{shown} is in no git work tree, so there is nothing to compare with; clone the repository"

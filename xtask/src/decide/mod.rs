@@ -21,10 +21,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::failure;
 
-pub use baseline::{Base, Baseline, Bases, Kind, LATEST, Observed, Published, choose, short};
-pub use compare::{Change, Comparison, Difference, How, Side};
+pub use baseline::{Base, Baseline, Bases, Kind, choose, short};
+pub use compare::{Comparison, Side};
 pub use history::{History, Moment};
-pub use observe::{observe, published};
+pub use observe::observe;
 pub use report::{Decision, FileChange, ImageReport, Report};
 
 /// Whether an image fits a source.
@@ -70,7 +70,7 @@ pub fn given(history: &mut History, revision: &str, remote: &str, images: &BTree
             history.cure(remote)
         )));
     };
-    let what = if commit.starts_with(revision) { "--base".to_owned() } else { format!("{revision} (--base)") };
+    let what = format!("--base {revision}");
     let base = Baseline { kind: Kind::Base, what, name: Some(revision.to_owned()), commit };
     let images = images.iter().map(|name| (name.clone(), Base::Known(base.clone()))).collect();
     Ok(Bases { images, ..Bases::default() })

@@ -64,11 +64,11 @@ pub struct Scope<'s> {
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Path {
     base: Base,
+    /// Up to the first unknown part.
     text: String,
-    /// What stands after the last unknown part.
+    unknown: bool,
+    /// What stands after the last part that is unknown, or a variable, which the command line may set to something else.
     tail: Option<String>,
-    /// Holds a variable, which the command line may set to something else.
-    variable: bool,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -100,11 +100,12 @@ impl<'s> Scope<'s> {
             return None;
         }
         let named = !reads && !attribute.is_some_and(|name| matches!(name, "script" | "scripts"));
-        let mut target = Target { named, uncertain: path.variable || path.tail.is_some(), ..Target::default() };
-        match &path.tail {
-            Some(tail) if is_path => self.guess(&path, tail, &mut target),
-            Some(_) => {}
-            None => self.look_up(&path, is_path, &mut target),
+        let mut target = Target { named, uncertain: path.tail.is_some(), ..Target::default() };
+        if !path.unknown {
+            self.look_up(&path, is_path, &mut target);
+        }
+        if let Some(tail) = path.tail.as_deref().filter(|_| is_path) {
+            self.guess(&path, tail, &mut target);
         }
         target.place = self.place(&literal.raw);
         let empty = target.files.is_empty() && target.folders.is_empty() && target.place.is_none();
@@ -142,7 +143,7 @@ impl<'s> Scope<'s> {
     /// whose path ends as this one does.
     fn guess(&self, path: &Path, tail: &str, target: &mut Target) {
         let known = path.text.rsplit_once('/').map_or("", |(folder, _)| folder);
-        for place in self.places(path.base, known) {
+        for place in self.places(path.base, known).into_iter().filter(|_| path.unknown) {
             target.outside |= place.starts_with("..");
             if !place.is_empty() && place != self.folder && self.snapshot.is_folder(&place) {
                 target.folders.push(place);
@@ -151,8 +152,9 @@ impl<'s> Scope<'s> {
         let tail = tail.trim_start_matches(['.', '/']);
         if !tail.is_empty() {
             let end = format!("/{tail}");
-            let ends = |path: &&String| path.ends_with(&end) || path.as_str() == tail;
-            target.files.extend(self.snapshot.files.keys().filter(ends).cloned());
+            let ends = |path: &&String| (path.ends_with(&end) || path.as_str() == tail) && !layout::is_apart(path);
+            let found: Vec<String> = self.snapshot.files.keys().filter(ends).cloned().collect();
+            target.files.extend(found.into_iter().filter(|path| !target.files.contains(path)).collect::<Vec<_>>());
         }
     }
 
@@ -189,7 +191,8 @@ impl<'s> Scope<'s> {
     }
 
     fn interpolate(&self, expression: &str, path: &mut Path, depth: usize) {
-        let first = path.text.is_empty() && path.tail.is_none() && path.base == Base::Unsaid;
+        let first = path.text.is_empty() && !path.unknown && path.base == Base::Unsaid;
+        let mut variable = false;
         let value = match expression {
             "path.root" | "path.cwd" if first => {
                 path.base = if expression == "path.root" { Base::Root } else { Base::Cwd };
@@ -197,7 +200,7 @@ impl<'s> Scope<'s> {
             }
             _ => match expression.split_once('.') {
                 Some(("var", name)) => {
-                    path.variable = true;
+                    variable = true;
                     self.variables.get(name)
                 }
                 Some(("local", name)) => self.locals.get(name),
@@ -210,19 +213,28 @@ impl<'s> Scope<'s> {
                     path.base = known.base;
                 }
                 path.push(&known.text);
-                path.variable |= known.variable;
-                if let Some(tail) = known.tail {
-                    path.tail = Some(tail);
+                path.unknown |= known.unknown;
+                path.tail = known.tail.or(path.tail.take());
+                if variable {
+                    path.tail = Some(String::new());
                 }
             }
-            _ => path.tail = Some(String::new()),
+            _ => {
+                path.unknown = true;
+                path.tail = Some(String::new());
+            }
         }
     }
 }
 
 impl Path {
     fn push(&mut self, text: &str) {
-        self.tail.as_mut().unwrap_or(&mut self.text).push_str(text);
+        if !self.unknown {
+            self.text.push_str(text);
+        }
+        if let Some(tail) = &mut self.tail {
+            tail.push_str(text);
+        }
     }
 }
 

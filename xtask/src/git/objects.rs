@@ -103,7 +103,7 @@ impl Drop for Objects {
 impl Git {
     /// `None` outside of any work tree.
     pub fn checkout(&self) -> anyhow::Result<Option<Checkout>> {
-        let (sh, dir) = (&self.sh, &self.dir);
+        let (sh, dir) = (process::shell()?, &self.dir);
         let finished =
             process::output(cmd!(sh, "git -C {dir} rev-parse --is-shallow-repository --show-toplevel --show-prefix"))?;
         if !finished.status.success() {
@@ -119,7 +119,7 @@ impl Git {
 
     /// Starts the reader of objects. What a partial clone left out is not fetched: reading asks no network.
     pub fn objects(&self) -> anyhow::Result<Objects> {
-        let (sh, dir) = (&self.sh, &self.dir);
+        let (sh, dir) = (process::shell()?, &self.dir);
         let mut command = process::command(cmd!(sh, "git -C {dir} cat-file --batch").env("GIT_NO_LAZY_FETCH", "1"));
         // It says "missing" on standard output; the rest is advice about refs.
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
@@ -131,7 +131,7 @@ impl Git {
 
     /// All files of a commit below `prefix`.
     pub fn tree(&self, commit: &str, prefix: &str) -> anyhow::Result<Vec<TreeEntry>> {
-        let (sh, dir) = (&self.sh, &self.dir);
+        let (sh, dir) = (process::shell()?, &self.dir);
         let below: &[&str] = if prefix.is_empty() { &[] } else { &["--", prefix] };
         let finished =
             process::output(cmd!(sh, "git -C {dir} ls-tree -r -z --full-tree {commit} {below...}"))?.success()?;
@@ -140,7 +140,7 @@ impl Git {
 
     /// All tags here with the commits they peel to; those that peel to something else are left out.
     pub fn local_tags(&self) -> anyhow::Result<BTreeMap<String, TagRef>> {
-        let (sh, dir) = (&self.sh, &self.dir);
+        let (sh, dir) = (process::shell()?, &self.dir);
         let format = "%(objectname) %(objecttype) %(*objectname) %(*objecttype) %(refname:lstrip=2)";
         let listing = process::read(cmd!(sh, "git -C {dir} for-each-ref --format={format} refs/tags"))?;
         Ok(listing.lines().filter_map(local_tag).collect())
@@ -152,7 +152,7 @@ impl Git {
     ///
     /// Exit code 3 when the remote can't be asked.
     pub fn all_remote_tags(&self, remote: &str) -> anyhow::Result<BTreeMap<String, TagRef>> {
-        let (sh, dir) = (&self.sh, &self.dir);
+        let (sh, dir) = (process::shell()?, &self.dir);
         let slow = ["-c", "http.lowSpeedLimit=1", "-c", "http.lowSpeedTime=30"];
         let question = cmd!(sh, "git -C {dir} {slow...} ls-remote --tags --end-of-options {remote}");
         let finished = process::output(question.env("GIT_TERMINAL_PROMPT", "0"))?;
@@ -167,7 +167,7 @@ impl Git {
 
     /// Which of the commits up to HEAD touched each file last, newest first; `since` leaves out what it can reach.
     pub fn last_changes(&self, since: Option<&str>, prefix: &str) -> anyhow::Result<BTreeMap<String, LastChange>> {
-        let (sh, dir) = (&self.sh, &self.dir);
+        let (sh, dir) = (process::shell()?, &self.dir);
         let range = since.map_or("HEAD".to_owned(), |since| format!("{since}..HEAD"));
         let below: &[String] = if prefix.is_empty() { &[] } else { &[format!(":(top,literal){prefix}")] };
         let finished = process::output(cmd!(
@@ -179,7 +179,7 @@ impl Git {
 
     /// Which commit touched one file last.
     pub fn last_change(&self, path: &str) -> anyhow::Result<Option<LastChange>> {
-        let (sh, dir) = (&self.sh, &self.dir);
+        let (sh, dir) = (process::shell()?, &self.dir);
         let path = format!(":(top,literal){path}");
         let finished =
             process::output(cmd!(sh, "git -C {dir} log -1 -z {LAST_CHANGE} --name-only --no-renames HEAD -- {path}"))?;

@@ -34,7 +34,7 @@ impl Git {
     ///
     /// The status can't be read: the index is damaged.
     pub fn uncommitted(&self, top: &Path, prefix: &str) -> anyhow::Result<Vec<Uncommitted>> {
-        let (sh, dir) = (&self.sh, &self.dir);
+        let (sh, dir) = (process::shell()?, &self.dir);
         let below: &[String] = if prefix.is_empty() { &[] } else { &[format!(":(top,literal){prefix}")] };
         let options = ["--porcelain=v2", "-z", "--untracked-files=all", "--no-renames", "--ignore-submodules=none"];
         let finished = process::output(cmd!(sh, "git -C {dir} --no-optional-locks status {options...} -- {below...}"))?
@@ -52,7 +52,7 @@ impl Git {
     /// The ids that git would give to files, its filters applied, in their order. Nothing is written. The files are named
     /// from the top of the work tree: for absolute paths git looks up no attributes.
     pub fn hash_files(&self, top: &Path, files: &[&Path]) -> anyhow::Result<Vec<String>> {
-        let sh = &self.sh;
+        let sh = process::shell()?;
         let mut ids = Vec::with_capacity(files.len());
         // Bounded, so that the argument list is: a path has at most 4096 bytes.
         for some in files.chunks(200) {
@@ -65,7 +65,7 @@ impl Git {
 
     /// The id that git gives to these bytes. Nothing is written.
     pub fn hash_bytes(&self, bytes: &[u8]) -> anyhow::Result<String> {
-        let (sh, dir) = (&self.sh, &self.dir);
+        let (sh, dir) = (process::shell()?, &self.dir);
         let mut command = process::command(cmd!(sh, "git -C {dir} hash-object --stdin"));
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().context("starting `git hash-object --stdin`")?;

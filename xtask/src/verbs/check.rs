@@ -42,7 +42,7 @@ impl Check {
         let bases = match &self.base {
             Some(revision) => decide::given(&mut history, revision, &common.remote, &images)?,
             None => {
-                let gh = common.repo().and_then(|repo| Gh::new(repo, TRIES, console));
+                let gh = common.repo().map(|repo| Gh::new(repo, TRIES, console));
                 let observed = decide::observe(&history, gh, &common.remote)?;
                 decide::choose(&observed, &images)
             }
