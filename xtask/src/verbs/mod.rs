@@ -113,6 +113,7 @@ verbs! {
     checksum::Checksum,
     publish::Publish,
     verify::Verify,
+    rehearse::Rehearse,
     rollback::Rollback,
     split::Split,
 }

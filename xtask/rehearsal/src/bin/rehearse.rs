@@ -1,0 +1,238 @@
+//! Phase 64 from its first command to its last, on this machine: what a release engineer types, typed for them, with the
+//! tool's own binary and the real `gh`, `git`, `ssh` and `scp`. Only the addresses lead to stand-ins.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::path::PathBuf;
+use std::process::{Command, ExitCode};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use clap::Parser;
+use github_stand_in::Shown;
+use rehearsal::host::Network;
+use rehearsal::world::{Options, REPOSITORY, World};
+use serde_json::json;
+
+/// Runs the whole phase against local stand-ins.
+#[derive(Parser)]
+struct Arguments {
+    /// The tool's binary
+    #[arg(long)]
+    tool: PathBuf,
+    /// The packer directory that the rehearsed repository begins with
+    #[arg(long)]
+    packer_dir: PathBuf,
+    /// Another gh than the one on PATH
+    #[arg(long)]
+    gh: Option<PathBuf>,
+    /// MiB of each image, which is cut into parts of two thirds of that
+    #[arg(long, default_value = "12", value_parser = clap::value_parser!(u64).range(3..=4096))]
+    mib: u64,
+    /// Leave the folder with everything in it
+    #[arg(long)]
+    keep: bool,
+    /// One JSON object on standard output, all else on standard error
+    #[arg(long)]
+    json: bool,
+}
+
+fn main() -> ExitCode {
+    // On Ctrl-C the command under way gets the signal too and ends; then this ends in order, with its servers and folders.
+    let ignored = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM, signal_hook::consts::SIGHUP] {
+        // Fails only for signals that can't be caught.
+        let _ = signal_hook::flag::register(signal, Arc::clone(&ignored));
+    }
+    let arguments = Arguments::parse();
+    match rehearse(&arguments) {
+        Ok(report) => {
+            if arguments.json {
+                println!("{report}");
+            }
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            if arguments.json {
+                println!("{}", json!({ "error": format!("{error:#}") }));
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn rehearse(arguments: &Arguments) -> anyhow::Result<serde_json::Value> {
+    let started = Instant::now();
+    let dir = std::env::temp_dir().join(format!("packer-rehearsal-{}", std::process::id()));
+    let mut options = Options::new(&arguments.tool);
+    options.packer_dir = Some(arguments.packer_dir.clone());
+    options.gh.clone_from(&arguments.gh);
+    let mut world = World::new(&dir, options).context("preparing the rehearsal")?;
+    if arguments.keep {
+        world.keep();
+    }
+    let result = phase(arguments, &mut world, started);
+    if result.is_err() {
+        eprintln!("everything is left in {}", world.keep().display());
+    } else if arguments.keep {
+        eprintln!("everything is in {}", dir.display());
+    }
+    result
+}
+
+fn phase(arguments: &Arguments, world: &mut World, started: Instant) -> anyhow::Result<serde_json::Value> {
+    let network = Network::create(&world.dir().join("ssh"))?;
+    let host = network.host("builder")?;
+    host.set("SIZE", &(arguments.mib << 20).to_string())?;
+    host.set("COMMIT", &world.remote_commit("v0.45"))?;
+    world.first_on_path(&network.bin())?;
+    world.build_all(1, Some("v0.44"))?;
+    world.publish_by_hand("v0.44")?;
+    fs::remove_dir_all(world.images())?;
+    let before = latest(world)?;
+    let mut stages = Stages { world, json: arguments.json, done: Vec::new() };
+    stages.say(&format!(
+        "A packer repository with v0.43, v0.44 and v0.45, a stand-in for GitHub whose `latest` somebody made by hand, and an\n\
+         sshd on loopback as the build host `builder`: ready after {}.",
+        seconds(started.elapsed())
+    ));
+
+    let part_size = format!("{}KiB", arguments.mib * 1024 * 2 / 3);
+    let remote_dir = host.packer_dir();
+    let remote_dir = remote_dir.to_str().context("the host's folder has no name in UTF-8")?;
+    stages.packer("what needs a rebuild", &["check"])?;
+    stages.packer("build and fetch", &["build-and-fetch", "--host", "builder", "--remote-dir", remote_dir])?;
+    stages.packer("cut what is over the limit", &["split", "--part-size", &part_size])?;
+    stages.packer("check the checksums", &["checksum", "--verify"])?;
+    stages.packer("publish", &["publish", "--source", "v0.45", "--part-size", &part_size, "--execute"])?;
+    stages.packer("verify what is live", &["verify"])?;
+
+    let download = ["release", "download", "latest", "--repo", REPOSITORY, "--dir", "downloaded"];
+    stages.run("download as a reader does", "gh", &download)?;
+    let join =
+        r#"cd downloaded && for first in *.partaa; do image=${first%.partaa}; cat "$image".part* > "$image"; done"#;
+    stages.run("join the parts", "sh", &["-c", join])?;
+    stages.run("hold against the checksums", "sh", &["-c", "cd downloaded && sha256sum -c *.sha256"])?;
+
+    let done = std::mem::take(&mut stages.done);
+    let after = latest(world)?;
+    if after.source != "v0.45" || after.commit != world.remote_commit("v0.45") {
+        bail!("`latest` stands for {} at {}, not for v0.45", after.source, after.commit);
+    }
+    let gap = without_release(&world.hub().timeline());
+    let stages = Stages { world, json: arguments.json, done: Vec::new() };
+    stages.say(&format!("\nlatest before   {before}\nlatest after    {after}"));
+    stages.say(&format!("without a set   {} ms, between the two calls of the flip", gap.as_millis()));
+    stages.say(&format!("rehearsed in    {}", seconds(started.elapsed())));
+    Ok(json!({
+        "stages": done.iter().map(|(command, time)| json!({ "command": command, "seconds": time.as_secs_f64() })).collect::<Vec<_>>(),
+        "before": before.to_json(),
+        "after": after.to_json(),
+        "milliseconds_without_a_set": gap.as_millis(),
+        "seconds": started.elapsed().as_secs_f64(),
+    }))
+}
+
+/// Runs commands one after the other and shows each as it is typed, with its output and time.
+struct Stages<'a> {
+    world: &'a World,
+    json: bool,
+    done: Vec<(String, Duration)>,
+}
+
+impl Stages<'_> {
+    fn packer(&mut self, what: &str, args: &[&str]) -> anyhow::Result<()> {
+        let typed = format!("cargo xtask packer {}", args.join(" "));
+        self.one(what, &typed, self.world.tool_command(args))
+    }
+
+    fn run(&mut self, what: &str, program: &str, args: &[&str]) -> anyhow::Result<()> {
+        let mut command = self.world.command(program);
+        command.args(args);
+        let typed = match args {
+            ["-c", script] => (*script).to_owned(),
+            _ => format!("{program} {}", args.join(" ")),
+        };
+        self.one(what, &typed, command)
+    }
+
+    fn one(&mut self, what: &str, typed: &str, mut command: Command) -> anyhow::Result<()> {
+        self.say(&format!("\n{}. {what}\n   $ {typed}", self.done.len() + 1));
+        let started = Instant::now();
+        let (output, input) = std::io::pipe().context("making a pipe")?;
+        command.stdout(input.try_clone()?).stderr(input);
+        let mut child = command.spawn().with_context(|| format!("starting `{typed}`"))?;
+        // The command holds the pipe's writing ends until it is dropped.
+        drop(command);
+        for line in BufReader::new(output).split(b'\n') {
+            self.say(&format!("     {}", String::from_utf8_lossy(&line?)));
+        }
+        let status = child.wait()?;
+        if !status.success() {
+            bail!("stage \"{what}\" failed ({status}): {typed}");
+        }
+        self.say(&format!("   {}", seconds(started.elapsed())));
+        self.done.push((typed.to_owned(), started.elapsed()));
+        Ok(())
+    }
+
+    fn say(&self, text: &str) {
+        if self.json { eprintln!("{text}") } else { println!("{text}") }
+    }
+}
+
+/// What `latest` holds, as a reader sees it.
+struct Latest {
+    source: String,
+    commit: String,
+    /// Bytes by asset name.
+    assets: BTreeMap<String, u64>,
+}
+
+impl std::fmt::Display for Latest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let bytes: u64 = self.assets.values().sum();
+        let parts = self.assets.keys().filter(|name| name.contains(".qcow2.part")).count();
+        write!(
+            f,
+            "{} (tag at {:.7}), {} assets, {parts} of them parts, {:.1} MiB",
+            self.source,
+            self.commit,
+            self.assets.len(),
+            bytes as f64 / f64::from(1 << 20)
+        )
+    }
+}
+
+impl Latest {
+    fn to_json(&self) -> serde_json::Value {
+        json!({ "source": self.source, "commit": self.commit, "assets": self.assets })
+    }
+}
+
+fn latest(world: &World) -> anyhow::Result<Latest> {
+    let published = world.published();
+    let release = published.published("latest").context("no `latest` is published")?;
+    let notes = release.body.as_deref().unwrap_or_default();
+    let first = notes.lines().next().unwrap_or_default();
+    Ok(Latest {
+        source: first.strip_prefix("Points to ").unwrap_or(first).to_owned(),
+        commit: world.remote_commit("latest"),
+        assets: release.assets.iter().map(|asset| (asset.name.clone(), asset.size)).collect(),
+    })
+}
+
+/// How long readers found no release at all, from the first time there was one.
+fn without_release(timeline: &[Shown]) -> Duration {
+    let seen = timeline.iter().skip_while(|shown| shown.release.is_none());
+    let pairs = seen.clone().zip(seen.skip(1));
+    pairs.filter(|(from, _)| from.release.is_none()).map(|(from, to)| to.at - from.at).sum()
+}
+
+fn seconds(time: Duration) -> String {
+    format!("{:.1} s", time.as_secs_f64())
+}

@@ -1,0 +1,74 @@
+//! `rehearse`: the whole phase on this machine.
+//!
+//! The stand-ins are a crate of their own and compile only now, so that no other command waits for them. The rehearsal
+//! starts this same binary: there is no second code path.
+
+use std::path::PathBuf;
+use std::process::Stdio;
+
+use anyhow::Context as _;
+use serde_json::Value;
+use xshell::{Shell, cmd};
+
+use super::{Common, Outcome};
+use crate::console::Console;
+use crate::{failure, interrupt, packer, process};
+
+/// Run the whole phase against a local stand-in for GitHub and a local ssh server
+///
+/// With the real gh, git, ssh and scp. Nothing outside of a temporary folder is touched, and nothing is reached but this
+/// machine.
+#[derive(clap::Args)]
+pub struct Rehearse {
+    /// Another gh than the one on PATH
+    #[arg(long, value_name = "FILE")]
+    gh: Option<PathBuf>,
+    /// MiB of each image
+    #[arg(long, value_name = "N", default_value = "12", value_parser = clap::value_parser!(u64).range(3..=4096))]
+    mib: u64,
+    /// Leave the folder with everything in it
+    #[arg(long)]
+    keep: bool,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+impl Rehearse {
+    pub fn run(self, common: &Common, _console: &Console) -> anyhow::Result<Outcome> {
+        // Ctrl-C reaches the rehearsal too, which then clears up; this waits for it.
+        interrupt::watch();
+        let top = packer::workspace().filter(|top| top.join("xtask/rehearsal").is_dir()).ok_or_else(|| {
+            failure::missing("the rehearsal is compiled from this repository; run it as `cargo xtask packer rehearse`")
+        })?;
+        let manifest = top.join("Cargo.toml");
+        let tool = std::env::current_exe().context("finding this program")?;
+        let packer_dir = common.packer_dir();
+        let mib = self.mib.to_string();
+        let sh = Shell::new().context("reading the current directory")?;
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let mut cmd = cmd!(sh, "{cargo} run --quiet --manifest-path {manifest} --package rehearsal --bin rehearse --")
+            .args(["--mib", &mib])
+            .arg("--tool")
+            .arg(tool)
+            .arg("--packer-dir")
+            .arg(packer_dir);
+        if let Some(gh) = self.gh {
+            cmd = cmd.arg("--gh").arg(gh);
+        }
+        if self.keep {
+            cmd = cmd.arg("--keep");
+        }
+        if common.json {
+            cmd = cmd.arg("--json");
+        }
+        let mut command = process::command(cmd);
+        command.stderr(Stdio::inherit()).stdout(if common.json { Stdio::piped() } else { Stdio::inherit() });
+        let output = command.output().context("starting cargo for the rehearsal")?;
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+        if output.status.success() {
+            return Ok(Outcome::done(report));
+        }
+        let why = report["error"].as_str().unwrap_or("see above");
+        Err(failure::failed(format!("the rehearsal failed: {why}")))
+    }
+}
