@@ -34,6 +34,9 @@ const OPTIONS: [&str; 9] = [
     "ServerAliveInterval=10",
 ];
 
+/// For a small question. Connecting has a limit of its own.
+const ANSWER: Patience = Patience { stall: Duration::from_secs(60), answer: Duration::from_secs(60) };
+
 /// A build host as `ssh` takes it: an alias or `[USER@]HOST`, or `ssh://[USER@]HOST[:PORT]`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Host {
@@ -177,7 +180,7 @@ impl Ssh {
         });
         let streamed = process::stream(
             cmd!(sh, "ssh {options...} -- {destination} {remote}"),
-            Stream { feed: Some(feed), drain: None, patience: self.patience(), heed_signals: true },
+            Stream { feed: Some(feed), drain: None, patience: ANSWER, heed_signals: true },
         )?;
         self.judge(streamed).map(|streamed| streamed.finished.stdout)
     }
@@ -214,16 +217,13 @@ impl Ssh {
     /// Hands over an image's bytes from `offset` on.
     pub fn tail(&self, from: &RemoteImage<'_>, offset: u64, drain: Drain<'_>) -> Result<(), Fault> {
         let (sh, options, destination) = (shell()?, self.host.options(), self.host.destination());
+        let patience = Patience { stall: self.stall, answer: self.stall };
         let remote = format!("exec tail -c +{} '{from}'", offset + 1);
         let streamed = process::stream(
             cmd!(sh, "ssh {options...} -- {destination} {remote}"),
-            Stream { feed: None, drain: Some(drain), patience: self.patience(), heed_signals: true },
+            Stream { feed: None, drain: Some(drain), patience, heed_signals: true },
         )?;
         self.judge(streamed).map(drop)
-    }
-
-    fn patience(&self) -> Patience {
-        Patience { stall: self.stall, answer: self.stall }
     }
 
     /// Success, or what went wrong and whose fault it is.

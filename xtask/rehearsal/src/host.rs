@@ -125,9 +125,9 @@ impl BuildHost {
         self.port
     }
 
-    /// For `--remote-dir`.
+    /// For `--remote-dir`; `packer` means the same, since it lies in the home of this host's login.
     pub fn packer_dir(&self) -> PathBuf {
-        self.dir.join("packer")
+        self.dir.join("home/packer")
     }
 
     /// `images/<image>/` on the host.
@@ -206,13 +206,25 @@ impl FromHost for Command {
 /// Starts sshd and waits until it greets.
 fn listen(dir: &Path, port: u16) -> anyhow::Result<Child> {
     let config = dir.join("sshd_config");
+    let home = dir.join("home");
+    fs::create_dir_all(&home)?;
+    // Each host has a home of its own, as hosts have; this user's own home takes no part. (Debian's bash reads the
+    // user's .bashrc when sshd starts it, unless it believes that another shell is above it: hence SHLVL.)
+    let login = format!(
+        "#!/bin/sh\nexport HOME='{home}'\ncd \"$HOME\" || exit\nexec \"$SHELL\" ${{SSH_ORIGINAL_COMMAND:+-c}} \
+         ${{SSH_ORIGINAL_COMMAND:+\"$SSH_ORIGINAL_COMMAND\"}}\n",
+        home = home.display()
+    );
+    executable(&dir.join("login"), &login)?;
     let dir = dir.display();
     fs::write(
         &config,
         format!(
             "ListenAddress 127.0.0.1:{port}\nHostKey {dir}/host_key\nAuthorizedKeysFile {dir}/authorized_keys\n\
              PidFile none\nStrictModes no\nUsePAM {pam}\nPermitRootLogin yes\nPasswordAuthentication no\n\
-             KbdInteractiveAuthentication no\nPrintMotd no\nMaxStartups 100\nSubsystem sftp internal-sftp\n",
+             KbdInteractiveAuthentication no\nPrintMotd no\nMaxStartups 100\nSubsystem sftp {sftp}\n\
+             SetEnv SHLVL=1\nForceCommand {dir}/login\n",
+            sftp = sftp_server()?.display(),
             // Without PAM, sshd refuses an account whose password is locked.
             pam = if root_is_locked() { "yes" } else { "no" },
         ),
@@ -242,6 +254,13 @@ fn listen(dir: &Path, port: u16) -> anyhow::Result<Child> {
     let _ = sshd.kill();
     let _ = sshd.wait();
     bail!("sshd doesn't answer on port {port}")
+}
+
+/// Where systems keep what scp talks to.
+fn sftp_server() -> anyhow::Result<PathBuf> {
+    let folders = ["/usr/lib/openssh", "/usr/libexec/openssh", "/usr/libexec", "/usr/lib/ssh"];
+    let found = folders.map(|folder| Path::new(folder).join("sftp-server")).into_iter().find(|path| path.is_file());
+    found.context("sftp-server is not installed; run scripts/setup")
 }
 
 fn greets(port: u16) -> bool {

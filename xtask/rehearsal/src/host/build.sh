@@ -23,6 +23,7 @@ say() {
 
 stopped() {
     trap - HUP INT TERM
+    if [ -n "${sleeper-}" ]; then kill "$sleeper"; fi
     rm -rf "$work"
     say "$name: stopped"
     echo "$name" >>stopped
@@ -53,7 +54,9 @@ if [ -n "${SAY-}" ]; then printf '%b\n' "$SAY"; fi
 echo "$name" >>started
 if [ -n "${SLEEP-}" ]; then
     sleep "$SLEEP" &
-    wait $!
+    sleeper=$!
+    wait "$sleeper"
+    sleeper=
 fi
 if [ -n "${FAIL-}" ]; then
     say "$name: no space for the guest's disk"
