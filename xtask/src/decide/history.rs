@@ -36,6 +36,9 @@ pub struct History {
 /// An untracked file over this size is compared by its name alone: it is no input that anybody moved.
 const LARGE: u64 = 16 << 20;
 
+/// So many untracked files are read wherever they lie. More are something that a build left.
+const FEW: usize = 500;
+
 impl History {
     /// # Errors
     ///
@@ -168,12 +171,13 @@ impl History {
     fn ids(&self, files: &[Uncommitted]) -> anyhow::Result<BTreeMap<String, String>> {
         let mut ids = BTreeMap::new();
         let mut plain = Vec::new();
+        let few = files.len() <= FEW;
         for file in files.iter().filter(|file| !file.submodule) {
             let Ok(metadata) = file.on_disk.symlink_metadata() else { continue };
             if metadata.is_symlink() {
                 let target = file.on_disk.read_link().map(|target| target.into_os_string().into_encoded_bytes());
                 ids.insert(file.path.clone(), self.git.hash_bytes(&target.unwrap_or_default())?);
-            } else if metadata.is_file() && (file.tracked || self.may_have_moved(&file.path, metadata.len())) {
+            } else if metadata.is_file() && (file.tracked || self.may_have_moved(&file.path, metadata.len(), few)) {
                 plain.push(file);
             }
         }
@@ -185,10 +189,10 @@ impl History {
         Ok(ids)
     }
 
-    /// Whether an untracked file lies where inputs lie, and is worth reading.
-    fn may_have_moved(&self, path: &str, size: u64) -> bool {
+    /// Whether an untracked file is worth reading: it is small, and lies where inputs lie or is one of few.
+    fn may_have_moved(&self, path: &str, size: u64, few: bool) -> bool {
         let path = relative(path, &self.checkout.prefix);
         let folder = path.split_once('/').map(|(folder, _)| folder);
-        size <= LARGE && matches!(folder, None | Some("templates" | "shared" | "scripts" | "cloud-init"))
+        size <= LARGE && (few || matches!(folder, None | Some("templates" | "shared" | "scripts" | "cloud-init")))
     }
 }

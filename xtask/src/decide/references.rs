@@ -20,6 +20,8 @@ pub struct Target {
     pub place: Option<String>,
     /// Whether a file's own name matters to whoever reads it there: on a CD, or copied into a folder.
     pub named: bool,
+    /// Ends with a slash: a folder's files are meant, and not the folder with its name.
+    pub slash: bool,
     /// Part of the path is only known when packer runs.
     pub uncertain: bool,
     /// The path leaves the packer directory.
@@ -37,15 +39,16 @@ impl Target {
             let name = |path: &String| target.named.then(|| path.rsplit('/').next().unwrap_or(path).to_owned());
             target.files.iter().map(|path| (name(path), snapshot.files.get(path).cloned())).collect()
         };
-        let folders = |target: &Self, snapshot: &Snapshot| -> Vec<BTreeMap<String, _>> {
+        let folders = |target: &Self, snapshot: &Snapshot| -> Vec<(Option<String>, BTreeMap<String, _>)> {
             let owned = |(path, entry): (&str, &_)| (path.to_owned(), Clone::clone(entry));
-            target.folders.iter().map(|folder| snapshot.below(folder).map(owned).collect()).collect()
+            let name = |path: &String| (!target.slash).then(|| path.rsplit('/').next().unwrap_or(path).to_owned());
+            target.folders.iter().map(|folder| (name(folder), snapshot.below(folder).map(owned).collect())).collect()
         };
         // What is in a folder is compared file by file elsewhere: here its place in either layout may stand for it.
         let roles = |target: &Self| -> Vec<String> {
             target.folders.iter().map(|folder| layout::role(&format!("{folder}/"))).collect()
         };
-        self.named == other.named
+        (self.named, self.slash) == (other.named, other.slash)
             && files(self, here) == files(other, there)
             && (roles(self) == roles(other) || folders(self, here) == folders(other, there))
     }
@@ -100,7 +103,8 @@ impl<'s> Scope<'s> {
             return None;
         }
         let named = !reads && !attribute.is_some_and(|name| matches!(name, "script" | "scripts"));
-        let mut target = Target { named, uncertain: path.tail.is_some(), ..Target::default() };
+        let slash = literal.raw.ends_with('/');
+        let mut target = Target { named, slash, uncertain: path.tail.is_some(), ..Target::default() };
         if !path.unknown {
             self.look_up(&path, is_path, &mut target);
         }
@@ -336,6 +340,9 @@ mod tests {
             ("script = \"scripts/a.sh\"", "script = \"shared/scripts/b.sh\"", false),
             ("source = \"cloud-init/\"", "source = \"shared/cloud-init/\"", true),
             ("source = \"a/f\"", "source = \"b/f\"", true),
+            ("source = \"a/f\"", "source = \"b/f/\"", false),
+            ("source = \"a\"", "source = \"b\"", false),
+            ("source = \"a/\"", "source = \"b/\"", true),
             ("cd_files = [\"cloud-init/user-data\"]", "cd_files = [\"shared/cloud-init/user-data\"]", true),
             ("output = \"${path.root}/../images/x\"", "output = \"${path.root}/../../images/x\"", true),
             ("output = \"${path.root}/../images/x\"", "output = \"${path.root}/../images/x\"", false),

@@ -182,8 +182,9 @@ impl Git {
         let (sh, dir) = (process::shell()?, &self.dir);
         let path = format!(":(top,literal){path}");
         let finished =
-            process::output(cmd!(sh, "git -C {dir} log -1 -z {LAST_CHANGE} --name-only --no-renames HEAD -- {path}"))?;
-        Ok(last_changes(&finished.success()?.stdout).into_values().next())
+            process::output(cmd!(sh, "git -C {dir} log -1 -z {LAST_CHANGE} --no-patch HEAD -- {path}"))?.success()?;
+        let mut fields = finished.stdout.split(|byte| *byte == 0);
+        Ok(fields.next().and_then(|first| commit_line(first, &mut fields)))
     }
 }
 
@@ -196,15 +197,20 @@ fn last_changes(output: &[u8]) -> BTreeMap<String, LastChange> {
     let mut current = None;
     while let Some(field) = fields.next() {
         let field = field.strip_prefix(b"\n").unwrap_or(field);
-        if let [1, commit @ ..] = field {
-            let mut next = || fields.next().map(super::path_text).unwrap_or_default();
-            let (author, date, subject) = (next(), next(), next());
-            current = Some(LastChange { commit: super::path_text(commit), author, date, subject });
+        if let Some(change) = commit_line(field, &mut fields) {
+            current = Some(change);
         } else if let (false, Some(change)) = (field.is_empty(), &current) {
             found.entry(super::path_text(field)).or_insert_with(|| change.clone());
         }
     }
     found
+}
+
+fn commit_line<'a>(field: &[u8], rest: &mut impl Iterator<Item = &'a [u8]>) -> Option<LastChange> {
+    let [1, commit @ ..] = field else { return None };
+    let mut next = || rest.next().map(super::path_text).unwrap_or_default();
+    let (author, date, subject) = (next(), next(), next());
+    Some(LastChange { commit: super::path_text(commit), author, date, subject })
 }
 
 fn tree_entry(line: &[u8]) -> Option<TreeEntry> {

@@ -1,0 +1,7 @@
+//! `check` on real git histories: which images need a rebuild, and why.
+#![allow(clippy::disallowed_methods, reason = "tests start the tool and git")]
+
+mod inputs;
+mod layouts;
+mod repo;
+mod repositories;
