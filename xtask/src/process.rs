@@ -209,9 +209,13 @@ pub fn stream(cmd: Cmd<'_>, stream: Stream<'_>) -> anyhow::Result<Streamed> {
         let complaints = scope.spawn(move || kept(stderr));
 
         let cut = watch(&mut child, &ended, clock, stream.patience, stream.heed_signals);
+        let (stdout, drained) = joined(draining);
+        if drained.is_err() {
+            // Nobody reads on; the child may not notice for as long as it has nothing to say.
+            end_group(&mut child);
+        }
         let status = child.wait().map_err(|error| failure::failed(format!("waiting for `{shown}`: {error}")));
         let fed = joined(feeding);
-        let (stdout, drained) = joined(draining);
         let stderr = String::from_utf8_lossy(&joined(complaints)).into_owned();
         let finished = Finished { command: shown, status: status?, stdout, stderr };
         Ok(Streamed { finished, fed, drained, cut })

@@ -4,8 +4,9 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{ErrorKind, Read, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Context as _;
 
@@ -16,7 +17,7 @@ use crate::ssh::trouble::{self, Fault, Quoted};
 use crate::ssh::{RemoteDir, Ssh};
 use crate::{failure, interrupt, ssh};
 
-/// How long a build that was told to end may stay silent before its connection is cut.
+/// How long a build may take to end once it was told to; then its connection is cut.
 const GRACE: Duration = Duration::from_secs(20);
 
 /// So many lines of a failed build are shown again below it.
@@ -56,6 +57,7 @@ pub fn run(ssh: &Ssh, voice: &Voice<'_>, dir: &RemoteDir, image: &str, log: &Log
         loop {
             match from.read(&mut buffer)? {
                 0 => break,
+                _ if ended.overdue() => return Err(failure::failed("the build goes on")),
                 read => lines.push(&buffer[..read], &mut line),
             }
         }
@@ -65,6 +67,7 @@ pub fn run(ssh: &Ssh, voice: &Voice<'_>, dir: &RemoteDir, image: &str, log: &Log
     let feed = |input: &mut (dyn std::io::Write + Send)| {
         ssh::hold_open(input, || ended.is() || interrupt::seen().is_some());
         if !ended.is() {
+            ended.told();
             voice.warn(format_args!("telling the build on {host} to end"));
         }
         Ok(())
@@ -72,7 +75,7 @@ pub fn run(ssh: &Ssh, voice: &Voice<'_>, dir: &RemoteDir, image: &str, log: &Log
     let streamed = ssh.build(dir, image, Box::new(feed), Box::new(drain), GRACE)?;
     let status = streamed.finished.status;
     if interrupt::seen().is_some() {
-        if streamed.cut.is_some() {
+        if streamed.cut.is_some() || streamed.drained.is_err() {
             voice.warn(format_args!("the build on {host} didn't end when told to, and may go on there"));
         }
         return Err(Fault::here(trouble::interrupted()));
@@ -116,13 +119,16 @@ impl Log {
     }
 }
 
-/// Whether the output ended, told from one thread to another.
+/// How a build's end is told from one thread to another.
 #[derive(Default)]
-struct Ended(AtomicBool);
+struct Ended {
+    output: AtomicBool,
+    told: OnceLock<Instant>,
+}
 
 impl Ended {
     fn is(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.output.load(Ordering::Relaxed)
     }
 
     fn when_dropped(&self) -> impl Drop {
@@ -132,6 +138,16 @@ impl Ended {
                 self.0.store(true, Ordering::Relaxed);
             }
         }
-        Tell(&self.0)
+        Tell(&self.output)
+    }
+
+    /// The build was told to end.
+    fn told(&self) {
+        self.told.get_or_init(Instant::now);
+    }
+
+    /// It goes on and says so: an old build.sh doesn't watch its input.
+    fn overdue(&self) -> bool {
+        self.told.get().is_some_and(|told| told.elapsed() > GRACE)
     }
 }

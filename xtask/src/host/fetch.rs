@@ -12,6 +12,7 @@ use crate::console::{Transfer, size};
 use crate::failure::{self, Failure};
 use crate::image::digest::Digest;
 use crate::image::{durable, qcow2};
+use crate::interrupt;
 use crate::ssh::trouble::{Blame, Fault};
 use crate::ssh::{RemoteDir, RemoteImage, Ssh};
 
@@ -44,12 +45,18 @@ impl Fetch<'_> {
     /// Exit code 3: no checksum file on the host, or no room here. 4: the bytes aren't those promised. Nothing appears
     /// under the final name then, and what was there stays.
     pub fn run(&self, remote: &Remote) -> Result<Fetched, Fault> {
+        interrupt::check()?;
         let Self { ssh, voice, dir, image, .. } = self;
         let mut remote = remote.clone();
         let mut promised = remote.promised(&ssh.host, image)?;
         let place = Place::find(self.images, image)?;
         if place.has(voice, remote.size, promised)? {
             place.refresh(voice, promised, &remote)?;
+            // What an interrupted run left is of no use any more.
+            if let Ok(partial) = Partial::open(&place.dir, image) {
+                partial.clear()?;
+                partial.end();
+            }
             return Ok(Fetched { sha256: promised, bytes: 0, already: true });
         }
         let mut partial = Partial::open(&place.dir, image)?;
@@ -62,8 +69,16 @@ impl Fetch<'_> {
             if here > 0 {
                 voice.note(format_args!("going on at {} of {}", size(here), size(source.size)));
             }
-            let whole = self.transfer(&partial, &source, &mut bytes)? && here == 0;
-            let found = place::hashed(voice, image, &partial.path)?;
+            let whole = match self.transfer(&partial, &source, &mut bytes) {
+                Ok(in_one_piece) => in_one_piece && here == 0,
+                Err(fault) => {
+                    if partial.len() == 0 {
+                        partial.end();
+                    }
+                    return Err(fault);
+                }
+            };
+            let found = place::hashed(voice, &partial.path)?;
             if found == promised {
                 break;
             }
@@ -105,7 +120,7 @@ impl Fetch<'_> {
     fn transfer(&self, partial: &Partial, source: &Source, bytes: &mut u64) -> Result<bool, Fault> {
         let mut in_one_piece = true;
         let mut failures = 0;
-        let bar = self.voice.transfer(&format!("fetching {}", self.image), source.size);
+        let bar = self.voice.transfer("fetching", source.size);
         loop {
             let before = partial.len();
             bar.restart_at(before);
@@ -113,7 +128,12 @@ impl Fetch<'_> {
                 bar.finish("done");
                 return Ok(in_one_piece);
             }
-            let result = self.attempt(partial, source, before, &bar);
+            // A host without sftp has no scp; the rest, and that can be all, comes by tail.
+            let result = if before == 0 && failures == 0 {
+                self.copy(partial, &bar)
+            } else {
+                self.tail(partial, source, before, &bar)
+            };
             let after = partial.len();
             *bytes += after.saturating_sub(before);
             let fault = match result {
@@ -139,18 +159,19 @@ impl Fetch<'_> {
         }
     }
 
-    /// One scp from the start, or the rest by tail.
-    fn attempt(&self, partial: &Partial, source: &Source, before: u64, bar: &Transfer) -> Result<(), Fault> {
+    fn copy(&self, partial: &Partial, bar: &Transfer) -> Result<(), Fault> {
         let from = RemoteImage { dir: self.dir, image: self.image };
-        if before == 0 {
-            let mut shown = 0;
-            return self.ssh.copy(&from, &partial.path, || {
-                let now = partial.len();
-                bar.moved(now.saturating_sub(shown));
-                shown = now.max(shown);
-                now
-            });
-        }
+        let mut shown = 0;
+        self.ssh.copy(&from, &partial.path, || {
+            let now = partial.len();
+            bar.moved(now.saturating_sub(shown));
+            shown = now.max(shown);
+            now
+        })
+    }
+
+    fn tail(&self, partial: &Partial, source: &Source, before: u64, bar: &Transfer) -> Result<(), Fault> {
+        let from = RemoteImage { dir: self.dir, image: self.image };
         let mut file = partial.append()?;
         let path = &partial.path;
         let room = source.size - before;

@@ -17,21 +17,21 @@ use crate::ssh::Host;
 /// Says how one image fares on one host. With several hosts at work each line names both.
 pub struct Voice<'a> {
     console: &'a Console,
-    prefix: String,
+    image: String,
+    prefix: Option<String>,
 }
 
 impl<'a> Voice<'a> {
     pub fn new(console: &'a Console, host: &Host, image: &str, several: bool) -> Self {
-        let prefix = if several { format!("[{host} {image}] ") } else { String::new() };
-        Self { console, prefix }
+        Self { console, image: image.to_owned(), prefix: several.then(|| format!("[{host} {image}] ")) }
     }
 
     pub fn note(&self, text: impl Display) {
-        self.console.note(format_args!("{}{text}", self.prefix));
+        self.console.note(format_args!("{}{text}", self.prefix()));
     }
 
     pub fn warn(&self, text: impl Display) {
-        self.console.warn(format_args!("{}{text}", self.prefix));
+        self.console.warn(format_args!("{}{text}", self.prefix()));
     }
 
     /// A line that another machine said.
@@ -39,7 +39,16 @@ impl<'a> Voice<'a> {
         self.note(output::safe(line, self.console.colour()));
     }
 
-    pub fn transfer(&self, what: &str, bytes: u64) -> Transfer {
-        self.console.transfer(format!("{}{what}", self.prefix), bytes)
+    /// Shows how what is done with the image goes: `fetching debian-12-custom`.
+    pub fn transfer(&self, doing: &str, bytes: u64) -> Transfer {
+        let what = match &self.prefix {
+            Some(prefix) => format!("{prefix}{doing}"),
+            None => format!("{doing} {}", self.image),
+        };
+        self.console.transfer(what, bytes)
+    }
+
+    fn prefix(&self) -> &str {
+        self.prefix.as_deref().unwrap_or_default()
     }
 }

@@ -13,13 +13,16 @@ use super::partial::Partial;
 use crate::failure;
 use crate::image::digest::Digest;
 use crate::image::durable::{self, Pending};
+use crate::image::local::{self, LocalImage};
 use crate::image::record::{self, BuildRecord};
-use crate::image::{checksum, hash, local, name};
+use crate::image::{checksum, hash, name};
 
 /// The folder that an image is, or is to be, in.
 pub struct Place {
     pub dir: PathBuf,
     image: String,
+    /// The image, if it lies here as parts alone.
+    parts: Option<LocalImage>,
     /// In a flat folder `image-version.txt` would be taken for another image's.
     alone: bool,
 }
@@ -40,10 +43,14 @@ impl Place {
                 second.display()
             )));
         }
+        // Parts with a gap are no image; a whole one is fetched then.
+        let split = found.whole.is_empty() && !found.parts.is_empty();
+        let parts = if split { LocalImage::open(images, image, &found).ok() } else { None };
         let own = images.join(image);
-        let dir = found.whole.first().and_then(|path| path.parent()).map_or(own, Path::to_owned);
+        let there = found.whole.first().map(PathBuf::as_path).or_else(|| parts.as_ref()?.bytes.paths().next());
+        let dir = there.and_then(Path::parent).map_or(own, Path::to_owned);
         fs::create_dir_all(&dir).map_err(|error| durable::write_error(&dir, error))?;
-        let place = Self { alone: dir != images, dir, image: image.to_owned() };
+        let place = Self { alone: dir != images, dir, image: image.to_owned(), parts };
         let path = place.path();
         if fs::symlink_metadata(&path).is_ok_and(|meta| !meta.is_file()) {
             return Err(failure::failed(format!("{} is not a regular file; move it away", path.display())));
@@ -56,13 +63,22 @@ impl Place {
         self.dir.join(name::whole(&self.image))
     }
 
-    /// Whether the image is here with these bytes. Reads it whole if the size is right.
+    /// Whether the image is here with these bytes, whole or as parts. Reads it if the size is right.
     pub fn has(&self, voice: &Voice<'_>, size: u64, digest: Digest) -> anyhow::Result<bool> {
+        if let Some(parts) = &self.parts {
+            if parts.bytes.size() != size {
+                return Ok(false);
+            }
+            let bar = voice.transfer("verifying", size);
+            let found = hash::image(parts, |more| bar.moved(more));
+            bar.abandon();
+            return Ok(found? == digest);
+        }
         let path = self.path();
         if fs::metadata(&path).map_or(true, |meta| meta.len() != size) {
             return Ok(false);
         }
-        Ok(hashed(voice, &self.image, &path)? == digest)
+        Ok(hashed(voice, &path)? == digest)
     }
 
     /// Gives verified bytes their name, then the small files theirs. They are on the disk before the first rename, so
@@ -90,6 +106,9 @@ impl Place {
             let _ = fs::remove_file(path);
         }
         partial.end();
+        if self.parts.is_some() {
+            voice.warn("the parts here are of an older image; run `cargo xtask packer split` again");
+        }
         durable::sync_dir_of(&to)
     }
 
@@ -129,10 +148,10 @@ impl Place {
 }
 
 /// The digest of a file, with a bar while it is read.
-pub fn hashed(voice: &Voice<'_>, image: &str, path: &Path) -> anyhow::Result<Digest> {
+pub fn hashed(voice: &Voice<'_>, path: &Path) -> anyhow::Result<Digest> {
     let reading = || format!("reading {}", path.display());
     let file = File::open(path).with_context(reading)?;
-    let bar = voice.transfer(&format!("verifying {image}"), file.metadata().with_context(reading)?.len());
+    let bar = voice.transfer("verifying", file.metadata().with_context(reading)?.len());
     let result = hash::stream(file, |more| bar.moved(more));
     bar.abandon();
     Ok(result.with_context(reading)?.0)

@@ -101,6 +101,19 @@ fn a_killed_tool_leaves_no_build_behind() {
 }
 
 #[test]
+fn an_old_build_script_that_goes_on_holds_nobody_up() {
+    let world = World::new();
+    let host = world.network.host("build1").unwrap();
+    for (name, value) in [("OLD", "1"), ("CHATTER", "600")] {
+        host.set(name, value).unwrap();
+    }
+    let tool = world.start_at("build1", &host, &[]);
+    until("the build begins", || host.packer_dir().join("started").exists());
+    signal(&tool, "INT");
+    Ran::from(tool.wait_with_output().unwrap()).expect(1, &["may go on there", "interrupted by signal 2"]);
+}
+
+#[test]
 fn ctrl_c_keeps_what_was_fetched() {
     let world = World::new();
     let host = world.network.host("build1").unwrap();
@@ -201,7 +214,9 @@ fn a_damaged_partial_is_noticed_and_fetched_whole() {
     let mut bytes = fs::read(&path).unwrap();
     bytes[1 << 20] ^= 1;
     fs::write(&path, bytes).unwrap();
-    world.run_at("build1", &host, &["--skip-build"]).expect(0, &["don't fit", "fetching the image whole"]);
+    world
+        .run_at("build1", &host, &["--skip-build"])
+        .expect(0, &["going on at", "don't fit", "fetching the image whole"]);
     world.assert_fetched(&host, IMAGE);
 }
 

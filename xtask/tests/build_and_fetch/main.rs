@@ -67,6 +67,38 @@ fn an_image_in_a_flat_folder_stays_there() {
 }
 
 #[test]
+fn an_image_that_is_here_as_parts_is_not_fetched_again() {
+    let world = World::new();
+    let host = world.network.host("build1").unwrap();
+    let bytes = qcow2(300_000);
+    host.put(IMAGE, &bytes).unwrap();
+    fs::create_dir_all(world.images().join(IMAGE)).unwrap();
+    for (suffix, part) in [("aa", &bytes[..200_000]), ("ab", &bytes[200_000..])] {
+        fs::write(world.images().join(IMAGE).join(format!("{IMAGE}.qcow2.part{suffix}")), part).unwrap();
+    }
+    let ran = world.run_at("build1", &host, &["--skip-build", "--json"]);
+    ran.expect(0, &[]);
+    assert_eq!(ran.json()["images"][0]["skipped"], true);
+    assert!(!world.image(IMAGE).exists());
+    assert!(world.images().join(IMAGE).join(format!("{IMAGE}.build.json")).exists());
+    host.put(IMAGE, &qcow2(400_000)).unwrap();
+    world.run_at("build1", &host, &["--skip-build"]).expect(0, &["parts here are of an older image"]);
+    assert_eq!(fs::read(world.image(IMAGE)).unwrap(), qcow2(400_000));
+}
+
+#[test]
+fn a_host_without_sftp_gives_its_images_too() {
+    let world = World::new();
+    let host = world.network.host("build1").unwrap();
+    world
+        .network
+        .wrap("scp", "echo 'subsystem request failed on channel 0' >&2\necho 'scp: Connection closed' >&2\nexit 255")
+        .unwrap();
+    world.run_at("build1", &host, &[]).expect(0, &["subsystem request failed"]);
+    world.assert_fetched(&host, IMAGE);
+}
+
+#[test]
 fn an_old_build_script_without_records_works() {
     let world = World::new();
     let host = world.network.host("build1").unwrap();

@@ -5,6 +5,7 @@
 #   BYTES   a file to take as the image
 #   FORCE   build although the image is there
 #   SAY     printed before building
+#   CHATTER lines that a build prints, ten a second
 #   SLEEP   seconds that a build takes
 #   FAIL    exit code of a build that fails
 #   OLD     do as a build.sh that knows nothing of PACKER_BUILD_WATCH_STDIN and of build records
@@ -52,6 +53,12 @@ fi
 echo "$name: building"
 if [ -n "${SAY-}" ]; then printf '%b\n' "$SAY"; fi
 echo "$name" >>started
+lines=${CHATTER:-0}
+while [ "$lines" -gt 0 ]; do
+    echo "$name: $lines lines to go"
+    lines=$((lines - 1))
+    sleep 0.1
+done
 if [ -n "${SLEEP-}" ]; then
     sleep "$SLEEP" &
     sleeper=$!
