@@ -97,7 +97,8 @@ impl Git {
         Ok(tags.iter().map(|tag| tag_in(&listing, tag)).collect())
     }
 
-    /// Moves the tag on the remote, if its ref is still `expected` there (`None`: if there is none yet).
+    /// Moves the tag on the remote, if its ref is still `expected` there (`None`: if there is none yet). An empty `object`
+    /// takes it away.
     ///
     /// # Errors
     ///
@@ -122,11 +123,6 @@ impl Git {
             }
             _ => Err(finished.error()),
         }
-    }
-
-    /// Takes the tag away on the remote, if its ref is still `expected` there.
-    pub fn delete_remote_tag(&self, remote: &str, tag: &str, expected: &str) -> anyhow::Result<Pushed> {
-        self.push_tag(remote, tag, "", Some(expected))
     }
 
     /// Makes the local tag follow.

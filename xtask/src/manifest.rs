@@ -120,9 +120,4 @@ impl Image {
         });
         assets
     }
-
-    /// Whether two images have the same bytes, cut the same way.
-    pub fn same_bytes(&self, other: &Self) -> bool {
-        self.assets() == other.assets()
-    }
 }

@@ -83,10 +83,11 @@ pub fn repo(asked: Option<&str>, packer_dir: &Path, remote: &str) -> anyhow::Res
         return asked.parse();
     }
     let git = Git::at(packer_dir);
-    if packer_dir.is_dir() && is_own_repository(&git, packer_dir)? {
-        if let Some(repo) = git.remote_url(remote)?.as_deref().and_then(repo_in_url) {
-            return Ok(repo);
-        }
+    if packer_dir.is_dir()
+        && is_own_repository(&git, packer_dir)?
+        && let Some(repo) = git.remote_url(remote)?.as_deref().and_then(repo_in_url)
+    {
+        return Ok(repo);
     }
     DEFAULT_REPO.parse()
 }

@@ -254,7 +254,7 @@ fn local_files_that_are_wrong_end_the_publish_before_a_byte_is_sent() {
     let table: &[(&str, i32, &str, Damage)] = &[
         ("no-folder", 3, "no images folder", |dir| fs::remove_dir_all(dir).unwrap()),
         ("no-image", 3, "no image debian-12-custom.qcow2", |dir| {
-            fs::remove_dir_all(dir.join("debian-12-custom")).unwrap()
+            fs::remove_dir_all(dir.join("debian-12-custom")).unwrap();
         }),
         ("no-checksum", 3, "no checksum file", |dir| {
             fs::remove_file(dir.join("debian-12-custom/debian-12-custom.qcow2.sha256")).unwrap();
@@ -373,7 +373,8 @@ fn no_login_and_no_gh_say_so() {
     world.set("GH_TOKEN", "x");
     let bin = world.dir().join("only");
     fs::create_dir_all(&bin).unwrap();
-    for tool in ["git"] {
+    {
+        let tool = "git";
         let found = world.command("sh").args(["-c", &format!("command -v {tool}")]).output().unwrap();
         let path = String::from_utf8_lossy(&found.stdout).trim().to_owned();
         std::os::unix::fs::symlink(path, bin.join(tool)).unwrap();

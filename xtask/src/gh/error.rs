@@ -46,7 +46,7 @@ struct Body {
 const MINUTE: Duration = Duration::from_secs(60);
 
 impl Http {
-    pub(super) fn new(head: Head, body: &[u8]) -> Self {
+    pub(super) fn new(head: &Head, body: &[u8]) -> Self {
         let header =
             |wanted: &str| head.headers.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.as_str());
         let body: Body = serde_json::from_slice(body).unwrap_or_default();
@@ -150,7 +150,7 @@ mod tests {
 
     fn http(status: u16, headers: &[(&str, &str)], body: &str) -> Http {
         let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        Http::new(Head { status, headers }, body.as_bytes())
+        Http::new(&Head { status, headers }, body.as_bytes())
     }
 
     #[test]

@@ -19,9 +19,9 @@ use crate::packer::Repo;
 use crate::process::{self, Cut, Patience, Stream, Streamed};
 
 pub use error::{CallError, Http};
-pub use releases::{Asset, Immutability, NewRelease, Release, Repository};
+pub use releases::{Asset, Immutability, NewRelease, Release};
 pub use retry::{Backoff, pause};
-pub use transfer::{Download, Upload};
+pub use transfer::Upload;
 
 /// How long to wait and how often to try.
 #[derive(clap::Args, Debug, Clone, Copy)]
@@ -87,7 +87,6 @@ impl Request {
 /// An answer with a status from 200 to 299.
 #[derive(Debug)]
 pub(crate) struct Answer {
-    headers: Vec<(String, String)>,
     body: Vec<u8>,
 }
 
@@ -189,9 +188,9 @@ fn judge(streamed: &Streamed, repo: &Repo) -> Result<Answer, CallError> {
     let head = Head::parse(&head);
     match head {
         Some(head) if (200..300).contains(&head.status) && finished.status.success() => {
-            Ok(Answer { headers: head.headers, body: body.to_vec() })
+            Ok(Answer { body: body.to_vec() })
         }
-        Some(head) if !(200..300).contains(&head.status) => Err(CallError::Http(Http::new(head, body))),
+        Some(head) if !(200..300).contains(&head.status) => Err(CallError::Http(Http::new(&head, body))),
         _ => Err(no_answer(streamed, repo)),
     }
 }

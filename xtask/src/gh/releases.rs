@@ -4,7 +4,6 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{CallError, Gh, Request};
-use crate::git::TagRef;
 use crate::image::digest::Digest;
 
 /// A release, published or draft.
@@ -63,7 +62,6 @@ impl Asset {
 /// What the repository is and what the token may do there.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Repository {
-    pub full_name: String,
     #[serde(default)]
     pub archived: bool,
     #[serde(default)]
@@ -207,27 +205,6 @@ impl Gh {
             Err(error) if matches!(error.status(), Some(404 | 409 | 422)) => Ok(None),
             Err(error) => Err(error),
         }
-    }
-
-    /// A tag's own object, and the commit it peels to.
-    pub fn tag(&self, tag: &str) -> Result<Option<TagRef>, CallError> {
-        #[derive(Deserialize)]
-        struct Ref {
-            object: Object,
-        }
-        #[derive(Deserialize)]
-        struct Object {
-            sha: String,
-            r#type: String,
-        }
-        let Some(answer) = absent(self.call(&Request::get(format!("git/ref/tags/{}", escape(tag)))))? else {
-            return Ok(None);
-        };
-        let Ref { object } = answer.json()?;
-        if object.r#type == "commit" {
-            return Ok(Some(TagRef { commit: object.sha.clone(), object: object.sha }));
-        }
-        Ok(self.commit_of_tag(tag)?.map(|commit| TagRef { object: object.sha, commit }))
     }
 
     fn pages<T: serde::de::DeserializeOwned>(&self, path: &str) -> Result<Vec<T>, CallError> {

@@ -162,7 +162,7 @@ fn drain_asset(
         Some(head) if head.status != wanted => {
             let mut body = Vec::new();
             reader.take(SMALL).read_to_end(&mut body)?;
-            *refusal = Some(Http::new(head, &body));
+            *refusal = Some(Http::new(&head, &body));
             Ok(())
         }
         _ => loop {

@@ -111,7 +111,8 @@ fn by_checksum_files(gh: &Gh, audit: &mut Audit, live: &Live) -> anyhow::Result<
         match whole.and_then(Asset::digest) {
             Some(digest) if digest == promised => {}
             Some(digest) => {
-                audit.differs(format!("{} has sha256 {digest}, its checksum file says {promised}", name::whole(&image)))
+                audit
+                    .differs(format!("{} has sha256 {digest}, its checksum file says {promised}", name::whole(&image)));
             }
             None => audit.unproven.push(format!("GitHub gives no digest for the whole of {image}")),
         }

@@ -124,10 +124,10 @@ pub fn heal(doors: Doors<'_>, heal: &Heal, tag: Option<&TagRef>) -> anyhow::Resu
     });
     switch::show(doors, &gh.steady(switch::CALL), draft.id, &new, old.as_ref())?;
     console.line(format_args!("{TAG} is live again: release {}", draft.id));
-    if let Some(target) = &target {
-        if let Err(error) = git.set_local_tag(TAG, &target.object) {
-            console.detail(format_args!("the local tag {TAG} does not follow: {error:#}"));
-        }
+    if let Some(target) = &target
+        && let Err(error) = git.set_local_tag(TAG, &target.object)
+    {
+        console.detail(format_args!("the local tag {TAG} does not follow: {error:#}"));
     }
     if look::remote_tag(git, remote)?.is_none() {
         return Err(failure::failed(format!("{TAG} is live, but tag {TAG} is missing on {remote}; publish again")));

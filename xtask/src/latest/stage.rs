@@ -76,7 +76,7 @@ impl<'a> Stage<'a> {
         };
         match now {
             Err(error) if error.status() == Some(404) => Err(lost("another run dropped this run's draft")),
-            Err(error) => Err(error).map_err(anyhow::Error::from).context("reading the draft again"),
+            Err(error) => Err(anyhow::Error::from(error)).context("reading the draft again"),
             Ok(now) if !now.draft => Err(lost("another run published this run's draft")),
             Ok(now) => match marker::read::<Incoming>(now.notes()) {
                 Some(marker) if marker.token == self.token => Ok(()),

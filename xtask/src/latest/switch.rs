@@ -10,7 +10,7 @@ use anyhow::Context as _;
 
 use crate::console::Console;
 use crate::failure;
-use crate::gh::{CallError, Gh, NewRelease, Release, pause};
+use crate::gh::{Gh, NewRelease, Release, pause};
 use crate::git::{Git, Pushed, TagRef};
 use crate::interrupt;
 
@@ -49,7 +49,7 @@ const READ_BACK: Duration = Duration::from_secs(30);
 
 /// Moves tag and release. `own` says whether the draft is still this run's.
 pub fn change(doors: Doors<'_>, change: &Change, own: impl Fn() -> anyhow::Result<()>) -> anyhow::Result<()> {
-    let Doors { gh, git, remote, console } = doors;
+    let Doors { git, remote, console, .. } = doors;
     own()?;
     assert_unchanged(doors, change)?;
     interrupt::check()?;
@@ -158,10 +158,10 @@ pub fn assert_unchanged(doors: Doors<'_>, change: &Change) -> anyhow::Result<()>
 
 /// Has the object here that the tag points to now, so that it can be put back. Best effort: without it the commit is.
 fn bring_object(git: &Git, remote: &str, tag: Option<&TagRef>) {
-    if let Some(tag) = tag {
-        if !matches!(git.resolve(&format!("{}^{{object}}", tag.object)), Ok(Some(_))) {
-            let _ = git.fetch(remote, &[format!("refs/tags/{TAG}")]);
-        }
+    if let Some(tag) = tag
+        && !matches!(git.resolve(&format!("{}^{{object}}", tag.object)), Ok(Some(_)))
+    {
+        let _ = git.fetch(remote, &[format!("refs/tags/{TAG}")]);
     }
 }
 
@@ -331,7 +331,7 @@ pub fn put_tag_back(doors: Doors<'_>, change: &Change) {
         Ok(true) => {}
         Ok(false) => return,
         Err(error) => {
-            console.warn(format_args!("can't see what is live ({error}); putting tag {TAG} back all the same"))
+            console.warn(format_args!("can't see what is live ({error}); putting tag {TAG} back all the same"));
         }
     }
     let pushed = change.target.object.as_str();

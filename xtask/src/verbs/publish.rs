@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::consent::Consent;
 use super::{Common, Outcome};
 use crate::console::{Console, size};
+use crate::decide::{self, Decision, Fit, History};
 use crate::failure::{self, Kind, Problems};
 use crate::gh::{Gh, Tries};
 use crate::git::{Git, TagRef};
@@ -20,7 +21,7 @@ use crate::latest::heal;
 use crate::latest::look::{self, Look};
 use crate::latest::plan::{self, Draft, Step, Want};
 use crate::latest::relabel;
-use crate::latest::set::Set;
+use crate::latest::set::{Set, SetImage};
 use crate::latest::stage::Stage;
 use crate::latest::switch::{self, Change, Doors};
 use crate::latest::{self, TAG, notes, preflight};
@@ -125,7 +126,9 @@ impl Publish {
         let mut problems = Problems::default();
         let source = thread::scope(|scope| {
             let published = scope.spawn(|| gh.commit_of_tag(&self.source));
+            let latest = scope.spawn(|| gh.commit_of_tag(TAG));
             let source = self.source_tag(common, gh, git, &mut problems);
+            problems.keep(joined(latest).map_err(Into::into).and_then(|latest| same_repository(common, gh, look, latest)));
             match (source, joined(published)) {
                 (Some(source), Ok(Some(commit))) if commit == source.commit => Some(source),
                 (Some(source), Ok(found)) => {
@@ -147,6 +150,7 @@ impl Publish {
                 }
             }
         });
+        let mut history = History::open(&common.packer_dir())?;
         let wish = Wish {
             packer_dir: common.packer_dir(),
             images: common.images(),
@@ -158,7 +162,9 @@ impl Publish {
         let chosen = if self.copy {
             choose::from_source(gh, &wish, &self.source)
         } else {
-            choose::from_folder(gh, &wish, look.live.as_ref(), |absent| unchanged(common, look, absent))
+            choose::from_folder(gh, &wish, look.live.as_ref(), |absent| {
+                unchanged(&mut history, gh, &common.remote, absent)
+            })
         };
         let Some((Chosen { images, mut warnings }, source)) = problems.keep(chosen).zip(source) else {
             problems.into_result()?;
@@ -172,14 +178,22 @@ impl Publish {
             )));
         }
         for image in &set.images {
-            match fits(common, image, &set.commit) {
-                Fit::Yes => {}
-                Fit::Unknown(why) => warnings.push(format!("{}: {why}", image.name)),
-                Fit::No(why) if self.allow_stale => warnings.push(format!("{}: {why}; --allow-stale", image.name)),
-                Fit::No(why) => problems.push(failure::failed(format!(
-                    "{} does not fit {}: {why}; build it again, or publish it as it is with --allow-stale",
-                    image.name, self.source
-                ))),
+            match fits(&mut history, image, &set.commit)? {
+                Fit::Same => {}
+                Fit::Unknown(why) => {
+                    warnings.push(format!("whether {} fits {} is unknown: {why}", image.name, self.source));
+                }
+                Fit::Differs(files) => {
+                    let (name, source, files) = (&image.name, &self.source, files.join(", "));
+                    let what = format!("{name} does not fit {source}: changed since it was built: {files}");
+                    if self.allow_stale {
+                        warnings.push(what);
+                    } else {
+                        problems.push(failure::failed(format!(
+                            "{what}; build it again, or publish it as it is with --allow-stale"
+                        )));
+                    }
+                }
             }
         }
         problems.into_result()?;
@@ -222,7 +236,7 @@ impl Publish {
     }
 
     /// The drafts of other sets that are to be dropped, and those of this set, the fullest first.
-    fn drafts(&self, gh: &Gh, look: &Look, set: &Set) -> anyhow::Result<(Vec<(u64, String)>, Vec<Draft>)> {
+    fn drafts(&self, gh: &Gh, look: &Look, set: &Set) -> anyhow::Result<(Strangers, Vec<Draft>)> {
         let identity = set.identity();
         let live = look.live.as_ref().and_then(|live| live.manifest.as_ref());
         let (mut discard, mut drafts) = (Vec::new(), Vec::new());
@@ -329,6 +343,9 @@ impl Publish {
     }
 }
 
+/// Drafts of other sets, with what they are.
+type Strangers = Vec<(u64, String)>;
+
 /// What a run has made so far.
 struct Run<'a> {
     stage: Option<Stage<'a>>,
@@ -358,24 +375,45 @@ fn after_changes(error: anyhow::Error) -> anyhow::Error {
     }
 }
 
-enum Fit {
-    Yes,
-    No(String),
-    /// Nobody recorded what the image was built from.
-    Unknown(String),
+/// The remote, where the tag is pushed, must be the repository that publishes.
+fn same_repository(common: &Common, gh: &Gh, look: &Look, latest: Option<String>) -> anyhow::Result<()> {
+    let there = look.tag.as_ref().map(|tag| tag.commit.clone());
+    if there == latest {
+        return Ok(());
+    }
+    let shown = |commit: Option<String>| commit.unwrap_or_else(|| "missing".to_owned());
+    Err(failure::missing(format!(
+        "tag {TAG} is {} on remote {}, {} in {}: name the remote that is this repository with --remote, or wait if it was moved a moment ago",
+        shown(there),
+        common.remote,
+        shown(latest),
+        gh.repo()
+    )))
 }
 
 /// Whether an image's inputs are at the source what they were when it was built.
-fn fits(_common: &Common, image: &latest::set::SetImage, _commit: &str) -> Fit {
+fn fits(history: &mut History, image: &SetImage, source: &str) -> anyhow::Result<Fit> {
     match &image.facts.built_from {
-        Some(_) => Fit::Yes,
-        None => Fit::Unknown("no build record tells what it was built from".to_owned()),
+        None => Ok(Fit::Unknown("no build record tells what it was built from".to_owned())),
+        Some(built_from) if built_from.dirty => {
+            Ok(Fit::Unknown(format!("it was built from uncommitted changes on top of {}", built_from.commit)))
+        }
+        Some(built_from) => decide::fits(history, &image.name, &built_from.commit, source),
     }
 }
 
 /// Which of these images `check` says skip for.
-fn unchanged(_common: &Common, _look: &Look, _absent: &BTreeSet<String>) -> anyhow::Result<BTreeSet<String>> {
-    Ok(BTreeSet::new())
+fn unchanged(
+    history: &mut History,
+    gh: &Gh,
+    remote: &str,
+    images: &BTreeSet<String>,
+) -> anyhow::Result<BTreeSet<String>> {
+    let observed = decide::observe(history, Ok(gh.clone()), remote)?;
+    let bases = decide::choose(&observed, images);
+    let report = decide::decide(history, &bases, remote)?;
+    let skipped = report.images.into_iter().filter(|image| image.decision == Decision::Skip);
+    Ok(skipped.map(|image| image.name).collect())
 }
 
 struct Report<'a> {
@@ -387,7 +425,7 @@ struct Report<'a> {
 
 impl Report<'_> {
     fn to_json(&self, executed: bool) -> Value {
-        let image = |image: &latest::set::SetImage| {
+        let image = |image: &SetImage| {
             json!({ "name": image.name, "size": image.size, "sha256": image.sha256, "parts": image.pieces.len() })
         };
         json!({

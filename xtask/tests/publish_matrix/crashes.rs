@@ -89,10 +89,10 @@ fn kill(victim: &Mutex<Option<Child>>) {
 
 fn wait(victim: &Mutex<Option<Child>>) {
     loop {
-        if let Some(child) = victim.lock().unwrap().as_mut() {
-            if child.try_wait().expect("waiting for the tool").is_some() {
-                return;
-            }
+        if let Some(child) = victim.lock().unwrap().as_mut()
+            && child.try_wait().expect("waiting for the tool").is_some()
+        {
+            return;
         }
         thread::sleep(Duration::from_millis(5));
     }

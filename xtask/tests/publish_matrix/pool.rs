@@ -30,7 +30,7 @@ pub fn run(mut cases: Vec<Case>) -> Tally {
                             let text = panic.downcast_ref::<String>().cloned();
                             Err(text.unwrap_or_else(|| "the case panicked".to_owned()))
                         });
-                    tally.lock().unwrap().add(case.name, result);
+                    tally.lock().unwrap().add(&case.name, result);
                 }
             });
         }

@@ -25,7 +25,7 @@ enum Rival {
 pub fn run(seeds: u64) -> Tally {
     let case = |seed: u64| {
         let rival = [Rival::SameSet, Rival::OtherImages, Rival::OtherSource][(seed % 3) as usize];
-        let scenario = if seed % 2 == 0 { Scenario::OverOurs } else { Scenario::First };
+        let scenario = if seed.is_multiple_of(2) { Scenario::OverOurs } else { Scenario::First };
         Case {
             name: format!("race {seed}, {scenario:?}, {rival:?}"),
             run: Box::new(move || race(seed, scenario, rival)),
@@ -194,6 +194,6 @@ impl Waiting {
         self.random ^= self.random << 13;
         self.random ^= self.random >> 7;
         self.random ^= self.random << 17;
-        (self.random >> 33) % 2 == 0
+        (self.random >> 33).is_multiple_of(2)
     }
 }
