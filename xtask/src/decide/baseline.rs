@@ -3,10 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::git::TagRef;
+use crate::latest::TAG as LATEST;
 use crate::manifest::Manifest;
-
-/// The tag and release that carry the images.
-pub const LATEST: &str = "latest";
 
 /// What is published on `latest`.
 #[derive(Debug, Clone, Default)]
@@ -26,6 +24,13 @@ pub struct Observed {
     pub remote_tags: Result<BTreeMap<String, TagRef>, String>,
     pub local_tags: BTreeMap<String, TagRef>,
     pub head: Option<String>,
+}
+
+impl Observed {
+    /// The manifest of what is published, where there is one that can be read.
+    pub fn manifest(&self) -> Option<&Manifest> {
+        self.latest.as_ref().ok()?.as_ref()?.manifest.as_ref()?.as_ref().ok()
+    }
 }
 
 /// How a baseline was found.

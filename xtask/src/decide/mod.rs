@@ -16,12 +16,14 @@ mod observe;
 mod references;
 mod report;
 mod snapshot;
+mod upstream;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use crate::failure;
 
-pub use baseline::{Base, Baseline, Bases, Kind, choose, short};
+pub use baseline::{Base, Baseline, Bases, Kind, Observed, choose, short};
 pub use compare::{Comparison, Side};
 pub use history::{History, Moment};
 pub use observe::observe;
@@ -74,6 +76,22 @@ pub fn given(history: &mut History, revision: &str, remote: &str, images: &BTree
     let base = Baseline { kind: Kind::Base, what, name: Some(revision.to_owned()), commit };
     let images = images.iter().map(|name| (name.clone(), Base::Known(base.clone()))).collect();
     Ok(Bases { images, ..Bases::default() })
+}
+
+/// Adds what upstream publishes as a base today: another one than an image was built on is a reason to rebuild it.
+pub fn add_base_images(report: &mut Report, packer_dir: &Path, observed: &Observed) -> anyhow::Result<()> {
+    let names: Vec<&str> = report.images.iter().map(|image| image.name.as_str()).collect();
+    let (upstream, notes) = upstream::ask(packer_dir, &names)?;
+    let manifest = observed.manifest();
+    for image in &mut report.images {
+        let found = upstream::compare(&image.name, manifest, upstream.get(&image.name));
+        if found.state == upstream::State::Differs {
+            image.rebuild_for(&found.describe());
+        }
+        image.base_image = Some(found);
+    }
+    report.notes.extend(notes);
+    Ok(())
 }
 
 /// Decides for the named images; `bases` has each one's baseline.

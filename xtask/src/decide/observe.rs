@@ -3,11 +3,13 @@
 use std::collections::BTreeSet;
 use std::thread;
 
-use super::baseline::{LATEST, Observed, Published};
+use super::baseline::{Observed, Published};
 use super::history::History;
 use crate::gh::{CallError, Gh};
 use crate::image::name::Role;
+use crate::latest::TAG as LATEST;
 use crate::manifest::{self, Manifest};
+use crate::process::joined;
 
 /// Asks all three. What can't be asked is no error: it is part of what was observed.
 pub fn observe(history: &History, gh: anyhow::Result<Gh>, remote: &str) -> anyhow::Result<Observed> {
@@ -21,8 +23,8 @@ pub fn observe(history: &History, gh: anyhow::Result<Gh>, remote: &str) -> anyho
         let local_tags = history.git().local_tags();
         Ok(Observed {
             remote: remote.to_owned(),
-            latest: join(latest),
-            remote_tags: join(tags),
+            latest: joined(latest),
+            remote_tags: joined(tags),
             local_tags: local_tags?,
             head: history.head.clone(),
         })
@@ -48,8 +50,4 @@ pub fn published(gh: &Gh) -> Result<Option<Published>, CallError> {
 
 fn one_line(text: &str) -> String {
     text.lines().next().unwrap_or_default().to_owned()
-}
-
-fn join<T>(thread: thread::ScopedJoinHandle<'_, T>) -> T {
-    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }

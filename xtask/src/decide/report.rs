@@ -8,6 +8,7 @@ use super::baseline::{Baseline, short};
 use super::compare::{Change, Difference, How, Side};
 use super::history::History;
 use super::layout;
+use super::upstream::BaseImageReport;
 use crate::git::LastChange;
 
 /// What to do about an image, or about all of them.
@@ -44,13 +45,16 @@ pub struct ImageReport {
     pub files: BTreeSet<FileChange>,
     /// What differs in comment lines and blank lines alone.
     pub comments: BTreeSet<FileChange>,
+    /// Where it was asked for.
+    pub base_image: Option<BaseImageReport>,
 }
 
 impl ImageReport {
     /// For a reason that no file shows.
     pub fn rebuild(name: &str, baseline: Option<Baseline>, reason: String) -> Self {
         let (files, comments) = (BTreeSet::new(), BTreeSet::new());
-        Self { name: name.to_owned(), decision: Decision::Rebuild, reason, baseline, files, comments }
+        let name = name.to_owned();
+        Self { name, decision: Decision::Rebuild, reason, baseline, files, comments, base_image: None }
     }
 
     /// Until differences are added.
@@ -229,6 +233,7 @@ impl Report {
                     "files": paths(&mut image.files.iter()),
                     "changes": all(&mut image.files.iter()),
                     "comment_only": paths(&mut image.comments.iter()),
+                    "base_image": image.base_image.as_ref().map(BaseImageReport::to_json),
                 })
             })
             .collect();

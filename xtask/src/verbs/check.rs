@@ -16,6 +16,9 @@ pub struct Check {
     /// Compare with this revision; nothing is asked of GitHub or the network
     #[arg(long, value_name = "REV")]
     pub base: Option<String>,
+    /// Ask upstream for the base images as well: another one than an image was built on is a reason to rebuild
+    #[arg(long, conflicts_with = "base")]
+    pub base_images: bool,
     /// End with 10 when an image needs a rebuild
     #[arg(long)]
     pub exit_code: bool,
@@ -39,15 +42,22 @@ impl Check {
             )));
         }
         let images = templates::choose(&known, &self.names)?;
-        let bases = match &self.base {
-            Some(revision) => decide::given(&mut history, revision, &common.remote, &images)?,
+        let report = match &self.base {
+            Some(revision) => {
+                let bases = decide::given(&mut history, revision, &common.remote, &images)?;
+                decide::decide(&mut history, &bases, &common.remote)?
+            }
             None => {
                 let gh = common.repo().map(|repo| Gh::new(repo, TRIES, console));
                 let observed = decide::observe(&history, gh, &common.remote)?;
-                decide::choose(&observed, &images)
+                let bases = decide::choose(&observed, &images);
+                let mut report = decide::decide(&mut history, &bases, &common.remote)?;
+                if self.base_images {
+                    decide::add_base_images(&mut report, &common.packer_dir(), &observed)?;
+                }
+                report
             }
         };
-        let report = decide::decide(&mut history, &bases, &common.remote)?;
         show(&report, console);
         let exit = if self.exit_code && report.decision() == Decision::Rebuild { 10 } else { 0 };
         Ok(Outcome::exit(exit, report.to_json()))
@@ -74,6 +84,9 @@ fn show(report: &Report, console: &Console) {
     let width = report.images.iter().map(|image| image.name.chars().count()).max().unwrap_or(0);
     for image in &report.images {
         console.line(format_args!("  {:width$}  {:7}  {}", image.name, image.decision.word(), image.reason));
+        if let Some(base_image) = &image.base_image {
+            console.line(format_args!("  {:width$}  {:7}  {}", "", "", base_image.describe()));
+        }
     }
     for name in &report.removed {
         console.line(format_args!("  {name:width$}  removed  it was published or built, and has no template now"));
