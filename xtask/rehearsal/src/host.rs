@@ -176,7 +176,7 @@ impl BuildHost {
 
     /// Ends sshd: the port answers no longer. Connections that are open stay.
     pub fn stop(&mut self) {
-        let _ = self.sshd.kill();
+        // Closes its input first.
         let _ = self.sshd.wait();
     }
 
@@ -229,13 +229,18 @@ fn listen(dir: &Path, port: u16) -> anyhow::Result<Child> {
             pam = if root_is_locked() { "yes" } else { "no" },
         ),
     )?;
-    let mut sshd = Command::from_host(&which("sshd")?)
+    // Its input is a pipe from here: when this process ends, however it ends, sshd ends with it.
+    let watched = "exec 3<&0 </dev/null\n\"$@\" 3<&- & sshd=$!\n{ cat <&3 >/dev/null; kill \"$sshd\"; } 2>/dev/null &\n\
+                   exec 3<&-\nwait \"$sshd\"";
+    let mut sshd = Command::from_host(Path::new("sh"))
+        .args(["-c", watched, "sh"])
+        .arg(which("sshd")?)
         .args(["-D", "-f"])
         .arg(&config)
         .arg("-E")
         .arg(format!("{dir}/sshd.log"))
         .process_group(0)
-        .stdin(Stdio::null())
+        .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
@@ -251,7 +256,6 @@ fn listen(dir: &Path, port: u16) -> anyhow::Result<Child> {
         }
         thread::sleep(Duration::from_millis(20));
     }
-    let _ = sshd.kill();
     let _ = sshd.wait();
     bail!("sshd doesn't answer on port {port}")
 }

@@ -136,9 +136,12 @@ fn report(console: &Console, done: &BTreeMap<String, Done>) {
             (Some(_), true) => "built, ",
             (Some(_), false) => "unchanged, ",
         };
-        let fetched =
-            if done.fetched.already { "already here".to_owned() } else { format!("{} fetched", size(done.fetched.bytes)) };
         let host = &done.host;
-        console.line(format_args!("{}: {built}{fetched} from {host}, verified", console.green(name)));
+        let fetched = if done.fetched.already {
+            format!("already here, verified against {host}")
+        } else {
+            format!("{} fetched from {host}, verified", size(done.fetched.bytes))
+        };
+        console.line(format_args!("{}: {built}{fetched}", console.green(name)));
     }
 }

@@ -133,7 +133,7 @@ fn the_users_own_ssh_configuration_holds() {
     let config = fs::read_to_string(world.network.config()).unwrap();
     let own = format!(
         "Host jump-*\n  HostName 127.0.0.1\n  Port {}\n  HostKeyAlias build1\n  ProxyJump build1\n\
-         Host *\n  ControlMaster auto\n  ControlPath {}/%C\n  ControlPersist 60\n  RemoteCommand false\n  RequestTTY yes\n\
+         Host *\n  ControlMaster auto\n  ControlPath {}/%C\n  ControlPersist 2\n  RemoteCommand false\n  RequestTTY yes\n\
          LocalForward 127.0.0.1:{} 127.0.0.1:1\n  ExitOnForwardFailure yes\n",
         host.port(),
         world.network.bin().display(),
