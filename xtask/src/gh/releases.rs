@@ -29,6 +29,12 @@ pub struct Release {
 }
 
 impl Release {
+    /// Whether nothing but its assets differs from how it was.
+    pub fn is_still(&self, before: &Self) -> bool {
+        let face = |release: &Self| Self { assets: Vec::new(), ..release.clone() };
+        face(self) == face(before)
+    }
+
     pub fn notes(&self) -> &str {
         self.body.as_deref().unwrap_or_default()
     }

@@ -138,7 +138,7 @@ pub fn assert_unchanged(doors: Doors<'_>, change: &Change) -> anyhow::Result<()>
             match now {
                 Err(error) if error.status() == Some(404) => return Err(lost(format!("release {TAG} was deleted"))),
                 Err(error) => return Err(error.into()),
-                Ok(now) if now != *old => return Err(lost(format!("release {TAG} changed"))),
+                Ok(now) if !now.is_still(old) => return Err(lost(format!("release {TAG} changed"))),
                 Ok(_) => {}
             }
         }
