@@ -46,10 +46,10 @@ for key in sys.argv[2].split("."):
 print(json.dumps(value))' "$SET/$NAME.build.json" "$1"
 }
 
-# wait_for COMMAND…: up to ten seconds.
+# wait_for COMMAND…: up to a minute, which a busy machine may need.
 wait_for() {
     local tries
-    for ((tries = 0; tries < 200; tries++)); do
+    for ((tries = 0; tries < 1200; tries++)); do
         "$@" && return
         sleep 0.05
     done

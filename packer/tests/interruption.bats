@@ -54,7 +54,7 @@ build, name, pids = sys.argv[1:]
 pid, terminal = pty.fork()
 if pid == 0:
     os.execv(build, [build, "--force", name])
-for _ in range(200):
+for _ in range(1200):
     if os.path.exists(pids) and open(pids).read().count("\n") == 2:
         break
     time.sleep(0.05)
