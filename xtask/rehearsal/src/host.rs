@@ -145,6 +145,12 @@ impl BuildHost {
         append(&self.packer_dir().join("stand-in.env"), &format!("{name}='{value}'\n"))
     }
 
+    /// Sets a variable in the environment of each login.
+    pub fn export(&self, name: &str, value: &str) -> anyhow::Result<()> {
+        let value = value.replace('\'', r"'\''");
+        append(&self.dir.join("home/environment"), &format!("export {name}='{value}'\n"))
+    }
+
     /// Puts an image there as if it had been built: the file, its checksum file, versions and build record.
     pub fn put(&self, image: &str, bytes: &[u8]) -> anyhow::Result<()> {
         let path = self.packer_dir().join("bytes");
@@ -211,11 +217,12 @@ fn listen(dir: &Path, port: u16) -> anyhow::Result<Child> {
     // Each host has a home of its own, as hosts have; this user's own home takes no part. (Debian's bash reads the
     // user's .bashrc when sshd starts it, unless it believes that another shell is above it: hence SHLVL.)
     let login = format!(
-        "#!/bin/sh\nexport HOME='{home}'\ncd \"$HOME\" || exit\nexec \"$SHELL\" ${{SSH_ORIGINAL_COMMAND:+-c}} \
+        "#!/bin/sh\nexport HOME='{home}'\ncd \"$HOME\" || exit\n. ./environment\nexec \"$SHELL\" ${{SSH_ORIGINAL_COMMAND:+-c}} \
          ${{SSH_ORIGINAL_COMMAND:+\"$SSH_ORIGINAL_COMMAND\"}}\n",
         home = home.display()
     );
     executable(&dir.join("login"), &login)?;
+    append(&home.join("environment"), "")?;
     let dir = dir.display();
     fs::write(
         &config,

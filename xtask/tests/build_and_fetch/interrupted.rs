@@ -14,7 +14,7 @@ use crate::world::{IMAGE, Ran, World, qcow2, until};
 
 const SIZE: usize = 6 << 20;
 
-fn signal(child: &Child, signal: &str) {
+pub fn signal(child: &Child, signal: &str) {
     #[expect(clippy::disallowed_methods, reason = "the rule is for the tool's children; here a person presses Ctrl-C")]
     let status = std::process::Command::new("kill").args(["-s", signal, &child.id().to_string()]).status().unwrap();
     assert!(status.success());

@@ -1,5 +1,6 @@
 //! `build-and-fetch` against real sshds on loopback, with the real ssh and scp.
 
+mod engine;
 mod interrupted;
 mod refused;
 mod several;

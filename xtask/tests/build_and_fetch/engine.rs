@@ -1,0 +1,95 @@
+//! The real packer/build.sh on the other side, with a stand-in for HashiCorp Packer below it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use rehearsal::host::BuildHost;
+
+use crate::interrupted::signal;
+use crate::world::{IMAGE, Ran, World, until};
+
+/// Puts the packer directory of this repository on the host.
+fn install(world: &World, host: &BuildHost) -> PathBuf {
+    let packer = Path::new(env!("CARGO_MANIFEST_DIR")).join("../packer");
+    fs::remove_dir_all(host.packer_dir()).unwrap();
+    copy(&packer, &host.packer_dir());
+    let base = world.dir.join("base.qcow2");
+    fs::write(&base, crate::world::qcow2(1000)).unwrap();
+    let pids = world.dir.join("pids");
+    let path = format!("{}:{}", host.packer_dir().join("tests/stub").display(), std::env::var("PATH").unwrap());
+    for (name, value) in [
+        ("PATH", path.as_str()),
+        ("BASE_IMAGE_URL", base.to_str().unwrap()),
+        ("ACCELERATOR", "tcg"),
+        ("STUB_PIDS", pids.to_str().unwrap()),
+    ] {
+        host.export(name, value).unwrap();
+    }
+    pids
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        // What a build of the person who runs this left is no part of the packer directory.
+        if ["images", "logs", ".cache"].iter().any(|name| entry.file_name() == *name) {
+            continue;
+        }
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+fn runs(pid: &str) -> bool {
+    // A zombie has ended; who reaps it is another matter.
+    fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
+}
+
+#[test]
+fn an_image_is_built_once_fetched_and_known_by_its_record() {
+    let world = World::new();
+    let host = world.network.host("build1").unwrap();
+    install(&world, &host);
+    let ran = world.run_at("build1", &host, &["--json"]);
+    ran.expect(0, &["stub packer building"]);
+    world.assert_fetched(&host, IMAGE);
+    assert_eq!(ran.json()["images"][0]["built"], true);
+    let ran = world.run_at("build1", &host, &["--json"]);
+    ran.expect(0, &["unchanged"]);
+    let image = &ran.json()["images"][0];
+    assert_eq!((&image["built"], &image["skipped"]), (&false.into(), &true.into()));
+}
+
+#[test]
+fn a_failed_build_tells_what_the_engine_said() {
+    let world = World::new();
+    let host = world.network.host("build1").unwrap();
+    install(&world, &host);
+    host.export("STUB_PACKER", "fail").unwrap();
+    world
+        .run_at("build1", &host, &[])
+        .expect(1, &["build.sh on build1 failed", "exit code 1", "non-zero exit status: 7"]);
+    assert_eq!(world.files(), [""; 0]);
+}
+
+#[test]
+fn ctrl_c_ends_packer_and_what_packer_started() {
+    let world = World::new();
+    let host = world.network.host("build1").unwrap();
+    let pids = install(&world, &host);
+    host.export("STUB_PACKER", "hang").unwrap();
+    let tool = world.start_at("build1", &host, &[]);
+    let started = || fs::read_to_string(&pids).unwrap_or_default();
+    until("packer runs", || started().lines().count() == 2);
+    assert!(started().lines().all(runs));
+    signal(&tool, "INT");
+    let ran = Ran::from(tool.wait_with_output().unwrap());
+    ran.expect(1, &["telling the build on build1 to end", "interrupted by signal 2"]);
+    assert!(!ran.stderr.contains("may go on there"), "{}", ran.stderr);
+    assert!(!started().lines().any(runs), "packer ended before the tool did");
+}
