@@ -19,6 +19,8 @@ pub struct Published {
 /// What was asked, and what came back; an error says what could not be asked.
 #[derive(Debug, Clone)]
 pub struct Observed {
+    /// Where GitHub was asked: `homestak-dev/packer`.
+    pub repo: String,
     pub remote: String,
     pub latest: Result<Option<Published>, String>,
     pub remote_tags: Result<BTreeMap<String, TagRef>, String>,
@@ -121,8 +123,12 @@ pub fn choose(observed: &Observed, images: &BTreeSet<String>) -> Bases {
 /// What could not be asked, and where here and there differ.
 fn remarks(observed: &Observed) -> Vec<String> {
     let mut remarks = Vec::new();
-    if let Err(error) = &observed.latest {
-        remarks.push(format!("could not ask for the release `{LATEST}`, so what is here must do: {error}"));
+    match &observed.latest {
+        Err(error) => {
+            remarks.push(format!("could not ask for the release `{LATEST}`, so what is here must do: {error}"));
+        }
+        Ok(None) => remarks.push(format!("{} has no release `{LATEST}`", observed.repo)),
+        Ok(Some(_)) => {}
     }
     let here = observed.local_tags.get(LATEST);
     match &observed.remote_tags {
@@ -266,6 +272,7 @@ mod tests {
 
     fn observed(latest: Option<Published>, remote: &[(&str, &str)], local: &[(&str, &str)]) -> Observed {
         Observed {
+            repo: "a/b".into(),
             remote: "origin".into(),
             latest: Ok(latest),
             remote_tags: Ok(tags(remote)),
@@ -345,7 +352,7 @@ mod tests {
     #[test]
     fn what_differs_or_is_missing_is_said() {
         let remarks = |observed: &Observed| choose(observed, &BTreeSet::new()).notes.join("\n");
-        assert_eq!(remarks(&observed(None, &[("latest", "a")], &[("latest", "a")])), "");
+        assert_eq!(remarks(&observed(None, &[("latest", "a")], &[("latest", "a")])), "a/b has no release `latest`");
         assert!(
             remarks(&observed(None, &[("latest", "a")], &[("latest", "b")])).contains("at b here and at a on origin")
         );

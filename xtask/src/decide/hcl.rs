@@ -29,6 +29,8 @@ pub struct Hcl {
     pub variables: BTreeMap<String, String>,
     /// `locals { x = "…" }`
     pub locals: BTreeMap<String, String>,
+    /// Declares a `source` or a `build`.
+    pub builds: bool,
     /// A path attribute or function whose value is no string of this file: `script = var.x`, `file(join(…))`.
     pub computed: bool,
     /// Holds a heredoc, a block comment or a string over several lines: a line can't be judged by itself.
@@ -162,6 +164,8 @@ impl Lexer {
     fn open(&mut self, bracket: u8, header: &mut Vec<String>) {
         self.at += 1;
         let block = bracket == b'{';
+        let opens = header.first().is_some_and(|first| first == "source" || first == "build");
+        self.hcl.builds |= block && opens && self.frames.len() == 1;
         let attribute = if block { None } else { self.frames.last().and_then(|frame| frame.attribute.clone()) };
         self.frames.push(Frame { header: std::mem::take(header), attribute, block });
         if bracket != b'(' {

@@ -6,7 +6,6 @@ use std::rc::Rc;
 
 use super::compare::{self, Comparison, Side};
 use super::inputs;
-use super::layout;
 use super::snapshot::{Contents, Entry, Snapshot, relative};
 use crate::failure;
 use crate::git::{Checkout, Git, Uncommitted};
@@ -90,15 +89,16 @@ impl History {
 
     /// The templates' names.
     pub fn templates(&mut self, moment: &Moment) -> anyhow::Result<BTreeSet<String>> {
-        Ok(layout::templates(&self.snapshot(moment)?).into_keys().collect())
+        let snapshot = self.snapshot(moment)?;
+        Ok(inputs::templates(&snapshot, &mut self.contents)?.into_keys().collect())
     }
 
     /// Both moments with what each image is made of.
     pub fn sides(&mut self, old: &Moment, new: &Moment) -> anyhow::Result<(Side, Side)> {
         loop {
             let (before, after) = (self.snapshot(old)?, self.snapshot(new)?);
-            let names: BTreeSet<String> =
-                [&before, &after].into_iter().flat_map(|snapshot| layout::templates(snapshot).into_keys()).collect();
+            let mut names: BTreeSet<String> = inputs::templates(&before, &mut self.contents)?.into_keys().collect();
+            names.extend(inputs::templates(&after, &mut self.contents)?.into_keys());
             let old_images = inputs::of_all(&before, &names, &mut self.contents)?;
             let new_images = inputs::of_all(&after, &names, &mut self.contents)?;
             let outside = old_images.values().chain(new_images.values()).any(|inputs| inputs.outside);

@@ -60,7 +60,7 @@ pub fn of_all(
     contents: &mut Contents,
 ) -> anyhow::Result<BTreeMap<String, Inputs>> {
     let mut all = BTreeMap::new();
-    for (name, template) in layout::templates(snapshot) {
+    for (name, template) in templates(snapshot, contents)? {
         all.insert(name.clone(), of_image(snapshot, &name, template, names, contents)?);
     }
     let named: BTreeMap<String, BTreeSet<String>> = all
@@ -76,6 +76,22 @@ pub fn of_all(
         }
     }
     Ok(all)
+}
+
+/// The templates of a snapshot. A file of the flat layout that declares neither a source nor a build is read together with
+/// templates and is none itself: variables, plugins.
+pub fn templates(snapshot: &Snapshot, contents: &mut Contents) -> anyhow::Result<BTreeMap<String, Template>> {
+    let mut found = layout::templates(snapshot);
+    let mut apart = Vec::new();
+    for (name, template) in found.iter().filter(|(_, template)| template.flat) {
+        let Some(entry) = snapshot.files.get(&template.path) else { continue };
+        let text = contents.read(&entry.id)?;
+        if text.is_some_and(|text| !text.is_empty() && !Hcl::parse(&text).builds) {
+            apart.push(name.clone());
+        }
+    }
+    found.retain(|name, _| !apart.contains(name));
+    Ok(found)
 }
 
 fn of_image(
@@ -128,7 +144,8 @@ fn of_image(
             name_files(&mut files, snapshot, &target);
         }
     }
-    files.retain(|_, input| input.named.is_some() || !layout::is_apart(&input.path));
+    let apart = |path: &str| layout::is_apart(path) || layout::is_build_script(path);
+    files.retain(|_, input| input.named.is_some() || !apart(&input.path));
     Ok(Inputs { template, files, uncertain, outside })
 }
 

@@ -118,7 +118,10 @@ fn is_document(file: &str) -> bool {
     let stem = file.split('.').next().unwrap_or(file);
     let extension = file.rsplit_once('.').map(|(_, extension)| extension);
     matches!(extension, Some("md" | "markdown" | "rst" | "adoc"))
-        || matches!(stem, "readme" | "changelog" | "license" | "licence" | "contributing" | "authors" | "notice")
+        || matches!(
+            stem,
+            "readme" | "changelog" | "license" | "licence" | "contributing" | "authors" | "notice" | "todo" | "notes"
+        )
         || matches!(
             file,
             ".gitignore"
@@ -143,11 +146,13 @@ fn is_test(file: &str) -> bool {
         || ["-test", "_test", ".test", "-tests", "_tests"].iter().any(|end| stem.ends_with(end))
 }
 
-/// Scripts that handle finished images.
+/// Scripts that handle finished images, or look at sources without building.
 fn is_for_publishing(file: &str) -> bool {
     let stem = file.rsplit_once('.').map_or(file, |(stem, _)| stem);
     let first = stem.split(['-', '_']).next().unwrap_or(stem);
-    file.ends_with(".sh") && matches!(first, "publish" | "checksum" | "checksums" | "upload" | "release")
+    let handles_images = matches!(first, "publish" | "checksum" | "checksums" | "upload" | "release");
+    let judges_sources = matches!(first, "lint" | "validate" | "shellcheck" | "ci");
+    file.ends_with(".sh") && (handles_images || judges_sources)
 }
 
 /// Scripts that start the build: a change there may or may not change an image, which only a person can tell.

@@ -14,6 +14,7 @@ use crate::process::joined;
 /// Asks all three. What can't be asked is no error: it is part of what was observed.
 pub fn observe(history: &History, gh: anyhow::Result<Gh>, remote: &str) -> anyhow::Result<Observed> {
     let git = history.git().clone();
+    let repo = gh.as_ref().map_or_else(|_| "the repository".to_owned(), |gh| gh.repo().to_string());
     thread::scope(|scope| {
         let latest = scope.spawn(move || match gh {
             Ok(gh) => published(&gh).map_err(|error| one_line(&error.to_string())),
@@ -22,6 +23,7 @@ pub fn observe(history: &History, gh: anyhow::Result<Gh>, remote: &str) -> anyho
         let tags = scope.spawn(move || git.all_remote_tags(remote).map_err(|error| one_line(&format!("{error:#}"))));
         let local_tags = history.git().local_tags();
         Ok(Observed {
+            repo,
             remote: remote.to_owned(),
             latest: joined(latest),
             remote_tags: joined(tags),

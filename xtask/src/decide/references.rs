@@ -31,7 +31,7 @@ pub struct Target {
 impl Target {
     /// Whether two strings that differ lead to the same: the same contents, or the same place where nothing is yet.
     pub fn is_same(&self, here: &Snapshot, other: &Self, there: &Snapshot) -> bool {
-        let found = |target: &Self| !target.uncertain && !(target.files.is_empty() && target.folders.is_empty());
+        let found = |target: &Self| !target.uncertain && (!target.files.is_empty() || !target.folders.is_empty());
         if !found(self) || !found(other) {
             return found(self) == found(other) && self.place.is_some() && self.place == other.place;
         }
@@ -110,6 +110,12 @@ impl<'s> Scope<'s> {
         }
         if let Some(tail) = path.tail.as_deref().filter(|_| is_path) {
             self.guess(&path, tail, &mut target);
+        }
+        // A playbook reads what lies beside it.
+        if attribute.is_some_and(|name| name.starts_with("playbook_file")) {
+            let beside =
+                target.files.iter().filter_map(|path| path.rsplit_once('/')).map(|(folder, _)| folder.to_owned());
+            target.folders.extend(beside.collect::<Vec<_>>());
         }
         target.place = self.place(&literal.raw);
         let empty = target.files.is_empty() && target.folders.is_empty() && target.place.is_none();
@@ -287,6 +293,7 @@ mod tests {
             ("anything = \"http/preseed.cfg\"", &["http/preseed.cfg"], none, false),
             ("source = \"${path.root}/../../shared/\"", none, &["shared"], false),
             ("cd_files = [\"shared/cloud-init/*\"]", none, &["shared/cloud-init"], false),
+            ("playbook_file = \"http/preseed.cfg\"", &["http/preseed.cfg"], &["http"], false),
             ("source = \"${path.root}/../../../site/key\"", &["../site/key"], none, false),
             ("script = \"${path.root}/../../shared/scripts/${var.which}.sh\"", none, &["shared/scripts"], true),
             ("script = \"${var.where}/scripts/a.sh\"", &["shared/scripts/a.sh"], none, true),

@@ -107,7 +107,9 @@ impl Git {
         let finished =
             process::output(cmd!(sh, "git -C {dir} rev-parse --is-shallow-repository --show-toplevel --show-prefix"))?;
         if !finished.status.success() {
-            return Ok(None);
+            // A repository that git doesn't trust or can't read is one all the same.
+            let none = finished.stderr.contains("not a git repository") || finished.stderr.contains("work tree");
+            return if none { Ok(None) } else { Err(finished.error()) };
         }
         let text = String::from_utf8_lossy(&finished.stdout).into_owned();
         let mut lines = text.lines();
@@ -172,7 +174,7 @@ impl Git {
         let below: &[String] = if prefix.is_empty() { &[] } else { &[format!(":(top,literal){prefix}")] };
         let finished = process::output(cmd!(
             sh,
-            "git -C {dir} log -z {LAST_CHANGE} --name-only --no-renames --end-of-options {range} -- {below...}"
+            "git -C {dir} log -z {LAST_CHANGE} {PLAIN...} --name-only --no-renames --end-of-options {range} -- {below...}"
         ))?;
         Ok(last_changes(&finished.success()?.stdout))
     }
@@ -182,7 +184,8 @@ impl Git {
         let (sh, dir) = (process::shell()?, &self.dir);
         let path = format!(":(top,literal){path}");
         let finished =
-            process::output(cmd!(sh, "git -C {dir} log -1 -z {LAST_CHANGE} --no-patch HEAD -- {path}"))?.success()?;
+            process::output(cmd!(sh, "git -C {dir} log -1 -z {LAST_CHANGE} {PLAIN...} --no-patch HEAD -- {path}"))?
+                .success()?;
         let mut fields = finished.stdout.split(|byte| *byte == 0);
         Ok(fields.next().and_then(|first| commit_line(first, &mut fields)))
     }
@@ -190,6 +193,9 @@ impl Git {
 
 /// A commit begins with byte 1, which no path or name has here, so that it can't be taken for a path.
 const LAST_CHANGE: &str = "--format=%x01%H%x00%an%x00%as%x00%s";
+
+/// Whatever a person's configuration says.
+const PLAIN: [&str; 3] = ["--no-show-signature", "--no-relative", "--no-color"];
 
 fn last_changes(output: &[u8]) -> BTreeMap<String, LastChange> {
     let mut found = BTreeMap::new();

@@ -87,6 +87,12 @@ fn in_the_flat_layout_scripts_and_cloud_init_belong_to_every_image() {
                 },
                 &[],
             ),
+            ("a build script among them", |repo| repo.write("scripts/build-all.sh", "true\n"), &[]),
+            (
+                "variables beside the templates",
+                |repo| repo.write("templates/variables.pkr.hcl", "variable \"x\" {}\n"),
+                &[("debian-12", &["templates/variables.pkr.hcl"]), ("pve", &["templates/variables.pkr.hcl"])],
+            ),
             ("a new template", |repo| repo.write("templates/new.pkr.hcl", "build {}\n"), &[("new", &[])]),
         ],
     );

@@ -69,9 +69,9 @@ impl Repo {
             let extra = if name == "pve" { "\n    script = \"${path.root}/../../extras/pve.sh\"\n" } else { "" };
             self.write(
                 &format!("templates/{name}/template.pkr.hcl"),
-                &template(name, "${path.root}/../..", "shared/", "${path.root}/cleanup.sh", extra),
+                template(name, "${path.root}/../..", "shared/", "${path.root}/cleanup.sh", extra),
             );
-            self.write(&format!("templates/{name}/cleanup.sh"), &format!("#!/bin/sh\necho {name}\n"));
+            self.write(&format!("templates/{name}/cleanup.sh"), format!("#!/bin/sh\necho {name}\n"));
         }
         self.write("shared/cloud-init/user-data", "#cloud-config\npackages: []\n");
         self.write("shared/cloud-init/meta-data", "instance-id: x\n");
@@ -85,8 +85,8 @@ impl Repo {
         for name in ["debian-12", "pve"] {
             let extra = if name == "pve" { "\n    script = \"${path.root}/../extras/pve.sh\"\n" } else { "" };
             let cleanup = format!("${{path.root}}/../scripts/cleanup-{name}.sh");
-            self.write(&format!("templates/{name}.pkr.hcl"), &template(name, "${path.root}/..", "", &cleanup, extra));
-            self.write(&format!("scripts/cleanup-{name}.sh"), &format!("#!/bin/sh\necho {name}\n"));
+            self.write(&format!("templates/{name}.pkr.hcl"), template(name, "${path.root}/..", "", &cleanup, extra));
+            self.write(&format!("scripts/cleanup-{name}.sh"), format!("#!/bin/sh\necho {name}\n"));
         }
         self.write("cloud-init/user-data", "#cloud-config\npackages: []\n");
         self.write("cloud-init/meta-data", "instance-id: x\n");
