@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use crate::interrupt;
 
-const FIRST: Duration = Duration::from_secs(1);
+const FIRST: Duration = Duration::from_millis(500);
 const LONGEST: Duration = Duration::from_secs(30);
 
-/// After so many failures in a row: 1 s, 2 s, 4 s, up to 30 s, less up to a quarter.
+/// After so many failures in a row: 0.5 s, 1 s, 2 s, up to 30 s, less up to a quarter.
 pub fn delay(failures: u32) -> Duration {
     let time = FIRST.saturating_mul(1 << failures.saturating_sub(1).min(10)).min(LONGEST);
     // `RandomState` is seeded at random for each process and counts up: enough for jitter.
@@ -36,8 +36,8 @@ mod tests {
 
     #[test]
     fn waits_grow_and_stay_bounded() {
-        for (failures, most) in [(0, 1), (1, 1), (2, 2), (3, 4), (6, 30), (1000, 30)] {
-            let (wait, most) = (delay(failures), Duration::from_secs(most));
+        for (failures, most) in [(0, 500), (1, 500), (2, 1000), (3, 2000), (7, 30_000), (1000, 30_000)] {
+            let (wait, most) = (delay(failures), Duration::from_millis(most));
             assert!(wait <= most && wait >= most.mul_f64(0.75), "{failures}: {wait:?}");
         }
     }

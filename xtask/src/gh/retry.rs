@@ -1,15 +1,11 @@
 //! When to try again, and how long to wait: exponential with jitter, or what GitHub asks for.
 
-use std::hash::{BuildHasher as _, RandomState};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::CallError;
+use crate::backoff;
 use crate::console::{Console, seconds};
-use crate::interrupt;
-
-const FIRST: Duration = Duration::from_millis(500);
-const LONGEST: Duration = Duration::from_secs(60);
 
 /// Counts attempts and waits between them.
 pub struct Backoff {
@@ -46,9 +42,7 @@ impl Backoff {
             }
             return Err(error);
         }
-        let wait = error
-            .retry_after()
-            .unwrap_or_else(|| jittered(FIRST.saturating_mul(1 << (attempt - 1).min(10)).min(LONGEST)));
+        let wait = error.retry_after().unwrap_or_else(|| backoff::delay(attempt));
         console
             .note(format_args!("{what}: attempt {attempt} of {attempts} failed: {error}; next in {}", seconds(wait)));
         self.attempt += 1;
@@ -75,22 +69,9 @@ pub(super) fn repeat<T>(
 
 /// Sleeps, unless a signal asks to stop.
 pub fn pause(time: Duration, heed_signals: bool) -> Result<(), CallError> {
-    let until = Instant::now() + time;
-    loop {
-        if heed_signals && interrupt::seen().is_some() {
-            return Err(CallError::Interrupted);
-        }
-        let left = until.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Ok(());
-        }
-        thread::sleep(left.min(Duration::from_millis(100)));
+    if heed_signals {
+        return backoff::pause(time).map_err(|_| CallError::Interrupted);
     }
-}
-
-/// Between three quarters and all of it, so that two publishers don't stay in step.
-fn jittered(time: Duration) -> Duration {
-    // `RandomState` is seeded at random for each process and counts up: enough for jitter.
-    let random = RandomState::new().hash_one(0_u8);
-    time.mul_f64(0.75 + (random % 1024) as f64 / 4096.0)
+    thread::sleep(time);
+    Ok(())
 }

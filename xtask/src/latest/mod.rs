@@ -13,6 +13,7 @@ pub mod prove;
 pub mod relabel;
 mod send;
 pub mod set;
+pub mod source;
 pub mod stage;
 pub mod switch;
 

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
-use std::thread;
 
 use clap::Args;
 use serde_json::{Value, json};
@@ -24,9 +23,8 @@ use crate::latest::relabel;
 use crate::latest::set::{Set, SetImage};
 use crate::latest::stage::Stage;
 use crate::latest::switch::{self, Change, Doors};
-use crate::latest::{self, TAG, notes, preflight};
+use crate::latest::{self, TAG, notes, preflight, source};
 use crate::manifest::Manifest;
-use crate::process::joined;
 
 /// Make `latest` the new set of images
 ///
@@ -124,32 +122,7 @@ impl Publish {
     /// What `latest` is to become. All that is wrong is reported at once.
     fn want(&self, common: &Common, gh: &Gh, git: &Git, look: &Look) -> anyhow::Result<(Set, Vec<String>)> {
         let mut problems = Problems::default();
-        let source = thread::scope(|scope| {
-            let published = scope.spawn(|| gh.commit_of_tag(&self.source));
-            let latest = scope.spawn(|| gh.commit_of_tag(TAG));
-            let source = self.source_tag(common, gh, git, &mut problems);
-            problems.keep(joined(latest).map_err(Into::into).and_then(|latest| same_repository(common, gh, look, latest)));
-            match (source, joined(published)) {
-                (Some(source), Ok(Some(commit))) if commit == source.commit => Some(source),
-                (Some(source), Ok(found)) => {
-                    let found = found.map_or_else(|| "is missing".to_owned(), |commit| format!("is at {commit}"));
-                    problems.push(failure::missing(format!(
-                        "tag {} {found} in {}, here it is at {}; push it there: git push {} {}",
-                        self.source,
-                        gh.repo(),
-                        source.commit,
-                        common.remote,
-                        self.source
-                    )));
-                    None
-                }
-                (None, Ok(_)) => None,
-                (_, Err(error)) => {
-                    problems.push(error.into());
-                    None
-                }
-            }
-        });
+        let source = source::find(gh, git, &common.remote, &self.source, look, &mut problems);
         let mut history = History::open(&common.packer_dir())?;
         let wish = Wish {
             packer_dir: common.packer_dir(),
@@ -198,41 +171,6 @@ impl Publish {
         }
         problems.into_result()?;
         Ok((set, warnings))
-    }
-
-    /// The source tag, the same here and on the remote.
-    fn source_tag(&self, common: &Common, gh: &Gh, git: &Git, problems: &mut Problems) -> Option<TagRef> {
-        let (tag, remote) = (&self.source, &common.remote);
-        if tag.is_empty() || tag.starts_with('-') || tag == TAG {
-            problems.push(failure::usage(format!("`{}` is no version tag for --source", tag.escape_debug())));
-            return None;
-        }
-        let here = problems.keep(git.local_tag(tag))?;
-        let there = problems.keep(git.remote_tags(remote, &[tag]))?.pop().flatten();
-        match (here, there) {
-            (Some(here), Some(there)) if here.commit == there.commit => Some(here),
-            (Some(here), Some(there)) => {
-                problems.push(failure::missing(format!(
-                    "tag {tag} is at {} here and at {} on {remote}; fetch it: git fetch --force {remote} tag {tag}",
-                    here.commit, there.commit
-                )));
-                None
-            }
-            (Some(_), None) => {
-                problems.push(failure::missing(format!("tag {tag} is missing on {remote} ({}); push it: git push {remote} {tag}", gh.repo())));
-                None
-            }
-            (None, Some(_)) => {
-                problems.push(failure::missing(format!("no tag {tag} here; fetch it: git fetch {remote} tag {tag}")));
-                None
-            }
-            (None, None) => {
-                problems.push(failure::missing(format!(
-                    "no tag {tag}, neither here nor on {remote}; make the release's tag first: git tag {tag} && git push {remote} {tag}"
-                )));
-                None
-            }
-        }
     }
 
     /// The drafts of other sets that are to be dropped, and those of this set, the fullest first.
@@ -373,22 +311,6 @@ fn after_changes(error: anyhow::Error) -> anyhow::Error {
         Kind::Missing => failure::failed(format!("{error:#}")),
         _ => error,
     }
-}
-
-/// The remote, where the tag is pushed, must be the repository that publishes.
-fn same_repository(common: &Common, gh: &Gh, look: &Look, latest: Option<String>) -> anyhow::Result<()> {
-    let there = look.tag.as_ref().map(|tag| tag.commit.clone());
-    if there == latest {
-        return Ok(());
-    }
-    let shown = |commit: Option<String>| commit.unwrap_or_else(|| "missing".to_owned());
-    Err(failure::missing(format!(
-        "tag {TAG} is {} on remote {}, {} in {}: name the remote that is this repository with --remote, or wait if it was moved a moment ago",
-        shown(there),
-        common.remote,
-        shown(latest),
-        gh.repo()
-    )))
 }
 
 /// Whether an image's inputs are at the source what they were when it was built.
