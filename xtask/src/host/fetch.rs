@@ -65,7 +65,7 @@ impl Fetch<'_> {
         loop {
             let source = Source { size: remote.size, stamp: remote.stamp.clone(), sha256: promised };
             let here = partial.begin(&source)?;
-            check_room(&place.dir, image, source.size - here)?;
+            durable::check_room(&place.dir, image, source.size - here)?;
             if here > 0 {
                 voice.note(format_args!("going on at {} of {}", size(here), size(source.size)));
             }
@@ -204,20 +204,4 @@ impl Fetch<'_> {
         let kind = failure::kind(&fault.error);
         Fault { blame: fault.blame, error: Failure { kind, message }.into() }
     }
-}
-
-/// Asks the file system before the line is used.
-fn check_room(dir: &Path, image: &str, needed: u64) -> anyhow::Result<()> {
-    // Where it doesn't tell, the write will.
-    let Ok(room) = rustix::fs::statvfs(dir) else { return Ok(()) };
-    let free = room.f_bavail.saturating_mul(room.f_frsize);
-    if free < needed {
-        return Err(failure::missing(format!(
-            "no room for image {image}: {} are needed in {} and {} are free; free some, or name another folder with --images",
-            size(needed),
-            dir.display(),
-            size(free)
-        )));
-    }
-    Ok(())
 }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
-use crate::failure;
+use crate::{console, failure};
 
 /// A hidden file that becomes `path`, or goes when this is dropped.
 #[derive(Debug)]
@@ -75,6 +75,22 @@ pub fn write_error(path: &Path, error: io::Error) -> anyhow::Error {
         )),
         _ => anyhow::Error::new(error).context(format!("writing {}", path.display())),
     }
+}
+
+/// Asks the file system before the line is used.
+pub fn check_room(dir: &Path, image: &str, needed: u64) -> anyhow::Result<()> {
+    // Where it doesn't tell, the write will.
+    let Ok(room) = rustix::fs::statvfs(dir) else { return Ok(()) };
+    let free = room.f_bavail.saturating_mul(room.f_frsize);
+    if free < needed {
+        return Err(failure::missing(format!(
+            "no room for image {image}: {} are needed in {} and {} are free; free some, or name another folder with --images",
+            console::size(needed),
+            dir.display(),
+            console::size(free)
+        )));
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -16,14 +16,20 @@ use crate::{failure, interrupt};
 const CHUNK: usize = 256 * 1024;
 
 /// Hashes what a reader gives, and tells how many bytes that was. `moved` is called for each chunk.
-pub fn stream(mut reader: impl Read, moved: impl Fn(u64)) -> anyhow::Result<(Digest, u64)> {
+pub fn stream(reader: impl Read, moved: impl Fn(u64)) -> anyhow::Result<(Digest, u64)> {
     let mut hash = Sha256::new();
+    let total = into(&mut hash, reader, moved)?;
+    Ok((Digest::from_hash(hash), total))
+}
+
+/// The same, into a hash that goes on.
+pub fn into(hash: &mut Sha256, mut reader: impl Read, moved: impl Fn(u64)) -> anyhow::Result<u64> {
     let mut buffer = vec![0; CHUNK];
     let mut total = 0;
     loop {
         interrupt::check()?;
         let read = match reader.read(&mut buffer) {
-            Ok(0) => return Ok((Digest::from_hash(hash), total)),
+            Ok(0) => return Ok(total),
             Ok(read) => read,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) => return Err(error.into()),

@@ -1,5 +1,6 @@
 //! Images as files: their names, parts, checksum files, build records, and where they lie. No process is started here.
 
+pub mod arriving;
 pub mod checksum;
 pub mod cut;
 pub mod digest;

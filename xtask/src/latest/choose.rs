@@ -159,7 +159,7 @@ pub fn from_source(gh: &Gh, wish: &Wish, source: &str) -> anyhow::Result<Chosen>
 }
 
 /// An image of a release, vouched for by its manifest, or by its checksum file.
-fn from_release(
+pub fn from_release(
     gh: &Gh,
     image: &str,
     from: &str,

@@ -111,6 +111,7 @@ verbs! {
     #[command(visible_alias = "build")]
     build_and_fetch::BuildAndFetch,
     checksum::Checksum,
+    download::Download,
     publish::Publish,
     verify::Verify,
     rehearse::Rehearse,
