@@ -137,7 +137,7 @@ fn a_connection_that_stands_still_is_ended_and_tried_again() {
     let (world, reader) = published("stall");
     let stall = Fault::Stall { at: StallPoint::MidAnswer { after: 300_000 }, lasting: Lasting::UntilReleased };
     inject(&world, &format!("{BIG}.qcow2.partaa"), Times::Once, stall);
-    reader.tool(&["download", BIG, "--stall-timeout", "1"]).expect(0, &["no byte moved for 1 s", "downloaded"]);
+    reader.tool(&["download", BIG, "--stall-timeout", "1"]).expect(0, &["attempt 1 of 5 failed", "1 s", "downloaded"]);
     assert_same(&world, &reader, BIG);
 }
 
@@ -147,7 +147,7 @@ fn a_download_that_failed_is_resumed_by_the_next_run() {
     let file = format!("{BIG}.qcow2.partab");
     let refused = Fault::Status { status: 403, message: "no".into(), headers: Vec::new() };
     inject(&world, &file, Times::Forever, refused);
-    reader.tool(&["download", BIG]).expect(1, &["no"]);
+    reader.tool(&["download", BIG]).expect(3, &["HTTP 403"]);
     let left = files(&reader.images().join(BIG));
     assert!(left.len() == 1 && left[0].starts_with(".debian-13-pve.qcow2.arriving-"), "{left:?}");
     assert_eq!(fs::metadata(reader.images().join(BIG).join(&left[0])).unwrap().len(), 1 << 20);

@@ -6,6 +6,7 @@ use std::io::{BufRead as _, BufReader, Read, Write};
 use xshell::cmd;
 
 use super::{Asset, CallError, Gh, Head, Http, Release, judge, no_answer, retry};
+use crate::process::Patience;
 use crate::{failure, process};
 
 /// An asset to be sent.
@@ -68,9 +69,11 @@ impl Gh {
         let sh = process::shell().map_err(CallError::Local)?;
         let cmd = cmd!(sh, "gh api --include --hostname {host} -H 'Accept: application/octet-stream' {range...} {url}");
         let mut refusal = None;
+        // Nothing is handed over here: from the start to the end it is bytes that are waited for.
+        let stall = self.tries.patience().stall;
         let streamed = self.stream(
             cmd,
-            self.tries.patience(),
+            Patience { stall, answer: stall },
             None,
             Some(Box::new(|pipe| drain_asset(pipe, wanted, take, &mut refusal))),
         )?;
