@@ -86,6 +86,9 @@ impl Machine {
             ("GIT_TERMINAL_PROMPT", "0"),
             ("GIT_AUTHOR_NAME", "A Contributor"),
             ("GIT_AUTHOR_EMAIL", "contributor@example.org"),
+            // With the dates fixed, two worlds with the same history have the same commits.
+            ("GIT_AUTHOR_DATE", "2026-01-02T03:04:05Z"),
+            ("GIT_COMMITTER_DATE", "2026-01-02T03:04:05Z"),
             ("GIT_COMMITTER_NAME", "A Contributor"),
             ("GIT_COMMITTER_EMAIL", "contributor@example.org"),
             ("LANG", "C.UTF-8"),

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use github_stand_in::{AssetState, Request, Shown, ShownAsset, ShownRelease};
+use github_stand_in::{AssetState, Request, SeedRelease, Shown, ShownAsset, ShownRelease};
 use rehearsal::machine::Ran;
-use rehearsal::world::{IMAGES, Options, World};
+use rehearsal::world::{IMAGES, Options, REPOSITORY, World};
 
 /// Where a publish starts from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -62,6 +62,34 @@ pub struct Run {
     shown_before: usize,
 }
 
+fn tag_latest(world: &World, source: &str) {
+    let tag = format!("{source}^{{commit}}:refs/tags/latest");
+    world.git(&["push", "--quiet", "origin", &tag]).expect("pushing the tag");
+}
+
+/// A set as the tool publishes it, made once: the same history gives the same commits in every world.
+fn ours(seed: u64, source: &str) -> SeedRelease {
+    static MADE: Mutex<BTreeMap<u64, SeedRelease>> = Mutex::new(BTreeMap::new());
+    let mut made = MADE.lock().unwrap();
+    made.entry(seed).or_insert_with(|| publish_once(seed, source)).clone()
+}
+
+fn publish_once(seed: u64, source: &str) -> SeedRelease {
+    let world = World::new(&place("ours"), options()).expect("building a world");
+    world.build_all(seed, Some(source)).expect("building images");
+    world.tool(&["publish", "--source", source, "--execute", "--part-size", "256KiB"]).expect(0, &[]);
+    let dir = world.dir().join("published");
+    let folder = dir.to_str().expect("a plain path");
+    world.gh(&["release", "download", "latest", "--repo", REPOSITORY, "--dir", folder]).expect("downloading");
+    let live = world.published().published("latest").expect("a release").clone();
+    let mut release = SeedRelease::prerelease("latest").body(live.body.as_deref().unwrap_or_default());
+    release.name = live.name;
+    for asset in &live.assets {
+        release = release.asset(&asset.name, std::fs::read(dir.join(&asset.name)).expect("reading an asset"));
+    }
+    release
+}
+
 static NEXT: AtomicUsize = AtomicUsize::new(0);
 
 fn place(name: &str) -> PathBuf {
@@ -78,17 +106,13 @@ pub fn options() -> Options {
 impl Run {
     pub fn new(scenario: Scenario) -> Self {
         let world = World::new(&place("case"), options()).expect("building a world");
-        let publish = |source: &str| {
-            world
-                .tool(&["publish", "--source", source, "--execute", "--allow-stale", "--part-size", "256KiB"])
-                .expect(0, &[]);
-        };
         let build = |seed, source| world.build_all(seed, Some(source)).expect("building images");
+        let put = |release| world.hub().seed_release(REPOSITORY, release).expect("putting a release there");
         match scenario {
             Scenario::First => build(2, "v0.45"),
             Scenario::OverOurs => {
-                build(1, "v0.44");
-                publish("v0.44");
+                tag_latest(&world, "v0.44");
+                put(ours(1, "v0.44"));
                 build(2, "v0.45");
             }
             Scenario::OverHandmade => {
@@ -97,21 +121,27 @@ impl Run {
                 build(2, "v0.45");
             }
             Scenario::NewSource => {
+                tag_latest(&world, "v0.44");
+                put(ours(1, "v0.44"));
                 build(1, "v0.44");
-                publish("v0.44");
             }
             Scenario::OneNew => {
-                build(1, "v0.44");
-                publish("v0.44");
-                let images = world.images();
-                std::fs::remove_dir_all(&images).expect("removing the images");
+                tag_latest(&world, "v0.44");
+                put(ours(1, "v0.44"));
                 world.build(IMAGES[0], 400 << 10, 2001, Some("v0.45")).expect("building an image");
             }
             Scenario::Rollback => {
-                build(2, "v0.45");
-                publish("v0.45");
-                build(1, "v0.44");
-                publish("v0.44");
+                tag_latest(&world, "v0.44");
+                let live = put(ours(1, "v0.44"));
+                let commit = world.remote_commit("v0.45");
+                let mut previous = ours(2, "v0.45");
+                let stamp = serde_json::json!({
+                    "by": live, "tag_object": commit, "commit": commit, "at": "2026-01-02T03:04:05Z",
+                });
+                let body = previous.body.unwrap_or_default();
+                previous.body = Some(format!("{body}\n\n<!-- packer-replaced {stamp} -->\n"));
+                (previous.tag, previous.draft) = ("latest-previous".to_owned(), true);
+                put(previous);
             }
         }
         let shown = world.hub().timeline();
