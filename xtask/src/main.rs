@@ -5,6 +5,7 @@
 mod backoff;
 mod console;
 mod decide;
+mod document;
 mod failure;
 mod gh;
 mod git;

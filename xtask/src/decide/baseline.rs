@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::git::TagRef;
 use crate::latest::TAG as LATEST;
+use crate::latest::notes::points_to;
 use crate::manifest::Manifest;
 
 /// What is published on `latest`.
@@ -173,7 +174,7 @@ fn in_manifest(manifest: &Manifest, name: &str) -> Base {
 /// The version that the notes of a `latest` made by hand name.
 fn in_notes(observed: &Observed, remarks: &mut Vec<String>) -> Option<Baseline> {
     let published = observed.latest.as_ref().ok()?.as_ref()?;
-    let Some(version) = version_in_notes(&published.notes) else {
+    let Some(version) = points_to(&published.notes).filter(|version| is_version(version)) else {
         remarks.push(format!("the release `{LATEST}` has no manifest, and its notes name no version"));
         return None;
     };
@@ -188,14 +189,6 @@ fn in_notes(observed: &Observed, remarks: &mut Vec<String>) -> Option<Baseline> 
         name: Some(version.to_owned()),
         commit: tag.commit.clone(),
     })
-}
-
-/// `Points to v0.44` anywhere in the notes.
-fn version_in_notes(notes: &str) -> Option<&str> {
-    let words = |byte: char| !(byte.is_ascii_alphanumeric() || matches!(byte, '.' | '-' | '_' | '+'));
-    let after = notes.split("Points to ").nth(1)?.trim_start_matches(['`', '*', '[', ' ']);
-    let version = after.split(words).next()?.trim_end_matches('.');
-    is_version(version).then_some(version)
 }
 
 fn on_latest(observed: &Observed) -> Option<Baseline> {
@@ -229,8 +222,14 @@ fn newest_version(observed: &Observed) -> Option<Baseline> {
     })
 }
 
-fn is_version(tag: &str) -> bool {
+/// Whether a tag is a release's: `v0.45`.
+pub fn is_version(tag: &str) -> bool {
     tag.strip_prefix('v').is_some_and(|rest| rest.starts_with(|first: char| first.is_ascii_digit()))
+}
+
+/// Whether a version comes after another.
+pub fn is_newer(tag: &str, than: &str) -> bool {
+    version(tag) > version(than)
 }
 
 /// Orders versions: numbers by value, and a prerelease (`v0.45-rc1`) before its release.
@@ -366,18 +365,5 @@ mod tests {
         let mut tags = ["v0.10", "v0.9", "v0.45-rc2", "v0.45", "v0.45-rc10", "v0.45.1", "v1"];
         tags.sort_by_key(|tag| version(tag));
         assert_eq!(tags, ["v0.9", "v0.10", "v0.45-rc2", "v0.45-rc10", "v0.45", "v0.45.1", "v1"]);
-    }
-
-    #[test]
-    fn the_version_is_read_from_notes() {
-        for (notes, version) in [
-            ("Points to v0.44", Some("v0.44")),
-            ("# Images\n\nPoints to v0.44.\n\n| a |", Some("v0.44")),
-            ("Points to `v0.44-rc1`", Some("v0.44-rc1")),
-            ("Points to main", None),
-            ("v0.44", None),
-        ] {
-            assert_eq!(version_in_notes(notes), version, "{notes}");
-        }
     }
 }

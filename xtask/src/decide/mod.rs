@@ -23,7 +23,7 @@ use std::path::Path;
 
 use crate::failure;
 
-pub use baseline::{Base, Baseline, Bases, Kind, Observed, choose, short};
+pub use baseline::{Base, Baseline, Bases, Kind, Observed, choose, is_newer, is_version, short};
 pub use compare::{Comparison, Side};
 pub use history::{History, Moment};
 pub use observe::observe;
@@ -94,9 +94,14 @@ pub fn add_base_images(report: &mut Report, packer_dir: &Path, observed: &Observ
     Ok(())
 }
 
-/// Decides for the named images; `bases` has each one's baseline.
+/// Decides for the images that have a baseline, as they are in the work tree.
 pub fn decide(history: &mut History, bases: &Bases, remote: &str) -> anyhow::Result<Report> {
-    let now = history.templates(&Moment::WorkTree)?;
+    decide_for(history, bases, remote, &Moment::WorkTree)
+}
+
+/// The same for another moment than now.
+pub fn decide_for(history: &mut History, bases: &Bases, remote: &str, moment: &Moment) -> anyhow::Result<Report> {
+    let now = history.templates(moment)?;
     let mut sides: BTreeMap<String, Vec<(Side, Side, bool)>> = BTreeMap::new();
     let mut report = Report::new(bases.notes.clone());
     for (name, base) in &bases.images {
@@ -111,7 +116,7 @@ pub fn decide(history: &mut History, bases: &Bases, remote: &str) -> anyhow::Res
                 }
                 Some(commit) => {
                     if !sides.contains_key(&commit) {
-                        let steps = steps(history, &commit)?;
+                        let steps = steps(history, &commit, moment)?;
                         sides.insert(commit.clone(), steps);
                     }
                     judge(history, name, base, &sides[&commit])?
@@ -134,8 +139,12 @@ pub fn decide(history: &mut History, bases: &Bases, remote: &str) -> anyhow::Res
 
 /// From a baseline to HEAD, and from there to the work tree if that differs: what is uncommitted counts, also when it
 /// takes a change back.
-fn steps(history: &mut History, base: &str) -> anyhow::Result<Vec<(Side, Side, bool)>> {
+fn steps(history: &mut History, base: &str, moment: &Moment) -> anyhow::Result<Vec<(Side, Side, bool)>> {
     let base = Moment::Commit(base.to_owned());
+    if let Moment::Commit(_) = moment {
+        let (old, new) = history.sides(&base, moment)?;
+        return Ok(vec![(old, new, false)]);
+    }
     let Some(head) = history.head.clone().map(Moment::Commit) else {
         let (old, new) = history.sides(&base, &Moment::WorkTree)?;
         return Ok(vec![(old, new, true)]);

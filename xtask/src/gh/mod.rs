@@ -4,6 +4,7 @@
 //! the response headers, without which there is no `Retry-After` to obey.
 
 mod error;
+mod issues;
 mod releases;
 mod retry;
 mod transfer;
@@ -19,6 +20,7 @@ use crate::packer::Repo;
 use crate::process::{self, Cut, Patience, Stream, Streamed};
 
 pub use error::{CallError, Http};
+pub use issues::Comment;
 pub use releases::{Asset, Immutability, NewRelease, Release};
 pub use retry::{Backoff, pause};
 pub use transfer::Upload;

@@ -213,7 +213,7 @@ impl Gh {
         }
     }
 
-    fn pages<T: serde::de::DeserializeOwned>(&self, path: &str) -> Result<Vec<T>, CallError> {
+    pub(super) fn pages<T: serde::de::DeserializeOwned>(&self, path: &str) -> Result<Vec<T>, CallError> {
         let mut all = Vec::new();
         for page in 1.. {
             let answer = self.call(&Request::get(format!("{path}?per_page={PAGE}&page={page}")))?;

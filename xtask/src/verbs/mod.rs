@@ -108,6 +108,7 @@ macro_rules! verbs {
 
 verbs! {
     check::Check,
+    document::Document,
     #[command(visible_alias = "build")]
     build_and_fetch::BuildAndFetch,
     checksum::Checksum,
