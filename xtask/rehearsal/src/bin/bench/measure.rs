@@ -1,0 +1,76 @@
+//! Runs one command and measures it: wall time, CPU time, what was read and written, its memory.
+
+use std::fs;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+
+/// Clock ticks a second in `/proc/PID/stat`; 100 on every Linux that Debian ships.
+const TICKS: f64 = 100.0;
+
+/// What one run took.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Run {
+    /// Seconds from start to end.
+    pub wall: f64,
+    /// Seconds of CPU, with all children.
+    pub cpu: f64,
+    /// Bytes read, from files and pipes, with all children.
+    pub read: u64,
+    /// Bytes written, with all children.
+    pub written: u64,
+    /// The most memory that the process itself had, in bytes.
+    pub memory: u64,
+}
+
+/// Runs to the end, which must be a success.
+///
+/// A process that ended stays readable in `/proc` until somebody waits for it: that is when its numbers are taken.
+pub fn run(mut command: Command) -> anyhow::Result<Run> {
+    let shown = format!("{command:?}");
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let started = Instant::now();
+    let mut child = command.spawn().with_context(|| format!("starting {shown}"))?;
+    let proc = format!("/proc/{}", child.id());
+    let mut run = Run::default();
+    loop {
+        let stat = fs::read_to_string(format!("{proc}/stat")).with_context(|| format!("watching {shown}"))?;
+        // The second field is the program's name in parentheses, which may hold anything.
+        let fields: Vec<&str> = stat.rsplit(") ").next().unwrap_or_default().split(' ').collect();
+        if fields.first() == Some(&"Z") {
+            run.wall = started.elapsed().as_secs_f64();
+            // utime, stime, cutime, cstime
+            run.cpu = fields[11..15].iter().filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() / TICKS;
+            break;
+        }
+        let status = fs::read_to_string(format!("{proc}/status")).unwrap_or_default();
+        run.memory = run.memory.max(field(&status, "VmHWM:") * 1024);
+        thread::sleep(Duration::from_millis(2));
+    }
+    let io = fs::read_to_string(format!("{proc}/io")).unwrap_or_default();
+    (run.read, run.written) = (field(&io, "rchar:"), field(&io, "wchar:"));
+    let status = child.wait()?;
+    if !status.success() {
+        bail!("{shown} failed: {status}");
+    }
+    Ok(run)
+}
+
+/// The middle one of an odd number of values, the mean of the two in the middle of an even one.
+pub fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    match values.len() {
+        0 => 0.0,
+        length if length % 2 == 1 => values[middle],
+        _ => f64::midpoint(values[middle - 1], values[middle]),
+    }
+}
+
+fn field(text: &str, name: &str) -> u64 {
+    let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
+    line.split_whitespace().next().and_then(|number| number.parse().ok()).unwrap_or(0)
+}

@@ -1,0 +1,67 @@
+//! How requests, time and memory grow with the number of images and parts.
+
+use rehearsal::world::{Options, World};
+use serde_json::{Value, json};
+
+use crate::Arguments;
+use crate::releases::counted;
+use crate::report::number;
+
+/// Images, and parts of each. The last doesn't fit on a release.
+const STEPS: [(u64, u64); 9] = [(1, 1), (3, 1), (10, 1), (30, 1), (100, 1), (1, 10), (1, 100), (1, 600), (100, 600)];
+
+/// An image that can be cut into 600 parts, and is still small.
+const IMAGE: u64 = 300_000;
+
+pub fn run_all(arguments: &Arguments, say: impl Fn(&str)) -> anyhow::Result<Value> {
+    say(
+        "| images | parts each | assets | publish: requests | s | MiB | one image new: requests | same again: requests | verify: requests | s | MiB |",
+    );
+    say("|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|");
+    let mut steps = Vec::new();
+    for (images, parts) in STEPS {
+        let mut options = Options::new(&arguments.tool);
+        options.templates = (0..images).map(|number| format!("image-{number:03}")).collect();
+        options.sizes = vec![IMAGE];
+        let world = World::new(&arguments.dir.join("scale"), options)?;
+        world.build_all(1, Some("v0.45"))?;
+        let size = IMAGE.div_ceil(parts).to_string();
+        let args = ["publish", "--source", "v0.45", "--part-size", &size, "--execute"];
+        let assets = images * (parts + 1) + 1;
+        if assets > 1000 {
+            let ran = world.tool(&args);
+            say(&format!(
+                "| {images} | {parts} | {assets} | refused with exit code {}: {} |",
+                ran.code.unwrap_or(-1),
+                ran.stderr.trim()
+            ));
+            steps.push(json!({ "images": images, "parts": parts, "assets": assets, "exit_code": ran.code }));
+            continue;
+        }
+        let (publish, requests) = counted(&world, world.tool_command(&args))?;
+        let (_, again) = counted(&world, world.tool_command(&args))?;
+        let (verify, verified) = counted(&world, world.tool_command(&["verify"]))?;
+        world.build("image-000", IMAGE, 99, Some("v0.45"))?;
+        let (_, one_new) = counted(&world, world.tool_command(&args))?;
+        let mib = |bytes: u64| number(bytes as f64 / f64::from(1 << 20));
+        say(&format!(
+            "| {images} | {parts} | {assets} | {} | {} | {} | {} | {} | {} | {} | {} |",
+            requests.len(),
+            number(publish.wall),
+            mib(publish.memory),
+            one_new.len(),
+            again.len(),
+            verified.len(),
+            number(verify.wall),
+            mib(verify.memory)
+        ));
+        steps.push(json!({
+            "images": images, "parts": parts, "assets": assets,
+            "publish": { "requests": requests.len(), "seconds": publish.wall, "memory": publish.memory },
+            "one_image_new": { "requests": one_new.len() },
+            "same_again": { "requests": again.len() },
+            "verify": { "requests": verified.len(), "seconds": verify.wall, "memory": verify.memory },
+        }));
+    }
+    Ok(Value::Array(steps))
+}
