@@ -3,6 +3,7 @@
 
 pub mod audit;
 pub mod choose;
+pub mod fill;
 pub mod heal;
 pub mod look;
 pub mod marker;

@@ -1,4 +1,4 @@
-//! The draft that a publish fills: found or created, owned by one run at a time, filled, and proven.
+//! The draft that a publish fills: created or taken over, and owned by one run at a time.
 
 use std::io::Read as _;
 use std::time::{Duration, Instant};
@@ -8,12 +8,11 @@ use anyhow::Context as _;
 use crate::console::Console;
 use crate::failure;
 use crate::gh::{Asset, CallError, Gh, NewRelease, Release};
-use crate::manifest::{self, Expected, Manifest};
 
+use super::INCOMING;
 use super::look::{self, IncomingDraft};
 use super::marker::{self, Incoming};
 use super::set::Set;
-use super::{INCOMING, prove, send};
 
 /// The draft of this run.
 pub struct Stage<'a> {
@@ -22,7 +21,7 @@ pub struct Stage<'a> {
     pub release: Release,
     token: String,
     /// Made by this run a moment ago, so that nothing is on it.
-    new: bool,
+    pub(super) is_new: bool,
 }
 
 /// How long a listing may lag behind what was created. Reported for seconds: <https://github.com/cli/cli/issues/6599>
@@ -36,7 +35,7 @@ impl<'a> Stage<'a> {
         let mut backoff = gh.backoff();
         loop {
             match gh.create_release(&draft(body.clone())) {
-                Ok(release) => return Ok(Self { gh, console, release, token, new: true }),
+                Ok(release) => return Ok(Self { gh, console, release, token, is_new: true }),
                 Err(error @ (CallError::Interrupted | CallError::NoLogin(_) | CallError::Local(_))) => {
                     return Err(error.into());
                 }
@@ -45,7 +44,7 @@ impl<'a> Stage<'a> {
                     // none.
                     let lost = error.status().is_none_or(|status| status >= 500);
                     if let Some(release) = lost.then(|| created(gh, &token)).transpose()?.flatten() {
-                        return Ok(Self { gh, console, release, token, new: true });
+                        return Ok(Self { gh, console, release, token, is_new: true });
                     }
                     backoff.wait(console, "creating the draft", error)?;
                 }
@@ -57,7 +56,7 @@ impl<'a> Stage<'a> {
     pub fn take_over(gh: &'a Gh, console: &'a Console, set: &Set, draft_id: u64) -> anyhow::Result<Self> {
         let token = token()?;
         let release = gh.update_release(draft_id, &draft(body(set, &token)))?;
-        let stage = Self { gh, console, release, token, new: false };
+        let stage = Self { gh, console, release, token, is_new: false };
         stage.assert_own()?;
         Ok(stage)
     }
@@ -89,49 +88,6 @@ impl<'a> Stage<'a> {
         self.gh.assets(self.release.id)
     }
 
-    /// Fills the draft with the set's images, then proves them; then the same with the manifest.
-    pub fn fill(&self, set: &Set, jobs: usize) -> anyhow::Result<Manifest> {
-        let mut tries = self.gh.backoff();
-        let mut have = if self.new { Vec::new() } else { self.assets()? };
-        loop {
-            self.remove_strangers(set, &have)?;
-            let images = send::images(self, set, &have, jobs)?;
-            let manifest = Manifest::new(set.source.clone(), set.commit.clone(), images);
-            let bytes = manifest.to_bytes();
-            let mut expected = manifest.assets();
-            // The images are proven before a manifest vouches for them.
-            let proven = prove::assets(self, &expected).and_then(|()| {
-                send::small(self, manifest::FILE, &bytes, &have)?;
-                expected.push(manifest_asset(&bytes));
-                prove::assets(self, &expected)
-            });
-            match proven {
-                Ok(()) => return Ok(manifest),
-                // What is wrong has been removed: fill the gap. What was right is kept.
-                Err(prove::Unproven::Removed(what)) => {
-                    tries.wait(self.console, "proving the draft", CallError::Lost(what))?;
-                    have = self.assets()?;
-                }
-                Err(prove::Unproven::Error(error)) => return Err(error),
-            }
-        }
-    }
-
-    /// What doesn't belong to the set goes.
-    fn remove_strangers(&self, set: &Set, have: &[Asset]) -> anyhow::Result<()> {
-        let wanted = set.asset_names();
-        let strangers: Vec<&Asset> = have.iter().filter(|asset| !wanted.contains(&asset.name)).collect();
-        if strangers.is_empty() {
-            return Ok(());
-        }
-        self.assert_own()?;
-        for asset in strangers {
-            self.console.note(format_args!("removing {} from the draft: not of this set", asset.name));
-            self.gh.delete_asset(asset.id)?;
-        }
-        Ok(())
-    }
-
     /// Removes one asset of the draft, if the draft is still this run's.
     pub fn remove(&self, asset: &Asset, why: &str) -> anyhow::Result<()> {
         self.assert_own()?;
@@ -144,11 +100,6 @@ impl<'a> Stage<'a> {
         self.assert_own()?;
         Ok(self.gh.delete_release(self.release.id)?)
     }
-}
-
-fn manifest_asset(bytes: &[u8]) -> Expected {
-    let sha256 = crate::image::digest::Digest::of(bytes);
-    Expected { file: manifest::FILE.to_owned(), size: bytes.len() as u64, sha256 }
 }
 
 /// The draft with this run's token, once a listing shows it.

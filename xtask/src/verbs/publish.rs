@@ -16,6 +16,7 @@ use crate::git::{Git, TagRef};
 use crate::image::parts::PartSize;
 use crate::interrupt;
 use crate::latest::choose::{self, Chosen, Wish};
+use crate::latest::fill;
 use crate::latest::heal;
 use crate::latest::look::{self, Look};
 use crate::latest::plan::{self, Draft, Step, Want};
@@ -249,7 +250,7 @@ impl Publish {
                 Step::TakeOver { draft } => run.stage = Some(Stage::take_over(gh, console, set, *draft)?),
                 Step::Fill(_) => {
                     let stage = run.stage()?;
-                    let filled = stage.fill(set, self.jobs.into());
+                    let filled = fill::fill(stage, set, self.jobs.into());
                     if let Err(error) = &filled {
                         // A draft with bytes that no checksum vouches for is of no use to anybody.
                         if failure::kind(error) == Kind::Digest {
