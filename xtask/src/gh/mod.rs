@@ -66,7 +66,6 @@ pub struct Gh {
 pub(crate) struct Request {
     method: &'static str,
     path: String,
-    accept: &'static str,
     body: Option<Value>,
 }
 
@@ -74,15 +73,15 @@ const JSON: &str = "application/vnd.github+json";
 
 impl Request {
     fn get(path: impl Into<String>) -> Self {
-        Self { method: "GET", path: path.into(), accept: JSON, body: None }
+        Self { method: "GET", path: path.into(), body: None }
     }
 
     fn delete(path: impl Into<String>) -> Self {
-        Self { method: "DELETE", path: path.into(), accept: JSON, body: None }
+        Self { method: "DELETE", path: path.into(), body: None }
     }
 
     fn send(method: &'static str, path: impl Into<String>, body: Value) -> Self {
-        Self { method, path: path.into(), accept: JSON, body: Some(body) }
+        Self { method, path: path.into(), body: Some(body) }
     }
 }
 
@@ -144,7 +143,7 @@ impl Gh {
         // A small question is answered at once or not at all; the long patience is for GitHub taking in an upload.
         let mut patience = self.tries.patience();
         patience.answer = patience.answer.min(patience.stall);
-        let (method, accept) = (request.method, format!("Accept: {}", request.accept));
+        let (method, accept) = (request.method, format!("Accept: {JSON}"));
         let (host, url) = (&self.repo.host, self.url(&request.path));
         let sh = process::shell().map_err(CallError::Local)?;
         let cmd = cmd!(sh, "gh api --include --hostname {host} --method {method} -H {accept} {input...} {url}");

@@ -202,14 +202,31 @@ impl Gh {
         absent(self.call(&Request::delete(format!("releases/assets/{id}")))).map(drop)
     }
 
-    /// The commit that a tag peels to.
+    /// The commit that a tag peels to. An annotated tag points to a tag object, which points on.
     pub fn commit_of_tag(&self, tag: &str) -> Result<Option<String>, CallError> {
-        let mut request = Request::get(format!("commits/tags/{}", escape(tag)));
-        request.accept = "application/vnd.github.sha";
-        match self.call(&request) {
-            Ok(answer) => Ok(Some(String::from_utf8_lossy(&answer.body).trim().to_owned())),
-            Err(error) if matches!(error.status(), Some(404 | 409 | 422)) => Ok(None),
-            Err(error) => Err(error),
+        #[derive(Deserialize)]
+        struct Pointer {
+            object: Object,
+        }
+        #[derive(Deserialize)]
+        struct Object {
+            sha: String,
+            r#type: String,
+        }
+        let mut path = format!("git/ref/tags/{}", escape(tag));
+        loop {
+            let answer = match self.call(&Request::get(path)) {
+                Ok(answer) => answer,
+                // 409: a repository without a commit.
+                Err(error) if matches!(error.status(), Some(404 | 409)) => return Ok(None),
+                Err(error) => return Err(error),
+            };
+            let Pointer { object } = answer.json()?;
+            match object.r#type.as_str() {
+                "commit" => return Ok(Some(object.sha)),
+                "tag" => path = format!("git/tags/{}", object.sha),
+                _ => return Ok(None),
+            }
         }
     }
 
