@@ -3,8 +3,9 @@
 //! Clients push to that directory themselves, so nothing of it is remembered.
 
 use std::collections::BTreeMap;
+use std::io::Write as _;
 use std::path::Path;
-use std::process::Output;
+use std::process::{Output, Stdio};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail};
@@ -34,6 +35,10 @@ pub(crate) struct Refs {
 }
 
 impl Refs {
+    pub fn is_empty(&self) -> bool {
+        self.tags.is_empty() && self.heads.is_empty()
+    }
+
     pub fn default_branch(&self) -> &str {
         self.default_branch.as_deref().unwrap_or("main")
     }
@@ -160,15 +165,66 @@ impl Git<'_> {
 
     /// Creates a lightweight tag, unless it came to be meanwhile.
     pub fn create_tag(self, name: &str, commit: &str) -> Result<()> {
-        let name = format!("refs/tags/{name}");
-        self.text(&["update-ref", &name, commit, &"0".repeat(40)])?;
-        Ok(())
+        self.set_ref(&format!("refs/tags/{name}"), commit, Some(&"0".repeat(40)))
+    }
+
+    /// Points a ref, by its full name, to an object, if it still points to `old`.
+    pub fn set_ref(self, name: &str, object: &str, old: Option<&str>) -> Result<()> {
+        let mut arguments = vec!["update-ref", name, object];
+        arguments.extend(old);
+        self.text(&arguments).map(drop)
+    }
+
+    /// Deletes a ref, if it still points to `old`.
+    pub fn delete_ref(self, name: &str, old: &str) -> Result<()> {
+        self.text(&["update-ref", "-d", name, old]).map(drop)
+    }
+
+    /// `commit`, `tag`, `tree` or `blob`; none without such an object.
+    pub fn kind(self, id: &str) -> Result<Option<String>> {
+        let output = self.run(&["cat-file", "-t", id])?;
+        let known = output.status.success();
+        Ok(known.then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned()))
+    }
+
+    /// Whether the commit of `new` has that of `old` among its ancestors.
+    pub fn is_forward(self, old: &str, new: &str) -> Result<bool> {
+        Ok(self.run(&["merge-base", "--is-ancestor", old, new])?.status.success())
+    }
+
+    /// Writes the object of an annotated tag, which no ref points to yet.
+    pub fn write_tag(self, tag: &str, object: &str, kind: &str, login: &str, message: &str) -> Result<String> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let text = format!(
+            "object {object}\ntype {kind}\ntag {tag}\ntagger {login} <{login}@example.org> {now} +0000\n\n{message}\n"
+        );
+        let written = self.run_with(&["mktag"], text.as_bytes())?;
+        anyhow::ensure!(
+            written.status.success(),
+            "writing the tag {tag}: {}",
+            String::from_utf8_lossy(&written.stderr)
+        );
+        Ok(String::from_utf8_lossy(&written.stdout).trim().to_owned())
+    }
+
+    /// Writes a commit, which no ref leads to yet.
+    pub fn write_commit(self, tree: &str, parents: &[String], login: &str, message: &str) -> Result<String> {
+        let (name, email) = (format!("user.name={login}"), format!("user.email={login}@example.org"));
+        let mut arguments = vec!["-c", &name, "-c", &email, "commit-tree", tree, "-m", message];
+        for parent in parents {
+            arguments.extend(["-p", parent]);
+        }
+        Ok(self.text(&arguments)?.trim().to_owned())
     }
 
     /// Whether git takes this as the name of a tag.
     pub fn is_tag_name(self, name: &str) -> Result<bool> {
-        let name = format!("refs/tags/{name}");
-        Ok(self.run(&["check-ref-format", &name])?.status.success())
+        self.is_ref_name(&format!("refs/tags/{name}"))
+    }
+
+    /// Whether git takes this as a ref's full name.
+    pub fn is_ref_name(self, name: &str) -> Result<bool> {
+        Ok(self.run(&["check-ref-format", name])?.status.success())
     }
 
     fn text(self, arguments: &[&str]) -> Result<String> {
@@ -181,6 +237,10 @@ impl Git<'_> {
     }
 
     fn run(self, arguments: &[&str]) -> Result<Output> {
+        self.run_with(arguments, b"")
+    }
+
+    fn run_with(self, arguments: &[&str], input: &[u8]) -> Result<Output> {
         #[expect(
             clippy::disallowed_methods,
             reason = "the door to git on the side of the host: the variables of the process are cleared here as well"
@@ -188,7 +248,15 @@ impl Git<'_> {
         let mut command = std::process::Command::new("git");
         command.env_clear().envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
         command.envs([("GIT_CONFIG_NOSYSTEM", "1"), ("GIT_CONFIG_GLOBAL", "/dev/null"), ("LC_ALL", "C")]);
-        command.arg("--git-dir").arg(self.0).args(arguments).output().context("starting git; install it")
+        command.arg("--git-dir").arg(self.0).args(arguments);
+        if input.is_empty() {
+            return command.output().context("starting git; install it");
+        }
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().context("starting git; install it")?;
+        // Smaller than a pipe holds, so nobody waits; where git ended first its output says why.
+        let _ = child.stdin.take().map(|mut pipe| pipe.write_all(input));
+        child.wait_with_output().context("waiting for git")
     }
 }
 

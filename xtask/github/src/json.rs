@@ -138,6 +138,23 @@ pub(crate) fn commit(repo: &Repo, commit: &Commit) -> Value {
     })
 }
 
+/// A commit as the git database gives it: without the envelope that [`commit`] has.
+pub(crate) fn git_commit(repo: &Repo, commit: &Commit) -> Value {
+    let (sha, name) = (&commit.sha, &repo.name);
+    let link = |kind: &str, sha: &String| format!("https://api.github.com/repos/{name}/git/{kind}/{sha}");
+    let parents = commit.parents.iter().map(|sha| json!({ "sha": sha, "url": link("commits", sha) }));
+    json!({
+        "sha": sha,
+        "url": link("commits", sha),
+        "html_url": format!("https://github.com/{name}/commit/{sha}"),
+        "author": signature(&commit.author),
+        "committer": signature(&commit.committer),
+        "message": commit.message,
+        "tree": { "sha": commit.tree, "url": link("trees", &commit.tree) },
+        "parents": parents.collect::<Vec<_>>(),
+    })
+}
+
 pub(crate) fn tag_object(repo: &Repo, sha: &str, tag: &TagObject) -> Value {
     json!({
         "sha": sha,

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::world::{REPO, STRANGER, World};
+use crate::world::{READER, REPO, STRANGER, WRITER, World};
 
 fn get(world: &World, path: &str) -> crate::world::Got {
     world.repo(STRANGER, "GET", path, &Value::Null)
@@ -74,4 +74,74 @@ fn a_push_shows_at_once() {
     let main = world.git(&["rev-parse", "main"]);
     world.git(&["push", "-q", "--force", "origin", "main:refs/tags/latest"]);
     assert_eq!(sha(get(&world, "/git/ref/tags/latest").ok(200)), main);
+}
+
+fn send(world: &World, method: &str, path: &str, body: &Value) -> crate::world::Got {
+    world.repo(WRITER, method, path, body)
+}
+
+#[test]
+fn refs_are_made_moved_and_deleted() {
+    let world = World::new();
+    let (old, new) = (world.git(&["rev-parse", "v0.44^{commit}"]), world.git(&["rev-parse", "main"]));
+    let latest = |sha: &str| json!({ "ref": "refs/tags/latest", "sha": sha });
+    let made = send(&world, "POST", "/git/refs", &latest(&new)).ok(201);
+    assert_eq!(json!([made["ref"], made["object"]["sha"]]), json!(["refs/tags/latest", new]));
+
+    let back = json!({ "sha": old });
+    let refused = send(&world, "PATCH", "/git/refs/tags/latest", &back);
+    assert_eq!(refused.invalid(), "Update is not a fast forward");
+    let moved = send(&world, "PATCH", "/git/refs/tags/latest", &json!({ "sha": old, "force": true })).ok(200);
+    assert_eq!(moved["object"]["sha"], old.as_str());
+    let onward = send(&world, "PATCH", "/git/refs/tags/latest", &json!({ "sha": new })).ok(200);
+    assert_eq!(onward["object"]["sha"], new.as_str());
+
+    send(&world, "DELETE", "/git/refs/tags/latest", &Value::Null).ok(204);
+    assert_eq!(get(&world, "/git/ref/tags/latest").status, 404);
+}
+
+#[test]
+fn refs_that_cannot_be_are_refused() {
+    let world = World::new();
+    let main = world.git(&["rev-parse", "main"]);
+    let nothing = "1".repeat(40);
+    let create = |name: &str, sha: &str| ("POST", "/git/refs", json!({ "ref": name, "sha": sha }));
+    let short = "The sha parameter must be exactly 40 characters and contain only [0-9a-f].";
+    let table = [
+        (create("refs/tags/v0.45", &main), "Reference already exists"),
+        (create("refs/tags/new", &nothing), "Object does not exist"),
+        (create("refs/tags/new", "main"), short),
+        (create("tags/new", &main), "tags/new is not a valid ref name."),
+        (create("refs/tags/a b", &main), "refs/tags/a b is not a valid ref name."),
+        (("POST", "/git/refs", json!({ "ref": "refs/tags/new" })), "Invalid request.\n\n\"sha\" wasn't supplied."),
+        (("PATCH", "/git/refs/tags/none", json!({ "sha": main })), "Reference does not exist"),
+        (("PATCH", "/git/refs/tags/v0.45", json!({ "sha": nothing, "force": true })), "Object does not exist"),
+        (("DELETE", "/git/refs/tags/none", Value::Null), "Reference does not exist"),
+    ];
+    for ((method, path, body), said) in table {
+        assert_eq!(send(&world, method, path, &body).invalid(), said, "{method} {path} {body}");
+    }
+    let (_, path, body) = create("refs/tags/new", &main);
+    assert_eq!(world.repo(READER, "POST", path, &body).status, 403);
+    assert_eq!(get(&world, "/git/matching-refs/tags/new").ok(200), json!([]));
+}
+
+#[test]
+fn commits_and_tag_objects_are_made_without_a_clone() {
+    let world = World::new();
+    let (main, tree) = (world.git(&["rev-parse", "main"]), world.git(&["rev-parse", "main^{tree}"]));
+    let body = json!({ "message": "third", "tree": tree, "parents": [main] });
+    let commit = send(&world, "POST", "/git/commits", &body).ok(201);
+    assert_eq!(json!([commit["message"], commit["parents"][0]["sha"]]), json!(["third", main]));
+    let body = json!({ "message": "third", "tree": main });
+    assert_eq!(send(&world, "POST", "/git/commits", &body).invalid(), "Tree SHA does not exist");
+
+    let body = json!({ "tag": "v0.46", "message": "the third", "object": commit["sha"], "type": "commit" });
+    let tag = send(&world, "POST", "/git/tags", &body).ok(201);
+    assert_eq!(get(&world, "/git/ref/tags/v0.46").status, 404);
+    send(&world, "POST", "/git/refs", &json!({ "ref": "refs/tags/v0.46", "sha": tag["sha"] })).ok(201);
+    assert_eq!(get(&world, "/git/ref/tags/v0.46").ok(200)["object"]["type"], "tag");
+    assert_eq!(get(&world, "/commits/tags/v0.46").ok(200)["sha"], commit["sha"]);
+    let body = json!({ "tag": "v0.46", "message": "", "object": commit["sha"], "type": "tree" });
+    assert_eq!(send(&world, "POST", "/git/tags", &body).status, 422);
 }
