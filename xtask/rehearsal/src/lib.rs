@@ -13,6 +13,7 @@
 //! # }
 //! ```
 
+pub mod conformance;
 pub mod host;
 pub mod image;
 pub mod machine;
