@@ -83,6 +83,10 @@ impl Problems {
         self.0.is_empty()
     }
 
+    pub fn iter(&self) -> impl Iterator<Item = &anyhow::Error> {
+        self.0.iter()
+    }
+
     /// One error that lists them all. Its exit code: usage before digest before failed before missing, so that 3 keeps
     /// its meaning of "nothing but absences".
     pub fn into_result(mut self) -> anyhow::Result<()> {

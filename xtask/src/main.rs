@@ -3,6 +3,7 @@
 //! Each verb observes (processes), plans (pure functions), and applies (processes). See CONTRIBUTING.md for the map.
 
 mod backoff;
+mod checklist;
 mod console;
 mod decide;
 mod document;

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::git::TagRef;
+use crate::image::name::Role;
 use crate::latest::TAG as LATEST;
+use crate::latest::look::Live;
 use crate::latest::notes::points_to;
 use crate::manifest::Manifest;
 
@@ -27,6 +29,19 @@ pub struct Observed {
     pub remote_tags: Result<BTreeMap<String, TagRef>, String>,
     pub local_tags: BTreeMap<String, TagRef>,
     pub head: Option<String>,
+}
+
+impl Published {
+    /// From a look at `latest` that has been taken already.
+    pub fn of(live: &Live) -> Self {
+        let images = live.assets.iter().filter(|asset| asset.is_uploaded()).filter_map(|asset| Role::of(&asset.name));
+        let images = images.filter(|role| !matches!(role, Role::Checksum { .. }));
+        Self {
+            notes: live.release.notes().to_owned(),
+            images: images.map(|role| role.image().to_owned()).collect(),
+            manifest: live.manifest.clone().map(Ok),
+        }
+    }
 }
 
 impl Observed {

@@ -23,7 +23,7 @@ use std::path::Path;
 
 use crate::failure;
 
-pub use baseline::{Base, Baseline, Bases, Kind, Observed, choose, is_newer, is_version, short};
+pub use baseline::{Base, Baseline, Bases, Kind, Observed, Published, choose, is_newer, is_version, short};
 pub use compare::{Comparison, Side};
 pub use history::{History, Moment};
 pub use observe::observe;

@@ -127,10 +127,9 @@ fn against(history: &mut History, now: &Image, old: Option<&Image>) -> anyhow::R
     if old.sha256 == now.sha256 {
         return Ok((false, "the same bytes as before".to_owned()));
     }
-    if let (Some(was), Some(is)) = (&old.base_image, &now.base_image) {
-        if was.digest != is.digest {
-            return Ok((true, "another base image upstream".to_owned()));
-        }
+    let bases = old.base_image.as_ref().zip(now.base_image.as_ref());
+    if bases.is_some_and(|(was, is)| was.digest != is.digest) {
+        return Ok((true, "another base image upstream".to_owned()));
     }
     let (Some(was), Some(is)) = (&old.built_from, &now.built_from) else {
         return Ok((true, "built anew".to_owned()));

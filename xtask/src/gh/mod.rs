@@ -88,6 +88,8 @@ impl Request {
 /// An answer with a status from 200 to 299.
 #[derive(Debug)]
 pub(crate) struct Answer {
+    /// Names in lower case.
+    headers: Vec<(String, String)>,
     body: Vec<u8>,
 }
 
@@ -189,7 +191,7 @@ fn judge(streamed: &Streamed, repo: &Repo) -> Result<Answer, CallError> {
     let head = Head::parse(&head);
     match head {
         Some(head) if (200..300).contains(&head.status) && finished.status.success() => {
-            Ok(Answer { body: body.to_vec() })
+            Ok(Answer { headers: head.headers, body: body.to_vec() })
         }
         Some(head) if !(200..300).contains(&head.status) => Err(CallError::Http(Http::new(&head, body))),
         _ => Err(no_answer(streamed, repo)),

@@ -72,6 +72,9 @@ pub struct Repository {
     pub archived: bool,
     #[serde(default)]
     permissions: Permissions,
+    /// What a classic token may do; tokens of other kinds have none.
+    #[serde(skip)]
+    pub scopes: Option<Vec<String>>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -130,7 +133,11 @@ const PAGE: usize = 100;
 
 impl Gh {
     pub fn repository(&self) -> Result<Repository, CallError> {
-        self.call(&Request::get(""))?.json()
+        let answer = self.call(&Request::get(""))?;
+        let mut repository: Repository = answer.json()?;
+        let scopes = answer.headers.iter().find(|(name, _)| name == "x-oauth-scopes");
+        repository.scopes = scopes.map(|(_, scopes)| scopes.split(',').map(|scope| scope.trim().to_owned()).collect());
+        Ok(repository)
     }
 
     pub fn immutability(&self) -> Result<Immutability, CallError> {

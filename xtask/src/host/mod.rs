@@ -1,6 +1,7 @@
 //! Build hosts: what lies there, who builds what, and how an image comes here whole or not at all.
 
 pub mod build;
+pub mod doctor;
 pub mod fetch;
 pub mod listing;
 pub mod output;

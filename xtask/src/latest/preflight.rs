@@ -10,12 +10,30 @@ pub struct Allowed {
     pub warnings: Vec<String>,
 }
 
-/// Asks for the repository itself, not for `/user`: that works for every kind of token.
-///
+/// All that was found.
+#[derive(Debug)]
+pub struct Examined {
+    pub problems: Problems,
+    pub warnings: Vec<String>,
+    /// Of a classic token; others have none.
+    pub scopes: Option<Vec<String>>,
+}
+
 /// # Errors
 ///
 /// Exit code 3 with all that is missing, each with its cure.
 pub fn repository(gh: &Gh) -> anyhow::Result<Allowed> {
+    let Examined { problems, warnings, .. } = examine(gh)?;
+    problems.into_result()?;
+    Ok(Allowed { warnings })
+}
+
+/// Asks for the repository itself, not for `/user`: that works for every kind of token.
+///
+/// # Errors
+///
+/// When it can't be asked for at all.
+pub fn examine(gh: &Gh) -> anyhow::Result<Examined> {
     let repo = gh.repo();
     let facts = gh.repository().map_err(|error| match error.status() {
         Some(404) => failure::missing(format!(
@@ -47,8 +65,7 @@ pub fn repository(gh: &Gh) -> anyhow::Result<Allowed> {
             )),
         }
     }
-    problems.into_result()?;
-    Ok(Allowed { warnings })
+    Ok(Examined { problems, warnings, scopes: facts.scopes })
 }
 
 /// The setting, or for those who may not see it what published releases show.

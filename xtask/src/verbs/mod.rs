@@ -109,6 +109,8 @@ macro_rules! verbs {
 verbs! {
     check::Check,
     document::Document,
+    status::Status,
+    doctor::Doctor,
     #[command(visible_alias = "build")]
     build_and_fetch::BuildAndFetch,
     checksum::Checksum,

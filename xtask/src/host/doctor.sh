@@ -1,0 +1,29 @@
+# Read by `sh -s -- PACKER_DIR` on a build host: a line NAME=VALUE for each thing that a build needs.
+dir=$1
+# A login script may have said something before.
+echo packer-doctor
+if cd "$dir" 2>/dev/null; then
+    echo folder=yes
+    if [ -x build.sh ]; then echo build-script=yes; else echo build-script=no; fi
+    # Where images are written; df of a folder that isn't there yet fails.
+    if [ -d images ]; then place=images; else place=.; fi
+    if [ -w "$place" ]; then echo writable=yes; else echo writable=no; fi
+    echo "free-kib=$(df -Pk "$place" 2>/dev/null | awk 'NR == 2 { print $4 }')"
+else
+    echo folder=no
+fi
+for tool in packer qemu-img qemu-system-x86_64; do
+    if command -v "$tool" >/dev/null 2>&1; then
+        echo "$tool=$("$tool" --version 2>/dev/null | head -n 1 | tr -d '\r')"
+    else
+        echo "$tool="
+    fi
+done
+if [ -r /dev/kvm ] && [ -w /dev/kvm ]; then
+    echo kvm=yes
+elif [ -e /dev/kvm ]; then
+    echo kvm=denied
+else
+    echo kvm=no
+fi
+echo end

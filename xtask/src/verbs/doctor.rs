@@ -1,0 +1,259 @@
+//! `doctor`: every tool, login, permission and host that a release needs, each failure with its cure.
+
+use std::thread;
+
+use serde_json::{Value, json};
+use xshell::cmd;
+
+use super::{Common, Outcome};
+use crate::console::Console;
+use crate::gh::{Gh, Tries};
+use crate::git::Git;
+use crate::host::doctor;
+use crate::image::templates;
+use crate::latest::look::{self, Look};
+use crate::latest::{TAG, heal, preflight};
+use crate::process::{self, joined};
+use crate::ssh::{Host, RemoteDir, Ssh};
+
+/// Check every tool, login, permission and host that a release needs
+///
+/// All that is wrong is said at once, each with its cure. Exit code 3 if a release would fail.
+#[derive(clap::Args)]
+pub struct Doctor {
+    /// Build host to look at as well, as ssh takes it; give it again for several
+    #[arg(long = "host", value_name = "HOST", allow_hyphen_values = true)]
+    hosts: Vec<String>,
+    /// The packer directory on the host
+    #[arg(long, value_name = "DIR", default_value = "/usr/local/lib/homestak/packer", allow_hyphen_values = true)]
+    remote_dir: String,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+const TRIES: Tries = Tries { stall_timeout: 30, answer_timeout: 30, attempts: 2 };
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Good,
+    /// A release may go through all the same.
+    Doubt,
+    Bad,
+}
+
+/// One thing looked at.
+struct Finding {
+    what: String,
+    state: State,
+    said: String,
+}
+
+impl Finding {
+    fn new(what: impl Into<String>, state: State, said: impl Into<String>) -> Self {
+        Self { what: what.into(), state, said: said.into() }
+    }
+
+    fn of(what: impl Into<String>, found: anyhow::Result<String>) -> Self {
+        match found {
+            Ok(said) => Self::new(what, State::Good, said),
+            Err(error) => Self::new(what, State::Bad, format!("{error:#}")),
+        }
+    }
+}
+
+impl Doctor {
+    pub fn run(self, common: &Common, console: &Console) -> anyhow::Result<Outcome> {
+        let hosts = self.hosts.iter().map(|host| host.parse()).collect::<anyhow::Result<Vec<Host>>>()?;
+        let dir: RemoteDir = self.remote_dir.parse()?;
+        let gh = common.repo().map(|repo| Gh::new(repo, TRIES, console));
+        let findings = thread::scope(|scope| {
+            let tools = scope.spawn(tools);
+            let github = scope.spawn(|| github(gh, common));
+            let hosts: Vec<_> = hosts.into_iter().map(|host| scope.spawn(|| build_host(host, &dir))).collect();
+            let mut findings = joined(tools);
+            findings.push(packer_directory(common));
+            findings.extend(joined(github));
+            findings.extend(hosts.into_iter().flat_map(joined));
+            findings
+        });
+        show(&findings, console);
+        let bad = findings.iter().filter(|finding| finding.state == State::Bad).count();
+        let fields = json!({ "healthy": bad == 0, "findings": findings.iter().map(Finding::to_json).collect::<Vec<_>>() });
+        if bad == 0 {
+            console.line("A release can go ahead.");
+            return Ok(Outcome::done(fields));
+        }
+        console.line(format_args!("{bad} to mend before a release."));
+        Ok(Outcome::exit(3, fields))
+    }
+}
+
+fn tools() -> Vec<Finding> {
+    let version = |found: anyhow::Result<process::Finished>, line: fn(&process::Finished) -> String| {
+        found.and_then(|finished| if line(&finished).is_empty() { Err(finished.error()) } else { Ok(line(&finished)) })
+    };
+    let stdout = |finished: &process::Finished| finished.text().lines().next().unwrap_or_default().to_owned();
+    let stderr = |finished: &process::Finished| finished.stderr.lines().next().unwrap_or_default().to_owned();
+    let run = |tool: &str| -> anyhow::Result<process::Finished> {
+        let sh = process::shell()?;
+        process::output(match tool {
+            "ssh" => cmd!(sh, "ssh -V"),
+            // It has no option for its version; without arguments it says how it is used.
+            "scp" => cmd!(sh, "scp"),
+            tool => cmd!(sh, "{tool} --version"),
+        })
+    };
+    vec![
+        Finding::of("git", version(run("git"), stdout)),
+        Finding::of("gh", version(run("gh"), stdout)),
+        Finding::of("ssh", version(run("ssh"), stderr)),
+        Finding::of("scp", version(run("scp"), |_| "installed".to_owned())),
+    ]
+}
+
+fn packer_directory(common: &Common) -> Finding {
+    let dir = common.packer_dir();
+    let names = templates::names(&dir).map(|names| {
+        let names: Vec<String> = names.into_iter().collect();
+        format!("{}: {}", dir.display(), names.join(", "))
+    });
+    Finding::of("templates", names)
+}
+
+/// The login, what it may do, and the state of `latest`.
+fn github(gh: anyhow::Result<Gh>, common: &Common) -> Vec<Finding> {
+    let gh = match gh {
+        Ok(gh) => gh,
+        Err(error) => return vec![Finding::of("repository", Err(error))],
+    };
+    let git = Git::at(&common.packer_dir());
+    let mut findings = Vec::new();
+    match preflight::examine(&gh) {
+        Err(error) => return vec![Finding::of("login", Err(error)), remote(&git, common)],
+        Ok(examined) => {
+            let scopes = match examined.scopes {
+                Some(scopes) => format!("to {}, scopes: {}", gh.repo().host, scopes.join(", ")),
+                None => format!("to {}, with a token of its own permissions", gh.repo().host),
+            };
+            findings.push(Finding::new("login", State::Good, scopes));
+            let repo = gh.repo().to_string();
+            if examined.problems.is_empty() {
+                findings.push(Finding::new("repository", State::Good, format!("{repo}, pushes allowed")));
+            }
+            let wrong = |error: &anyhow::Error| Finding::new("repository", State::Bad, format!("{error:#}"));
+            findings.extend(examined.problems.iter().map(wrong));
+            findings.extend(examined.warnings.into_iter().map(|said| Finding::new("repository", State::Doubt, said)));
+        }
+    }
+    findings.push(remote(&git, common));
+    findings.extend(latest(&gh, &git, common));
+    findings
+}
+
+fn remote(git: &Git, common: &Common) -> Finding {
+    let tags = look::remote_tag(git, &common.remote).map(|tag| match tag {
+        Some(tag) => format!("{} answers, {TAG} is at {}", common.remote, crate::decide::short(&tag.commit)),
+        None => format!("{} answers, it has no tag {TAG} yet", common.remote),
+    });
+    Finding::of("remote", tags)
+}
+
+/// Whether release, tag and manifest belong together, and nothing was left half-way.
+fn latest(gh: &Gh, git: &Git, common: &Common) -> Vec<Finding> {
+    let look = match look::look(gh, git, &common.remote) {
+        Ok(look) => look,
+        Err(error) => return vec![Finding::of(TAG, Err(error))],
+    };
+    let mut findings = vec![state(gh, &look, common)];
+    findings.extend(look.incoming.iter().map(|draft| {
+        let begun = match &draft.marker {
+            Some(marker) => format!(
+                "a publish of {} was begun; `cargo xtask packer publish --source {}` goes on with it",
+                marker.set.describe(),
+                marker.set.source
+            ),
+            None => format!(
+                "the draft {} is not this tool's and blocks a publish; delete it, or publish with --discard-incoming",
+                draft.release.id
+            ),
+        };
+        Finding::new("incoming", State::Doubt, begun)
+    }));
+    findings
+}
+
+fn state(gh: &Gh, look: &Look, common: &Common) -> Finding {
+    match heal::plan(gh, look) {
+        Err(error) => return Finding::of(TAG, Err(error)),
+        Ok(Some(heal)) => {
+            let cure = "`cargo xtask packer publish --source TAG --execute`, or `rollback --execute`, begins with that";
+            return Finding::new(TAG, State::Bad, format!("{heal}; {cure}"));
+        }
+        Ok(None) => {}
+    }
+    let Some(live) = &look.live else {
+        return Finding::new(TAG, State::Good, "not published yet: the first publish makes it");
+    };
+    match (&live.manifest, &look.tag) {
+        (_, None) => Finding::new(
+            TAG,
+            State::Doubt,
+            format!("the release has no tag on {}; the next publish makes it", common.remote),
+        ),
+        (None, _) => Finding::new(TAG, State::Doubt, "made by hand: nothing tells what its images were built from"),
+        (Some(manifest), Some(tag)) if manifest.commit != tag.commit => Finding::new(
+            TAG,
+            State::Doubt,
+            format!(
+                "the tag is at {} and the manifest is for {}; `cargo xtask packer verify` says more, a publish mends it",
+                crate::decide::short(&tag.commit),
+                manifest.source
+            ),
+        ),
+        (Some(manifest), Some(_)) => {
+            Finding::new(TAG, State::Good, format!("{}, {} images", manifest.source, manifest.images.len()))
+        }
+    }
+}
+
+fn build_host(host: Host, dir: &RemoteDir) -> Vec<Finding> {
+    let name = host.to_string();
+    match doctor::ask(&Ssh { host, stall: std::time::Duration::from_secs(60) }, dir) {
+        Err(fault) => vec![Finding::of(format!("host {name}"), Err(fault.error))],
+        Ok(needs) => {
+            let finding = |need: doctor::Need| {
+                let (state, said) = match need.found {
+                    Ok(said) => (State::Good, said),
+                    Err(said) if need.optional => (State::Doubt, said),
+                    Err(said) => (State::Bad, said),
+                };
+                Finding::new(format!("host {name}: {}", need.what), state, said)
+            };
+            needs.into_iter().map(finding).collect()
+        }
+    }
+}
+
+fn show(findings: &[Finding], console: &Console) {
+    let width = findings.iter().map(|finding| finding.what.chars().count()).max().unwrap_or(0);
+    for finding in findings {
+        let mark = match finding.state {
+            State::Good => console.green("ok   "),
+            State::Doubt => console.yellow("doubt"),
+            State::Bad => console.red("bad  "),
+        };
+        let said = finding.said.replace('\n', &format!("\n{}", " ".repeat(width + 9)));
+        console.line(format_args!("{mark}  {:width$}  {said}", finding.what));
+    }
+}
+
+impl Finding {
+    fn to_json(&self) -> Value {
+        let state = match self.state {
+            State::Good => "ok",
+            State::Doubt => "doubt",
+            State::Bad => "bad",
+        };
+        json!({ "what": self.what, "state": state, "said": self.said })
+    }
+}
