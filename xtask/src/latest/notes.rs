@@ -38,7 +38,7 @@ pub fn text(manifest: &Manifest) -> String {
 /// The version that notes written by hand or by [`text`] name.
 pub fn points_to(notes: &str) -> Option<&str> {
     let rest = notes.lines().find_map(|line| line.trim().strip_prefix(POINTS_TO))?;
-    let version = rest.split_whitespace().next()?.trim_matches(['`', '*', '"', '\'']).trim_end_matches(['.', ',', ';']);
+    let version = rest.split_whitespace().next()?.trim_matches(['`', '*', '"', '\'', '.', ',', ';']);
     (!version.is_empty()).then_some(version)
 }
 
