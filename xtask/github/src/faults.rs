@@ -26,6 +26,8 @@ pub enum Fault {
     Stall { at: StallPoint, lasting: Lasting },
     /// Stores the upload with its first byte changed. The digest is that of what is stored.
     CorruptUpload,
+    /// The same, and the asset gets no digest: only reading it back shows it.
+    CorruptUploadUnseen,
     /// The asset that this request uploads gets no digest.
     NullDigest,
     /// Does the work, but listings and the lookup by tag show for a while what was there before it. Reading by id doesn't.

@@ -45,7 +45,8 @@ pub(crate) async fn receive(
     let mut store = shared.lock();
     block_in_place(|| match (stored, bad_gateway) {
         (Some(stored), None) => {
-            let digest = (fault != Some(&Fault::NullDigest)).then_some(stored.digest);
+            let unseen = matches!(fault, Some(Fault::NullDigest | Fault::CorruptUploadUnseen));
+            let digest = (!unseen).then_some(stored.digest);
             Ok(finish(&mut store, call, &started, stored.size, digest))
         }
         (None, None) => {
@@ -142,7 +143,7 @@ async fn store_body(
     started: &Started,
     fault: Option<&Fault>,
 ) -> Result<Option<Stored>, Closed> {
-    let corrupt = fault == Some(&Fault::CorruptUpload);
+    let corrupt = matches!(fault, Some(Fault::CorruptUpload | Fault::CorruptUploadUnseen));
     let drop_after = match fault {
         Some(Fault::DropMidBody { after }) => Some(*after),
         _ => None,

@@ -42,6 +42,7 @@ pub const KINDS: &[Kind] = &[
     ),
     ("a secondary rate limit", || Fault::RateLimited { limit: Limit::Secondary, retry_after: Some(1) }, any),
     ("a corrupted upload", || Fault::CorruptUpload, upload),
+    ("a corrupted upload without a digest", || Fault::CorruptUploadUnseen, upload),
     ("a listing that lags by 5 s", || Fault::StaleListing { lasting: Lasting::For(Duration::from_secs(5)) }, change),
     ("a digest that is null", || Fault::NullDigest, upload),
 ];

@@ -55,6 +55,9 @@ fn race(seed: u64, scenario: Scenario, rival: Rival) -> Result<(), String> {
         other.build(image, size, seed, Some("v0.45")).map_err(|error| format!("{error:#}"))?;
     }
 
+    if seed % 5 == 2 {
+        slow_pushes(&other);
+    }
     let gate = Arc::new(Gate::new(seed));
     let gate_in_hook = Arc::clone(&gate);
     hub.on_request(move |request, moment| {
@@ -83,6 +86,18 @@ fn race(seed: u64, scenario: Scenario, rival: Rival) -> Result<(), String> {
     // Whatever is left over stands in nobody's way.
     let again = run.world.tool(&[&mine_args[..], &["--discard-incoming"]].concat());
     run.finished_set(&again, &identity(&run.world))
+}
+
+/// Between the last look at the tag and its push the other run has time for a whole flip: only the lease sees that.
+fn slow_pushes(machine: &Machine) {
+    let real = machine.command("sh").args(["-c", "command -v git"]).output().expect("looking for git");
+    let real = String::from_utf8_lossy(&real.stdout).trim().to_owned();
+    let script = format!("#!/bin/sh\ncase \" $* \" in *\" push \"*) sleep 4 ;; esac\nexec {real} \"$@\"\n");
+    let path = machine.bin().join("git");
+    std::fs::write(&path, script).expect("writing a slow git");
+    let mut mode = std::fs::metadata(&path).expect("reading its mode").permissions();
+    std::os::unix::fs::PermissionsExt::set_mode(&mut mode, 0o755);
+    std::fs::set_permissions(&path, mode).expect("making it executable");
 }
 
 /// The gate learns that a client is gone.

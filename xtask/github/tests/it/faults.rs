@@ -35,6 +35,7 @@ fn an_upload_can_go_wrong_in_many_ways() {
         (Fault::DropMidBody { after: 3 }, 0, starter),
         (Fault::DropAfterWork, 0, uploaded),
         (Fault::CorruptUpload, 201, uploaded),
+        (Fault::CorruptUploadUnseen, 201, uploaded),
         (Fault::NullDigest, 201, uploaded),
         (Fault::TruncateAnswer { after: 9 }, 201, uploaded),
     ];
