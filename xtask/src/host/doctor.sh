@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # Read by `sh -s -- PACKER_DIR` on a build host: a line NAME=VALUE for each thing that a build needs.
 dir=$1
 # A login script may have said something before.

@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # Read by `sh -s -- PACKER_DIR [IMAGE…]` on a build host. Says in NUL-terminated fields what is there: file names
 # and small files can hold any other byte.
 dir=$1
