@@ -96,16 +96,17 @@ impl History {
     /// Both moments with what each image is made of.
     pub fn sides(&mut self, old: &Moment, new: &Moment) -> anyhow::Result<(Side, Side)> {
         loop {
+            let whole = self.whole;
             let (before, after) = (self.snapshot(old)?, self.snapshot(new)?);
+            if whole != self.whole {
+                // The second led outside: the first must be looked at as widely.
+                continue;
+            }
             let mut names: BTreeSet<String> = inputs::templates(&before, &mut self.contents)?.into_keys().collect();
             names.extend(inputs::templates(&after, &mut self.contents)?.into_keys());
             let old_images = inputs::of_all(&before, &names, &mut self.contents)?;
             let new_images = inputs::of_all(&after, &names, &mut self.contents)?;
-            let outside = old_images.values().chain(new_images.values()).any(|inputs| inputs.outside);
-            if outside && !self.whole && !self.checkout.prefix.is_empty() {
-                self.whole = true;
-                self.trees.clear();
-                self.uncommitted = None;
+            if old_images.values().chain(new_images.values()).any(|inputs| inputs.outside) && self.widen() {
                 continue;
             }
             return Ok((Side { snapshot: before, images: old_images }, Side { snapshot: after, images: new_images }));
@@ -121,17 +122,32 @@ impl History {
         self.contents.read(id)
     }
 
+    /// From now on looks at all of the repository; `false` when that is done already.
+    fn widen(&mut self) -> bool {
+        let wider = !self.whole && !self.checkout.prefix.is_empty();
+        if wider {
+            self.whole = true;
+            self.trees.clear();
+            self.uncommitted = None;
+        }
+        wider
+    }
+
     fn scope(&self) -> &str {
         if self.whole { "" } else { &self.checkout.prefix }
     }
 
     fn snapshot(&mut self, moment: &Moment) -> anyhow::Result<Snapshot> {
-        let mut snapshot = match moment {
-            Moment::Commit(commit) => (*self.tree(commit)?).clone(),
-            Moment::WorkTree => self.work_tree()?,
-        };
-        snapshot.follow_links(&mut self.contents)?;
-        Ok(snapshot)
+        loop {
+            let mut snapshot = match moment {
+                Moment::Commit(commit) => (*self.tree(commit)?).clone(),
+                Moment::WorkTree => self.work_tree()?,
+            };
+            let outside = snapshot.follow_links(&mut self.contents)?;
+            if !(outside && self.widen()) {
+                return Ok(snapshot);
+            }
+        }
     }
 
     fn tree(&mut self, commit: &str) -> anyhow::Result<Rc<Snapshot>> {

@@ -69,8 +69,9 @@ impl Snapshot {
     }
 
     /// Puts what symlinks lead to in their place, so that a change behind a link is seen through it. A link that leads
-    /// nowhere stays: its own text is its content.
-    pub fn follow_links(&mut self, contents: &mut Contents) -> anyhow::Result<()> {
+    /// nowhere stays: its own text is its content. Says whether a link leads to something outside that isn't here.
+    pub fn follow_links(&mut self, contents: &mut Contents) -> anyhow::Result<bool> {
+        let mut outside = false;
         // Links to links: each round follows one more, and a circle ends with the rounds.
         for _ in 0..4 {
             let links: Vec<(String, String)> = self
@@ -88,9 +89,10 @@ impl Snapshot {
                 let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
                 let Some(target) = join(folder, &text).filter(|target| *target != path) else { continue };
                 self.follow(&path, &target);
+                outside |= target.starts_with("..") && self.files.get(&path).is_some_and(|entry| entry.mode == SYMLINK);
             }
         }
-        Ok(())
+        Ok(outside)
     }
 
     fn follow(&mut self, link: &str, target: &str) {

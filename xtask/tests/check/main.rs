@@ -5,5 +5,6 @@ mod base_images;
 mod baselines;
 mod inputs;
 mod layouts;
+mod output;
 mod repo;
 mod repositories;

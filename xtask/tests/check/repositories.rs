@@ -32,6 +32,58 @@ fn a_file_that_a_template_names_outside_of_the_packer_directory() {
 }
 
 #[test]
+fn a_link_that_leads_outside_of_the_packer_directory() {
+    let repo = Repo::in_folder("outside-link", "packer");
+    repo.write("../common/a.sh", "one\n");
+    repo.link("shared/common", "../../common");
+    repo.link("README.link", "../nowhere");
+    repo.commit("Link");
+    repo.git(&["tag", "--force", "v0.1"]);
+    assert_eq!(repo.verdict().decision, "skip");
+    repo.write("../common/a.sh", "two\n");
+    assert_eq!(repo.verdict().rebuild.len(), 2);
+    repo.commit("Change");
+    assert_eq!(repo.verdict().rebuild[0].1, ["shared/common/a.sh"]);
+}
+
+#[test]
+fn paths_that_are_no_text() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let repo = Repo::new("odd-bytes");
+    let path = repo.top.join("shared").join(std::ffi::OsStr::from_bytes(b"caf\xe9 \n\t.sh"));
+    fs::write(&path, "true\n").unwrap();
+    assert_eq!(repo.verdict().rebuild[0].1, ["shared/caf\\xe9 \n\t.sh"]);
+    repo.commit("Add");
+    repo.git(&["tag", "--force", "v0.1"]);
+    fs::write(&path, "# comment\ntrue\n").unwrap();
+    assert_eq!(repo.verdict().comments, ["shared/caf\\xe9 \n\t.sh"]);
+}
+
+#[test]
+fn configuration_of_a_person_changes_nothing() {
+    let repo = Repo::in_folder("configured", "packer");
+    repo.append("templates/pve/cleanup.sh", "true\n");
+    repo.commit("Change");
+    repo.write("shared/new", "x\n");
+    let plain = repo.check(&["--base", "v0.1", "--json"]).expect(0, &[]).out;
+    for (name, value) in [
+        ("diff.relative", "true"),
+        ("status.relativePaths", "true"),
+        ("status.showUntrackedFiles", "no"),
+        ("log.showSignature", "true"),
+        ("log.follow", "true"),
+        ("color.ui", "always"),
+        ("core.quotePath", "true"),
+        ("diff.renames", "copies"),
+        ("status.short", "true"),
+        ("status.branch", "true"),
+    ] {
+        repo.git(&["config", name, value]);
+        assert_eq!(repo.check(&["--base", "v0.1", "--json"]).expect(0, &[]).out, plain, "{name}");
+    }
+}
+
+#[test]
 fn a_repository_of_its_own_inside_another() {
     let outer = Repo::empty("outer");
     fs::write(outer.top.join(".gitignore"), "/packer/\n").unwrap();

@@ -1,0 +1,75 @@
+//! What a person and a program read.
+
+use crate::repo::Repo;
+
+/// The answer with ids and dates taken out.
+fn shown(repo: &Repo, args: &[&str]) -> String {
+    let mut text = repo.check(args).expect(0, &[]).out;
+    for commit in repo.git(&["log", "--all", "--format=%H"]).lines() {
+        text = text.replace(&commit[..9], "COMMIT");
+    }
+    let date = repo.git(&["log", "-1", "--format=%as"]);
+    text.replace(&date, "DATE")
+}
+
+#[test]
+fn the_decision_comes_first_then_images_then_files() {
+    let repo = Repo::new("output");
+    assert_eq!(
+        shown(&repo, &["--base", "v0.1"]),
+        "skip: No template changes detected since --base v0.1 (COMMIT)\n  \
+         debian-12  skip     inputs unchanged since --base v0.1\n  \
+         pve        skip     inputs unchanged since --base v0.1\n"
+    );
+    repo.append("templates/pve/cleanup.sh", "true\n");
+    repo.append("build.sh", "true\n");
+    repo.append("shared/scripts/update.sh", "# more\n");
+    repo.commit("Clean more");
+    repo.write("templates/pve/new", "x\n");
+    assert_eq!(
+        shown(&repo, &["--base", "v0.1"]),
+        "rebuild: 1 of 2 images, compared with --base v0.1 (COMMIT)\n  \
+         debian-12  skip     inputs unchanged but for comments since --base v0.1\n  \
+         pve        rebuild  2 inputs differ since --base v0.1, the first: templates/pve/cleanup.sh changed\n\
+         files that count:\n  \
+         templates/pve/cleanup.sh changed [pve] — COMMIT DATE Ann Author: Clean more\n  \
+         templates/pve/new added, uncommitted [pve]\n\
+         review (a build script changed; only a person can tell whether images do):\n  \
+         build.sh changed — COMMIT DATE Ann Author: Clean more\n\
+         comments and blank lines alone, not counted:\n  \
+         shared/scripts/update.sh changed — COMMIT DATE Ann Author: Clean more\n"
+    );
+}
+
+#[test]
+fn json_is_one_object_and_text_goes_to_standard_error() {
+    let repo = Repo::new("output-json");
+    repo.append("templates/pve/cleanup.sh", "true\n");
+    let commit = repo.commit("Clean more");
+    let base = repo.git(&["rev-parse", "v0.1"]);
+    let ran = repo.check(&["--base", "v0.1", "--json", "--exit-code"]).expect(10, &[]);
+    assert!(ran.err.starts_with("rebuild: 1 of 2 images"), "{}", ran.err);
+    let json = ran.json();
+    assert_eq!(json["status"], "success");
+    assert_eq!((&json["decision"], &json["baseline"]["commit"]), (&"rebuild".into(), &base.as_str().into()));
+    let pve = &json["images"][1];
+    assert_eq!(
+        (&pve["name"], &pve["decision"], &pve["baseline"]["kind"]),
+        (&"pve".into(), &"rebuild".into(), &"base".into())
+    );
+    assert_eq!(pve["reason"], "templates/pve/cleanup.sh changed");
+    assert_eq!(pve["changes"][0]["last_commit"]["commit"], commit);
+    let failed = repo.check(&["--base", "v9", "--json"]).expect(3, &[]).json();
+    assert_eq!((&failed["status"], &failed["exit_code"]), (&"error".into(), &3.into()));
+    assert!(failed["error"].as_str().unwrap().contains("no revision `v9`"), "{failed}");
+}
+
+#[test]
+fn names_narrow_the_decision() {
+    let repo = Repo::new("output-names");
+    repo.append("templates/pve/cleanup.sh", "true\n");
+    repo.check(&["--base", "v0.1", "--exit-code", "debian-12"]).expect(0, &["skip: No template changes detected"]);
+    repo.check(&["--base", "v0.1", "--exit-code", "pve.qcow2"]).expect(10, &["rebuild: 1 of 1 images"]);
+    repo.check(&["--base", "v0.1", "pvee"]).expect(2, &["unknown image `pvee`", "debian-12, pve"]);
+    repo.check(&["--base=--exec=x"]).expect(3, &["no revision"]);
+}
