@@ -55,7 +55,7 @@ fn race(seed: u64, scenario: Scenario, rival: Rival) -> Result<(), String> {
         other.build(image, size, seed, Some("v0.45")).map_err(|error| format!("{error:#}"))?;
     }
 
-    if seed % 5 == 2 {
+    if has_slow_pushes(seed) {
         slow_pushes(&other);
     }
     let gate = Arc::new(Gate::new(seed));
@@ -86,6 +86,10 @@ fn race(seed: u64, scenario: Scenario, rival: Rival) -> Result<(), String> {
     // Whatever is left over stands in nobody's way.
     let again = run.world.tool(&[&mine_args[..], &["--discard-incoming"]].concat());
     run.finished_set(&again, &identity(&run.world))
+}
+
+fn has_slow_pushes(seed: u64) -> bool {
+    seed % 5 == 2
 }
 
 /// Between the last look at the tag and its push the other run has time for a whole flip: only the lease sees that.
