@@ -41,8 +41,12 @@ impl Scenario {
             Self::OneNew => publish(&["--carry", IMAGES[1], IMAGES[2]]),
             _ => publish(&[]),
         };
-        args.extend(["--stall-timeout", "1", "--answer-timeout", "1"]);
         args
+    }
+
+    /// With little patience, for faults that stand still.
+    pub fn impatient(self) -> Vec<&'static str> {
+        [&self.args()[..], &["--stall-timeout", "2", "--answer-timeout", "2"]].concat()
     }
 }
 
@@ -153,7 +157,7 @@ impl Run {
     }
 
     pub fn tool(&self) -> Ran {
-        self.world.tool(&self.scenario.args())
+        self.world.tool(&self.scenario.impatient())
     }
 
     pub fn requests(&self) -> Vec<Request> {
