@@ -49,7 +49,7 @@ pub const KINDS: &[Kind] = &[
 
 /// One fault: the run ends with the new set live.
 pub fn once(recorded: &[(Scenario, Vec<Key>)], full: bool) -> Tally {
-    pool::run(cases(recorded, full, 2, |scenario, key, kind| {
+    pool::run(cases(recorded, full, 1, |scenario, key, kind| {
         let run = Run::new(scenario);
         arm(&run, key, kind.1, false);
         let ran = run.tool();
@@ -60,7 +60,7 @@ pub fn once(recorded: &[(Scenario, Vec<Key>)], full: bool) -> Tally {
 /// The same fault for ever: a clear error and the old set, or a way around it. Once it is gone, a plain re-run finishes.
 pub fn forever(recorded: &[(Scenario, Vec<Key>)], full: bool) -> Tally {
     let recorded = if full { recorded } else { &recorded[..1] };
-    let turns = if full { usize::MAX } else { 2 };
+    let turns = if full { usize::MAX } else { 1 };
     pool::run(cases_of(recorded, turns, |scenario, key, kind| {
         let run = Run::new(scenario);
         arm(&run, key, kind.1, true);
