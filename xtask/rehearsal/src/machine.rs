@@ -223,6 +223,15 @@ pub(crate) fn program(name: impl AsRef<OsStr>) -> Command {
     Command::new(name)
 }
 
+/// Sends a signal, by its name without `SIG`, to a process. Whether it was there.
+///
+/// # Panics
+///
+/// When there is no `kill`.
+pub fn kill(signal: &str, process: &str) -> bool {
+    program("kill").args([&format!("-{signal}"), process]).status().expect("running kill").success()
+}
+
 /// Runs to the end and keeps what it prints.
 pub(crate) fn run(mut command: Command) -> anyhow::Result<Ran> {
     let shown = shown(&command);

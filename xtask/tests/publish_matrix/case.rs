@@ -193,11 +193,15 @@ impl Run {
 
     /// The new set is live, nothing was lost on the way.
     pub fn finished(&self, ran: &Ran) -> Result<(), String> {
-        let shown = self.now();
+        self.reached(ran).and_then(|()| self.never_lost().map_err(|error| format!("{error}: {}", self.tell(ran))))
+    }
+
+    /// The new set is live.
+    pub fn reached(&self, ran: &Ran) -> Result<(), String> {
         if ran.code != Some(0) {
             return Err(format!("the run failed: {}", self.tell(ran)));
         }
-        self.is_new(&shown).and_then(|()| self.never_lost()).map_err(|error| format!("{error}: {}", self.tell(ran)))
+        self.is_new(&self.now()).map_err(|error| format!("{error}: {}", self.tell(ran)))
     }
 
     /// Whatever the run's end: `latest` is one of the two sets with its tag, and nothing was lost on the way. With an exit

@@ -77,8 +77,10 @@ fn crash(scenario: Scenario, target: Key, when: When) -> Result<(), String> {
     if scenario == Scenario::Rollback && run.is_done() {
         return Ok(());
     }
+    // Killed between the two calls: then nothing is live until the next run has healed it.
+    let in_the_gap = run.old.is_some() && run.now().release.is_none();
     let again = run.tool();
-    run.finished(&again)
+    if in_the_gap { run.reached(&again) } else { run.finished(&again) }
 }
 
 fn kill(victim: &Mutex<Option<Child>>) {

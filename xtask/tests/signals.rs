@@ -1,0 +1,77 @@
+//! Ctrl-C during a publish: it stops between two pieces of work and goes on from there, but never between the two calls
+//! of a flip.
+
+use std::path::Path;
+use std::process::{Child, Stdio};
+use std::sync::{Arc, Mutex};
+
+use github_stand_in::{Action, Moment, Request};
+use rehearsal::world::{Options, World};
+
+const PUBLISH: &[&str] = &["publish", "--source", "v0.45", "--execute", "--part-size", "1MiB", "--jobs", "1"];
+
+fn world(name: &str) -> World {
+    let mut options = Options::new(env!("CARGO_BIN_EXE_xtask"));
+    options.sizes = vec![300 << 10, (5 << 20) / 2, 400 << 10];
+    let world = World::new(&Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("signals-{name}")), options).unwrap();
+    world.build_all(1, Some("v0.44")).unwrap();
+    world.tool(&["publish", "--source", "v0.44", "--execute", "--part-size", "1MiB"]).expect(0, &[]);
+    world.build_all(2, Some("v0.45")).unwrap();
+    world
+}
+
+/// Runs a publish that gets SIGINT when the stand-in sees a request. Its exit code and what it said.
+fn interrupted(world: &World, at: fn(&Request) -> bool) -> (Option<i32>, String) {
+    let child = Arc::new(Mutex::new(None::<Child>));
+    let victim = Arc::clone(&child);
+    world.hub().on_request(move |request, moment| {
+        if moment == Moment::Before && at(request) {
+            let id = victim.lock().unwrap().as_ref().map(|child| child.id().to_string());
+            if let Some(id) = id {
+                let sent = rehearsal::machine::kill("INT", &id);
+                assert!(sent, "SIGINT to {id}");
+            }
+        }
+        Action::Proceed
+    });
+    let mut command = world.tool_command(PUBLISH);
+    command.stdout(Stdio::null()).stderr(Stdio::piped());
+    let stderr = {
+        // The hook waits on this lock until there is somebody to interrupt.
+        let mut child = child.lock().unwrap();
+        let started = child.insert(command.spawn().unwrap());
+        started.stderr.take().unwrap()
+    };
+    let said = std::io::read_to_string(stderr).unwrap();
+    let code = child.lock().unwrap().as_mut().unwrap().wait().unwrap().code();
+    world.hub().reset_faults();
+    (code, said)
+}
+
+#[test]
+fn during_an_upload_it_stops_and_goes_on_later() {
+    let world = world("upload");
+    let (code, said) = interrupted(&world, |request| request.query.contains("debian-13-custom.qcow2.partab"));
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("interrupted"), "{said}");
+    assert_eq!(world.remote_commit("latest"), world.remote_commit("v0.44"));
+
+    let before = world.hub().requests().len();
+    world.tool(PUBLISH).expect(0, &["go on with the draft", "keep    debian-13-custom.qcow2.partaa"]);
+    let again = world.hub().requests().split_off(before);
+    let sent = |name: &str| again.iter().any(|request| request.query.ends_with(&format!("name={name}")));
+    assert!(!sent("debian-12-custom.qcow2") && !sent("debian-13-custom.qcow2.partaa"), "proven and sent again");
+    assert!(sent("debian-13-pve.qcow2"));
+    assert_eq!(world.remote_commit("latest"), world.remote_commit("v0.45"));
+}
+
+#[test]
+fn between_the_two_calls_of_a_flip_it_waits() {
+    let world = world("flip");
+    let hides =
+        |request: &Request| request.method == "PATCH" && request.body.is_none() && request.path.contains("/releases/");
+    let (code, said) = interrupted(&world, hides);
+    assert_eq!(code, Some(0), "{said}");
+    assert_eq!(world.remote_commit("latest"), world.remote_commit("v0.45"));
+    world.tool(&["verify"]).expect(0, &["v0.45"]);
+}
