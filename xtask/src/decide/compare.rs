@@ -231,6 +231,7 @@ impl Pairing<'_> {
                     && !self.new.snapshot.is_folder(&was.folder)
                     && !self.old.snapshot.is_folder(&now.folder)
             }
+            (None, None) => !self.before.may_name(&was.path) && !self.after.may_name(&now.path),
             (was, now) => [was, now].iter().all(|named| !matches!(named, Some(Named::InFolder(_)))),
         };
         place && was.entry == now.entry
@@ -239,7 +240,7 @@ impl Pairing<'_> {
     /// Whether a file that the image no longer has was none of its own: the template doesn't name it, and it went
     /// elsewhere, or was another image's all along.
     fn is_moved_away(&self, was: &Input) -> bool {
-        if was.named.is_some() || self.before.uncertain || self.after.uncertain {
+        if was.named.is_some() || self.before.may_name(&was.path) {
             return false;
         }
         let between_layouts = self.before.template.flat != self.after.template.flat;
@@ -248,7 +249,7 @@ impl Pairing<'_> {
 
     /// The same the other way round.
     fn is_moved_here(&self, now: &Input) -> bool {
-        if now.named.is_some() || self.before.uncertain || self.after.uncertain {
+        if now.named.is_some() || self.after.may_name(&now.path) {
             return false;
         }
         let between_layouts = self.before.template.flat != self.after.template.flat;

@@ -40,10 +40,20 @@ pub struct Inputs {
     pub template: Template,
     /// By the file's name in both layouts.
     pub files: BTreeMap<String, Input>,
-    /// Part of what the template names is only known when packer runs.
-    pub uncertain: bool,
+    /// How the paths end that are only known when packer runs; an empty one can be any.
+    unknown: Vec<String>,
     /// The template names something outside of the packer directory.
     pub outside: bool,
+}
+
+impl Inputs {
+    /// Whether the template may name a file in a way that is only known when packer runs.
+    pub fn may_name(&self, path: &str) -> bool {
+        let leads_to = |tail: &String| {
+            tail.is_empty() || format!("/{path}").ends_with(&format!("/{tail}")) || path.contains(&format!("{tail}/"))
+        };
+        self.unknown.iter().any(leads_to)
+    }
 }
 
 /// A template's text with what its strings lead to.
@@ -122,7 +132,7 @@ fn of_image(
         .filter(|input| input.path.ends_with(".hcl") && !layout::is_apart(&input.path))
         .map(|input| (input.path.clone(), input.entry.clone()))
         .collect();
-    let mut uncertain = false;
+    let mut unknown = Vec::new();
     let mut outside = false;
     let mut scope = Scope::new(snapshot, &template.folder);
     let mut parsed = Vec::new();
@@ -133,20 +143,20 @@ fn of_image(
                 scope.learn(&hcl);
                 parsed.push(hcl);
             }
-            None => uncertain = true,
+            None => unknown.push(String::new()),
         }
     }
     for hcl in &parsed {
-        uncertain |= hcl.computed;
+        unknown.extend(hcl.computed.then(String::new));
         for target in hcl.literals.iter().filter_map(|literal| scope.target(literal)) {
-            uncertain |= target.uncertain;
+            unknown.extend(target.uncertain.then(|| target.tail.clone()));
             outside |= target.outside;
             name_files(&mut files, snapshot, &target);
         }
     }
     let apart = |path: &str| layout::is_apart(path) || layout::is_build_script(path);
     files.retain(|_, input| input.named.is_some() || !apart(&input.path));
-    Ok(Inputs { template, files, uncertain, outside })
+    Ok(Inputs { template, files, unknown, outside })
 }
 
 /// Reads one HCL file of an image, as [`of_all`] does.

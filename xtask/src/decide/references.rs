@@ -24,6 +24,8 @@ pub struct Target {
     pub slash: bool,
     /// Part of the path is only known when packer runs.
     pub uncertain: bool,
+    /// What stands after that part; empty when nothing does.
+    pub tail: String,
     /// The path leaves the packer directory.
     pub outside: bool,
 }
@@ -109,6 +111,9 @@ impl<'s> Scope<'s> {
             self.look_up(&path, is_path, &mut target);
         }
         if let Some(tail) = path.tail.as_deref().filter(|_| is_path) {
+            // `${var.dir}/user-data` ends in a name, `${var.name}.sh` in part of one.
+            let tail = if tail.starts_with('/') { tail.trim_matches('/') } else { "" };
+            tail.clone_into(&mut target.tail);
             self.guess(&path, tail, &mut target);
         }
         // A playbook reads what lies beside it.
@@ -159,7 +164,6 @@ impl<'s> Scope<'s> {
                 target.folders.push(place);
             }
         }
-        let tail = tail.trim_start_matches(['.', '/']);
         if !tail.is_empty() {
             let end = format!("/{tail}");
             let ends = |path: &&String| (path.ends_with(&end) || path.as_str() == tail) && !layout::is_apart(path);

@@ -349,6 +349,30 @@ fn files_move_and_are_named_in_many_ways() {
                 ..NOTHING
             },
             Case {
+                what: "a rename where nobody can tell who reads it",
+                edit: |repo| {
+                    repo.append("templates/pve/template.pkr.hcl", "# upload\nsource = var.overlay\n");
+                    repo.write("shared/overlay/etc/a", "text\n");
+                    repo.commit("Upload a folder");
+                    repo.git(&["tag", "--force", "v0.1"]);
+                    repo.rename("shared/overlay/etc", "shared/overlay/usr");
+                },
+                rebuild: &[("pve", &["shared/overlay/etc/a", "shared/overlay/usr/a"])],
+                ..NOTHING
+            },
+            Case {
+                what: "a rename of what no template names",
+                edit: |repo| {
+                    let template = "templates/pve/template.pkr.hcl";
+                    repo.append(template, "cd_files = [\"${var.seed}/user-data\"]\n");
+                    repo.write("shared/a", "text\n");
+                    repo.commit("Add a file");
+                    repo.git(&["tag", "--force", "v0.1"]);
+                    repo.rename("shared/a", "shared/b");
+                },
+                ..NOTHING
+            },
+            Case {
                 what: "a document that is uploaded",
                 edit: |repo| {
                     repo.append("templates/pve/template.pkr.hcl", "# upload\nsource = \"docs\"\n");
