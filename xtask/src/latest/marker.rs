@@ -76,7 +76,8 @@ pub fn write<M: Marker>(text: &str, marker: &M) -> String {
 pub fn read<M: Marker>(text: &str) -> Option<M> {
     let (_, rest) = text.split_once(&opening::<M>())?;
     let (json, _) = rest.split_once("-->")?;
-    serde_json::from_str(json.trim()).ok()
+    // gh 2.23 hands `\u003e` on as `\>`; no `>` is written in another way.
+    serde_json::from_str(&json.trim().replace("\\>", "\\u003e")).ok()
 }
 
 /// The text without its marker.
@@ -104,6 +105,7 @@ mod tests {
         for source in ["v0.45", "v-->0"] {
             let text = write("Points to v0.44\n\nmore", &marker(source));
             assert_eq!(read(&text), Some(marker(source)));
+            assert_eq!(read(&text.replace("\\u003e", "\\>")), Some(marker(source)), "as gh 2.23 hands it on");
             assert_eq!(strip::<Incoming>(&text), "Points to v0.44\n\nmore");
             assert_eq!(write(&text, &marker("x")), write("Points to v0.44\n\nmore", &marker("x")));
         }
