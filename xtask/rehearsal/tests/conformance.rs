@@ -4,8 +4,9 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
-use github_stand_in::{Access, Action, Fault, Injection, Matches, Moment, SeedRelease, Times};
+use github_stand_in::{Access, Action, Fault, Injection, Lasting, Limit, Matches, Moment, SeedRelease, Times};
 use rehearsal::conformance::stand_in::StandIn;
 use rehearsal::conformance::{self, Check, Ending, Refused, Report, Seen};
 
@@ -97,7 +98,7 @@ fn an_interruption_leaves_nothing() {
     let interrupted = Arc::new(AtomicBool::new(false));
     let client = stand_in.client(StandIn::REPOSITORY, Arc::clone(&interrupted));
     stand_in.hub().on_request(move |request, moment| {
-        // The second PATCH of a change of places: two releases, three tag names, one tag are there.
+        // The first PATCH of a change of places: a tag and two releases are there.
         if moment == Moment::After && request.method == "PATCH" && request.path.contains("/releases/") {
             interrupted.store(true, Ordering::Relaxed);
         }
@@ -128,7 +129,7 @@ fn other_repositories_are_refused_before_anything_is_made() {
     let other = "contributor/packer";
     stand_in.hub().add_repository(other, github_stand_in::Repository::new(world.remote())).unwrap();
     let token = github_stand_in::Token::classic("contributor").with(other, Access::Push);
-    stand_in.hub().add_token(rehearsal::world::TOKEN, token.with(StandIn::REPOSITORY, Access::Push));
+    stand_in.hub().add_token(rehearsal::world::TOKEN, token.clone());
     let refused = |repository: &str, confirmed: bool, says: &str| {
         let client = stand_in.client(repository, Arc::default());
         let error = conformance::run(&client, &conformance::all(), confirmed, |_| ()).unwrap_err();
@@ -136,12 +137,20 @@ fn other_repositories_are_refused_before_anything_is_made() {
     };
     refused(other, false, "--yes");
     refused("contributor/no-such-scratch", false, "no repository");
+    let empty = "contributor/empty-scratch";
+    world.git(&["init", "--quiet", "--bare", "../empty.git"]).unwrap();
+    stand_in.hub().add_repository(empty, github_stand_in::Repository::new(world.dir().join("empty.git"))).unwrap();
+    stand_in.hub().add_token(rehearsal::world::TOKEN, token.clone().with(empty, Access::Push));
+    refused(empty, false, "no commit on main; make one: gh api --method PUT");
+    stand_in.hub().add_token(rehearsal::world::TOKEN, token.with(StandIn::REPOSITORY, Access::Push));
     stand_in.hub().change_repository(other, |it| it.archived = true).unwrap();
     refused(other, true, "archived");
     stand_in.hub().change_repository(other, |it| it.archived = false).unwrap();
     world.git(&["push", "--quiet", "origin", "HEAD:refs/tags/latest"]).unwrap();
     stand_in.hub().seed_release(other, SeedRelease::prerelease("latest")).unwrap();
     refused(other, true, "publishes `latest`");
+    stand_in.hub().remove_token(rehearsal::world::TOKEN);
+    refused(StandIn::REPOSITORY, false, "the token was refused");
     stand_in.allow(Access::Read);
     refused(StandIn::REPOSITORY, false, "may not push");
     stand_in.allow(Access::Admin);
@@ -150,4 +159,26 @@ fn other_repositories_are_refused_before_anything_is_made() {
     let changes: Vec<String> =
         stand_in.hub().requests().into_iter().map(|it| it.method).filter(|it| it != "GET").collect();
     assert_eq!(changes, Vec::<String>::new());
+}
+
+#[test]
+fn what_passes_and_what_lags_breaks_no_assumption() {
+    let stand_in = stand_in("passing");
+    let before = inventory(&stand_in);
+    let create = || Matches::on("POST", "/repos/*/releases");
+    let stale = Fault::StaleListing { lasting: Lasting::For(Duration::from_millis(500)) };
+    let limited = Fault::RateLimited { limit: Limit::Secondary, retry_after: Some(1) };
+    for (matches, fault) in [
+        (create(), stale),
+        (create().nth(2), limited),
+        (Matches::on("GET", "/repos/*/releases").nth(2), Fault::BadGateway { leave_starter: false }),
+        (Matches::on("POST", "/repos/*/releases/*/assets"), Fault::DropBeforeBody),
+    ] {
+        stand_in.hub().inject(Injection { matches, times: Times::Once, fault });
+    }
+    let report = run(&stand_in, &named(&["a listing shows drafts", "a lookup by tag", "a body shorter"]));
+    let told: Vec<_> = report.lines.iter().map(|line| line.told.clone()).collect();
+    let holds = |seen: &str| Ok(Seen::Holds(seen.to_owned()));
+    assert_eq!(told, [holds(""), holds(""), holds("nothing is left")]);
+    assert_eq!(inventory(&stand_in), before);
 }

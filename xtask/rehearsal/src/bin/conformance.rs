@@ -15,9 +15,10 @@ use rehearsal::conformance::{self, Client, Refused, Repo, Report};
 /// Checks what the publish assumes of GitHub
 ///
 /// Without a repository against the local stand-in. With one against GitHub, with the login of gh: some forty releases and tags
-/// are made there, with files of a few KB, and all are deleted again, which takes some minutes.
+/// are made there, with files of a few KB, and all are deleted again, at the end and after Ctrl-C. That takes some five minutes, since
+/// GitHub asks for a second between two changes.
 #[derive(Parser)]
-#[command(name = "scripts/conformance")]
+#[command(name = "conformance", bin_name = "scripts/conformance")]
 struct Arguments {
     /// A throwaway repository, with a commit; its name has `scratch` in it, or --yes is given
     #[arg(value_name = "[HOST/]OWNER/SCRATCH")]
@@ -61,8 +62,10 @@ fn conform(arguments: Arguments) -> anyhow::Result<Report> {
     }
     match arguments.repository {
         Some(repo) => {
-            say(&format_args!("against {repo} on {}, with a second between two changes:", repo.host));
-            run(&Client::github(repo, interrupted), arguments.yes)
+            let client = Client::github(repo, interrupted)?;
+            let (repo, prefix) = (&client.repo, &client.prefix);
+            say(&format_args!("against {repo} on {}; what is made there begins with {prefix}", repo.host));
+            run(&client, arguments.yes)
         }
         None => {
             let dir: PathBuf = std::env::temp_dir().join(format!("packer-conformance-{}", std::process::id()));

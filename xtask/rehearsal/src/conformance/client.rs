@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use anyhow::Context as _;
 use serde_json::Value;
 
 use super::answer::{Answer, Ending};
@@ -70,6 +71,8 @@ pub enum Body<'a> {
 /// How the checks reach one repository.
 pub struct Client {
     pub repo: Repo,
+    /// How everything begins that is made there: `conformance-<16 random hex digits>-`.
+    pub prefix: String,
     start: Box<Start>,
     /// Where `curl` finds the stand-in.
     socket: Option<PathBuf>,
@@ -91,7 +94,11 @@ const ANSWER: Duration = Duration::from_secs(60);
 
 impl Client {
     /// A repository on GitHub. Signals set `interrupted`.
-    pub fn github(repo: Repo, interrupted: Arc<AtomicBool>) -> Self {
+    ///
+    /// # Errors
+    ///
+    /// When there is no `/dev/urandom`.
+    pub fn github(repo: Repo, interrupted: Arc<AtomicBool>) -> anyhow::Result<Self> {
         let start = |name: &str| {
             let mut command = crate::machine::program(name);
             // What would lead gh to another repository, or have it print more than the answer.
@@ -101,12 +108,19 @@ impl Client {
             command.envs([("GH_PROMPT_DISABLED", "1"), ("GH_NO_UPDATE_NOTIFIER", "1"), ("NO_COLOR", "1")]);
             command
         };
-        Self::new(repo, Box::new(start), None, interrupted).with_times(Duration::from_secs(1), Duration::from_secs(15))
+        let client = Self::new(repo, Box::new(start), None, interrupted)?;
+        Ok(client.with_times(Duration::from_secs(1), Duration::from_secs(15)))
     }
 
-    pub(super) fn new(repo: Repo, start: Box<Start>, socket: Option<PathBuf>, interrupted: Arc<AtomicBool>) -> Self {
-        Self {
+    pub(super) fn new(
+        repo: Repo,
+        start: Box<Start>,
+        socket: Option<PathBuf>,
+        interrupted: Arc<AtomicBool>,
+    ) -> anyhow::Result<Self> {
+        Ok(Self {
             repo,
+            prefix: format!("conformance-{}-", random()?),
             start,
             socket,
             pace: Duration::ZERO,
@@ -116,7 +130,7 @@ impl Client {
             deaf: Cell::new(false),
             unclear: Cell::new(false),
             longest_lag: Cell::new(Duration::ZERO),
-        }
+        })
     }
 
     /// The least time between two changes, and how long a listing may lag.
@@ -224,9 +238,10 @@ impl Client {
         for header in headers {
             command.args(["-H", header]);
         }
-        command.arg(self.url(path));
+        let url = self.url(path);
+        command.arg(&url);
         let ended = finish(command, bytes).map_err(Ending::NotTold)?;
-        let asked = format!("{method} {}", path.split_once("/repos/").map_or(path, |(_, rest)| rest));
+        let asked = format!("{method} {}", url.trim_start_matches("https://"));
         let answer = Answer::parse(&asked, &ended.stdout);
         let clear = answer.as_ref().is_some_and(|it| it.status < 500);
         if method != "GET" && !clear {
@@ -270,16 +285,18 @@ impl Client {
     /// What it found instead, at the end.
     pub fn eventually<T>(&self, mut look: impl FnMut() -> Result<Result<T, String>, Ending>) -> Result<T, Ending> {
         let began = Instant::now();
+        // What shows at the first look doesn't lag, however long the look takes.
+        let mut lag = Duration::ZERO;
         loop {
             let why = match look()? {
                 Ok(found) => {
-                    let took = began.elapsed();
-                    self.longest_lag.set(self.longest_lag.get().max(took));
+                    self.longest_lag.set(self.longest_lag.get().max(lag));
                     return Ok(found);
                 }
                 Err(why) => why,
             };
-            if began.elapsed() >= self.lag {
+            lag = began.elapsed();
+            if lag >= self.lag {
                 return Err(Ending::Broken(format!("{why}, for {} s", self.lag.as_secs())));
             }
             self.pause(self.step())?;
@@ -358,6 +375,14 @@ fn finish(mut command: Command, input: Option<&[u8]>) -> Result<Ended, String> {
     }
     let read = |thread: Option<thread::JoinHandle<Vec<u8>>>| thread.and_then(|it| it.join().ok()).unwrap_or_default();
     Ok(Ended { stdout: read(stdout), stderr: String::from_utf8_lossy(&read(stderr)).into_owned() })
+}
+
+/// 16 random hex digits.
+fn random() -> anyhow::Result<String> {
+    let mut bytes = [0; 8];
+    let read = std::fs::File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes));
+    read.context("reading /dev/urandom for the names of this run")?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 fn read(mut pipe: impl Read) -> Vec<u8> {

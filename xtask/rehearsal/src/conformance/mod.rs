@@ -72,6 +72,9 @@ pub fn run(client: &Client, checks: &[Check], confirmed: bool, mut show: impl Fn
         show(&line);
         report.lines.push(line);
     }
+    if report.interrupted {
+        eprintln!("interrupted: deleting what was made, which takes a while");
+    }
     report.left = scratch.close();
     Ok(report)
 }

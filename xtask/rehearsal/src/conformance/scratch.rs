@@ -5,10 +5,10 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::fmt;
-use std::io::{Read as _, Write as _};
+use std::io::Write as _;
 use std::time::Instant;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::anyhow;
 use serde_json::{Value, json};
 
 use super::answer::{Answer, Ending};
@@ -35,7 +35,6 @@ pub struct Scratch<'a> {
     pub second: String,
     pub private: bool,
     pub admin: bool,
-    prefix: String,
     next: Cell<u32>,
     releases: RefCell<BTreeSet<u64>>,
     tags: RefCell<BTreeSet<String>>,
@@ -60,7 +59,16 @@ impl<'a> Scratch<'a> {
     pub fn open(client: &'a Client, confirmed: bool) -> anyhow::Result<Self> {
         let repo = &client.repo;
         let refuse = |why: String| Err(Refused(why).into());
-        let facts = client.get("").map_err(unread)?;
+        let facts = match client.get("") {
+            Err(Ending::NotTold(why)) if why.contains("gh auth login") => {
+                let host = &repo.host;
+                return refuse(format!("gh is not logged in to {host}; run `gh auth login --hostname {host}`"));
+            }
+            other => other.map_err(unread)?,
+        };
+        if facts.status == 401 {
+            return refuse("the token was refused; run `gh auth login`, or set GH_TOKEN to a valid one".to_owned());
+        }
         if facts.status == 404 {
             return refuse(format!("no repository {repo}, or the token may not see it; see `gh auth status`"));
         }
@@ -107,7 +115,6 @@ impl<'a> Scratch<'a> {
             first,
             private: facts["private"] == true,
             admin: facts["permissions"]["admin"] == true,
-            prefix: format!("conformance-{}-", random()?),
             next: Cell::new(1),
             releases: RefCell::default(),
             tags: RefCell::default(),
@@ -118,7 +125,7 @@ impl<'a> Scratch<'a> {
     /// A name for a tag that nobody else has.
     pub fn name(&self) -> String {
         let number = self.next.replace(self.next.get() + 1);
-        format!("{}{number}", self.prefix)
+        format!("{}{number}", self.client.prefix)
     }
 
     /// A new tag that points straight to `object`.
@@ -143,7 +150,7 @@ impl<'a> Scratch<'a> {
     pub fn fields(&self, tag: &str, draft: bool) -> Value {
         json!({
             "tag_name": tag,
-            "name": format!("{}release", self.prefix),
+            "name": format!("{}release", self.client.prefix),
             "body": "Made by scripts/conformance, which deletes it again.",
             "draft": draft,
             "prerelease": true,
@@ -270,10 +277,10 @@ impl<'a> Scratch<'a> {
             }
         }
         let mut tags = self.tags.borrow().clone();
-        let matching = self.client.get(&format!("git/matching-refs/tags/{}", self.prefix));
+        let matching = self.client.get(&format!("git/matching-refs/tags/{}", self.client.prefix));
         let matching = matching.map(|it| it.json().as_array().cloned().unwrap_or_default()).unwrap_or_default();
         tags.extend(matching.iter().filter_map(|it| it["ref"].as_str()?.strip_prefix("refs/tags/").map(str::to_owned)));
-        for tag in tags.iter().filter(|it| it.starts_with(&self.prefix)) {
+        for tag in tags.iter().filter(|it| it.starts_with(&self.client.prefix)) {
             delete(&format!("git/refs/tags/{tag}"), &[404, 422]);
         }
         left
@@ -281,7 +288,7 @@ impl<'a> Scratch<'a> {
 
     fn is_own(&self, release: &Value) -> bool {
         let mut names = ["tag_name", "name"].into_iter().filter_map(|key| release[key].as_str());
-        names.any(|it| it.starts_with(&self.prefix))
+        names.any(|it| it.starts_with(&self.client.prefix))
     }
 }
 
@@ -307,12 +314,4 @@ fn unread(ending: Ending) -> anyhow::Error {
         Ending::Broken(why) | Ending::NotTold(why) => anyhow!(why),
         Ending::Interrupted => anyhow!("interrupted; nothing was changed"),
     }
-}
-
-/// 16 random hex digits.
-fn random() -> anyhow::Result<String> {
-    let mut bytes = [0; 8];
-    let read = std::fs::File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes));
-    read.context("reading /dev/urandom for the names of this run")?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }

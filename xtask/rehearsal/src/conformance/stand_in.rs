@@ -55,12 +55,13 @@ impl StandIn {
     ///
     /// # Panics
     ///
-    /// When it isn't the name of one.
+    /// When it isn't the name of one, or there is no `/dev/urandom`.
     pub fn client(&self, repository: &str, interrupted: Arc<AtomicBool>) -> Client {
         let repo: Repo = repository.parse().expect("the name of a repository");
         let machine = (*self.world).clone();
         let socket = Some(self.hub().socket().to_owned());
         Client::new(repo, Box::new(move |name| machine.command(name)), socket, interrupted)
+            .expect("random digits")
             .with_times(Duration::ZERO, Duration::from_secs(2))
     }
 }
