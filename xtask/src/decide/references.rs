@@ -122,7 +122,8 @@ impl<'s> Scope<'s> {
                 target.files.iter().filter_map(|path| path.rsplit_once('/')).map(|(folder, _)| folder.to_owned());
             target.folders.extend(beside.collect::<Vec<_>>());
         }
-        target.place = self.place(&literal.raw);
+        let names_path = attribute.is_some_and(is_local_path);
+        target.place = self.place(&literal.raw, names_path);
         let empty = target.files.is_empty() && target.folders.is_empty() && target.place.is_none();
         let found = !empty || target.outside || (is_path && target.uncertain);
         found.then_some(target)
@@ -143,10 +144,12 @@ impl<'s> Scope<'s> {
         }
     }
 
-    fn place(&self, raw: &str) -> Option<String> {
-        let (folder, rest) = match raw.strip_prefix("${path.root}") {
-            Some(rest) => (self.folder, rest),
-            None => ("", raw.strip_prefix("${path.cwd}")?),
+    fn place(&self, raw: &str, names_path: bool) -> Option<String> {
+        let (folder, rest) = match (raw.strip_prefix("${path.root}"), raw.strip_prefix("${path.cwd}")) {
+            (Some(rest), _) => (self.folder, rest),
+            (None, Some(rest)) => ("", rest),
+            (None, None) if names_path && !raw.starts_with(['/', '~']) && !raw.contains("://") => ("", raw),
+            (None, None) => return None,
         };
         let (known, unknown) = rest.split_at(rest.find("${").unwrap_or(rest.len()));
         let slash = if known.ends_with('/') { "/" } else { "" };
@@ -252,6 +255,11 @@ impl Path {
     }
 }
 
+/// Attributes that name a place on the machine that builds, whether or not anything is there.
+fn is_local_path(attribute: &str) -> bool {
+    is_path_attribute(attribute) || ["_directory", "_dir", "_path", "_file"].iter().any(|end| attribute.ends_with(end))
+}
+
 /// The folder before the first part with a wildcard.
 fn before_wildcard(path: &str) -> Option<&str> {
     let wildcard = path.find(['*', '?', '['])?;
@@ -316,7 +324,8 @@ mod tests {
             "script = \"/etc/passwd\"",
             "name = \"x-${var.which}\"",
         ] {
-            assert_eq!(targets(text, "templates/x", &snapshot), [None], "{text}");
+            let found = targets(text, "templates/x", &snapshot).remove(0).unwrap_or_default();
+            assert_eq!((found.files, found.folders, found.uncertain), (vec![], vec![], false), "{text}");
         }
     }
 
@@ -358,6 +367,10 @@ mod tests {
             ("output = \"${path.root}/../images/x\"", "output = \"${path.root}/../../images/x\"", true),
             ("output = \"${path.root}/../images/x\"", "output = \"${path.root}/../images/x\"", false),
             ("output = \"images/x\"", "output = \"images/y\"", false),
+            ("output_directory = \"images/x\"", "output_directory = \"${path.root}/../../images/x\"", true),
+            ("output_directory = \"images/x\"", "output_directory = \"images/./x\"", true),
+            ("output_directory = \"images/x\"", "output_directory = \"images/y\"", false),
+            ("inline = \"s/a/./\"", "inline = \"s/a/\"", false),
             ("output = \"${path.root}/../i/${var.a}\"", "output = \"${path.root}/../../i/${var.a}\"", true),
             ("output = \"${path.root}/../i/${var.a}\"", "output = \"${path.root}/../../i/${var.b}\"", false),
             (
