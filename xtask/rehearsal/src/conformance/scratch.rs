@@ -131,10 +131,15 @@ impl<'a> Scratch<'a> {
     /// A new tag that points straight to `object`.
     pub fn tag(&self, object: &str) -> Result<String, Ending> {
         let name = self.name();
-        self.tags.borrow_mut().insert(name.clone());
-        let body = json!({ "ref": format!("refs/tags/{name}"), "sha": object });
-        self.client.post("git/refs", &body).and_then(|it| it.expect(201)).map_err(Ending::while_preparing)?;
+        self.tag_named(&name, object)?;
         Ok(name)
+    }
+
+    /// A new tag of this name, which begins as all names here do.
+    pub fn tag_named(&self, name: &str, object: &str) -> Result<(), Ending> {
+        self.tags.borrow_mut().insert(name.to_owned());
+        let body = json!({ "ref": format!("refs/tags/{name}"), "sha": object });
+        self.client.post("git/refs", &body).and_then(|it| it.expect(201)).map_err(Ending::while_preparing).map(drop)
     }
 
     /// What a tag points to; `None` without it.

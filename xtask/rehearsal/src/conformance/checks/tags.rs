@@ -5,14 +5,18 @@ use serde_json::json;
 use super::super::client::Body;
 use super::super::scratch::{Scratch, id, text};
 use super::super::{Check, Seen, Told};
-use super::{ensure, ensure_field, holds, holds_with};
+use super::{ensure, ensure_field, holds};
 use crate::conformance::Ending;
 
 pub(super) const CHECKS: &[Check] = &[
     Check { assumption: "deleting a release leaves its tag", run: release_deleted },
     Check { assumption: "moving the tag under a published release leaves the release published", run: tag_moved },
+    Check {
+        assumption: "`git/ref/tags/NAME` and `git/tags/SHA` lead from an annotated tag to its commit",
+        run: followed,
+    },
+    Check { assumption: "a tag that doesn't exist is 404, also where another's name begins so", run: no_tag },
     Check { assumption: "`commits/tags/NAME` gives the commit of an annotated tag, peeled", run: peeled },
-    Check { assumption: "a tag that doesn't exist has no commit: 404 or 422", run: no_commit },
     Check { assumption: "a published release whose tag is deleted", run: tag_deleted },
 ];
 
@@ -52,31 +56,46 @@ fn tag_moved(scratch: &Scratch<'_>) -> Told {
     holds()
 }
 
-/// <https://docs.github.com/rest/commits/commits#get-a-commit>, with the media type that gives the id alone. The tool compares
-/// the source's commit in two repositories so.
-fn peeled(scratch: &Scratch<'_>) -> Told {
-    let name = scratch.name();
-    let object = json!({ "tag": name, "message": "conformance", "object": scratch.first, "type": "commit" });
-    let made =
-        scratch.client.post("git/tags", &object).and_then(|it| it.expect(201)).map_err(Ending::while_preparing)?;
-    let object = text(&made.json()["sha"]);
-    let annotated = scratch.tag(&object)?;
+/// <https://docs.github.com/rest/git/tags#get-a-tag>. The tool compares the source's commit in two repositories so.
+fn followed(scratch: &Scratch<'_>) -> Told {
+    let (annotated, object) = annotated(scratch)?;
     let light = scratch.tag(&scratch.first)?;
-    for tag in [annotated, light] {
-        scratch.client.eventually(|| {
-            let answer = commit(scratch, &tag)?;
-            let got = String::from_utf8_lossy(&answer.body).trim().to_owned();
-            let right = answer.status == 200 && got == scratch.first;
-            Ok(if right { Ok(()) } else { Err(format!("it gives {} {got}, not {}", answer.status, scratch.first)) })
+    for (tag, sha, kind) in [(&annotated, &object, "tag"), (&light, &scratch.first, "commit")] {
+        let found = scratch.client.eventually(|| {
+            let found = scratch.client.get(&format!("git/ref/tags/{tag}"))?;
+            Ok(if found.status == 404 { Err("the ref isn't found".to_owned()) } else { Ok(found) })
         })?;
+        let pointer = found.expect(200)?.json();
+        ensure_field(&pointer["object"], "type", kind)?;
+        ensure_field(&pointer["object"], "sha", sha.as_str())?;
+    }
+    let pointer = scratch.client.get(&format!("git/tags/{object}"))?.expect(200)?.json();
+    ensure_field(&pointer["object"], "type", "commit")?;
+    ensure_field(&pointer["object"], "sha", scratch.first.as_str())?;
+    holds()
+}
+
+/// <https://docs.github.com/rest/git/refs#get-a-reference>. An address before it, `git/refs/…`, answered with all that begin so.
+fn no_tag(scratch: &Scratch<'_>) -> Told {
+    let beginning = scratch.name();
+    scratch.tag_named(&format!("{beginning}-longer"), &scratch.first)?;
+    for name in [scratch.name(), beginning] {
+        scratch.client.get(&format!("git/ref/tags/{name}"))?.expect(404)?;
     }
     holds()
 }
 
-fn no_commit(scratch: &Scratch<'_>) -> Told {
-    let answer = commit(scratch, &scratch.name())?;
-    ensure(matches!(answer.status, 404 | 422), || format!("it gives {}", answer.says()))?;
-    holds_with(answer.says())
+/// <https://docs.github.com/rest/commits/commits#get-a-commit>, with the media type that gives the id alone.
+fn peeled(scratch: &Scratch<'_>) -> Told {
+    let (tag, _) = annotated(scratch)?;
+    scratch.client.eventually(|| {
+        let kind = ["Accept: application/vnd.github.sha"];
+        let answer = scratch.client.send("GET", &format!("commits/tags/{tag}"), &kind, Body::None)?;
+        let got = String::from_utf8_lossy(&answer.body).trim().to_owned();
+        let right = answer.status == 200 && got == scratch.first;
+        Ok(if right { Ok(()) } else { Err(format!("it gives {} {got}, not {}", answer.status, scratch.first)) })
+    })?;
+    holds()
 }
 
 /// Why the tool updates the tag and never deletes it: cli/cli#5024.
@@ -99,6 +118,10 @@ fn tag_deleted(scratch: &Scratch<'_>) -> Told {
     }
 }
 
-fn commit(scratch: &Scratch<'_>, tag: &str) -> Result<super::super::answer::Answer, Ending> {
-    scratch.client.send("GET", &format!("commits/tags/{tag}"), &["Accept: application/vnd.github.sha"], Body::None)
+/// An annotated tag of the first commit, and the id of its object.
+fn annotated(scratch: &Scratch<'_>) -> Result<(String, String), Ending> {
+    let object = json!({ "tag": scratch.name(), "message": "conformance", "object": scratch.first, "type": "commit" });
+    let made = scratch.client.post("git/tags", &object).and_then(|it| it.expect(201));
+    let object = text(&made.map_err(Ending::while_preparing)?.json()["sha"]);
+    Ok((scratch.tag(&object)?, object))
 }
