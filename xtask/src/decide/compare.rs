@@ -232,7 +232,9 @@ impl Pairing<'_> {
                     && !self.old.snapshot.is_folder(&now.folder)
             }
             (None, None) => !self.before.may_name(&was.path) && !self.after.may_name(&now.path),
-            (was, now) => [was, now].iter().all(|named| !matches!(named, Some(Named::InFolder(_)))),
+            (Some(Named::File), Some(Named::File)) => true,
+            // The template no longer finds it, or finds it now.
+            _ => false,
         };
         place && was.entry == now.entry
     }

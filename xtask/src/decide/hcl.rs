@@ -6,6 +6,8 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use super::paths::{is_path_attribute, is_path_function};
+
 /// A quoted string with what governs it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Literal {
@@ -70,32 +72,6 @@ impl Hcl {
 fn is_comment_or_blank(line: &[u8]) -> bool {
     let start = line.iter().position(|byte| !matches!(byte, b' ' | b'\t'));
     start.is_none_or(|start| line[start] == b'#' || line[start..].starts_with(b"//"))
-}
-
-/// Attributes that name files that are read into an image or run while it is built.
-pub fn is_path_attribute(name: &str) -> bool {
-    matches!(
-        name,
-        "script"
-            | "scripts"
-            | "source"
-            | "sources"
-            | "cd_files"
-            | "floppy_files"
-            | "floppy_dirs"
-            | "http_directory"
-            | "playbook_dir"
-            | "playbook_file"
-            | "playbook_files"
-            | "galaxy_file"
-            | "roles_path"
-            | "user_data_file"
-    )
-}
-
-/// Functions that read a file or folder.
-pub fn is_path_function(name: &str) -> bool {
-    matches!(name, "file" | "filebase64" | "templatefile" | "fileset" | "filemd5" | "filesha256" | "abspath")
 }
 
 /// What an opening bracket began.

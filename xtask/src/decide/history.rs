@@ -6,7 +6,8 @@ use std::rc::Rc;
 
 use super::compare::{self, Comparison, Side};
 use super::inputs;
-use super::snapshot::{Contents, Entry, Snapshot, relative};
+use super::paths::relative;
+use super::snapshot::{Contents, Entry, Snapshot};
 use crate::failure;
 use crate::git::{Checkout, Git, Uncommitted};
 

@@ -13,6 +13,7 @@ mod history;
 mod inputs;
 mod layout;
 mod observe;
+mod paths;
 mod references;
 mod report;
 mod snapshot;

@@ -5,9 +5,10 @@
 
 use std::collections::BTreeMap;
 
-use super::hcl::{Hcl, Literal, is_path_attribute, is_path_function};
+use super::hcl::{Hcl, Literal};
 use super::layout;
-use super::snapshot::{Snapshot, join};
+use super::paths::{is_local_path, is_path_attribute, is_path_function, join};
+use super::snapshot::Snapshot;
 
 /// What a string leads to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -253,11 +254,6 @@ impl Path {
             tail.push_str(text);
         }
     }
-}
-
-/// Attributes that name a place on the machine that builds, whether or not anything is there.
-fn is_local_path(attribute: &str) -> bool {
-    is_path_attribute(attribute) || ["_directory", "_dir", "_path", "_file"].iter().any(|end| attribute.ends_with(end))
 }
 
 /// The folder before the first part with a wildcard.

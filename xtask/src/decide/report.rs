@@ -196,7 +196,7 @@ impl Report {
             found.extend(history.git().last_changes(Some(baseline), prefix)?);
         }
         for path in &committed {
-            let full = super::snapshot::absolute(path, prefix);
+            let full = super::paths::absolute(path, prefix);
             let mut last = found.remove(&full);
             if last.is_none() && self.authors.len() < LOOKED_UP {
                 last = history.git().last_change(&full)?;

@@ -5,6 +5,7 @@ use std::ops::Bound;
 use std::path::PathBuf;
 use std::rc::Rc;
 
+use super::paths::{join, relative};
 use crate::git::{Objects, TreeEntry};
 
 /// A file's content and mode.
@@ -114,45 +115,6 @@ impl Snapshot {
     }
 }
 
-/// A path from the top of the repository as one from the packer directory.
-pub fn relative(path: &str, prefix: &str) -> String {
-    if let Some(rest) = path.strip_prefix(prefix) {
-        return rest.to_owned();
-    }
-    let mut up = String::new();
-    let mut folder = prefix.trim_end_matches('/');
-    loop {
-        up.push_str("../");
-        folder = folder.rsplit_once('/').map_or("", |(above, _)| above);
-        let rest = if folder.is_empty() { Some(path) } else { path.strip_prefix(&format!("{folder}/")) };
-        if let Some(rest) = rest {
-            return format!("{up}{rest}");
-        }
-    }
-}
-
-/// The other way round: a path from the packer directory as one from the top of the repository.
-pub fn absolute(path: &str, prefix: &str) -> String {
-    join(prefix, path).unwrap_or_else(|| path.to_owned())
-}
-
-/// A path as seen from a folder, without `.` and `..` in its middle; `None` for an absolute one. The folder itself is the
-/// empty path.
-pub fn join(folder: &str, path: &str) -> Option<String> {
-    if path.starts_with(['/', '~']) {
-        return None;
-    }
-    let mut parts: Vec<&str> = Vec::new();
-    for part in folder.split('/').chain(path.split('/')) {
-        match part {
-            "" | "." => {}
-            ".." if parts.last().is_some_and(|last| *last != "..") => drop(parts.pop()),
-            part => parts.push(part),
-        }
-    }
-    Some(parts.join("/"))
-}
-
 /// Reads what files hold, each once.
 pub struct Contents {
     objects: Objects,
@@ -196,36 +158,6 @@ impl Contents {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn paths_are_joined() {
-        for (folder, path, joined) in [
-            ("templates/x", "../../shared/a", Some("shared/a")),
-            ("templates", "./a//b/.", Some("templates/a/b")),
-            ("templates", "../..", Some("..")),
-            ("", "../../a", Some("../../a")),
-            ("templates", "..", Some("")),
-            ("", "/etc/passwd", None),
-            ("", "~/x", None),
-        ] {
-            assert_eq!(join(folder, path).as_deref(), joined, "{folder} {path}");
-        }
-    }
-
-    #[test]
-    fn paths_are_seen_from_the_packer_directory() {
-        for (path, prefix, seen) in [
-            ("a/b", "", "a/b"),
-            ("packer/a", "packer/", "a"),
-            ("site/a", "packer/", "../site/a"),
-            ("x/packer/a", "x/packer/", "a"),
-            ("x/site/a", "x/packer/", "../site/a"),
-            ("README.md", "x/packer/", "../../README.md"),
-        ] {
-            assert_eq!(relative(path, prefix), seen, "{path} {prefix}");
-            assert_eq!(absolute(seen, prefix), path, "{seen} {prefix}");
-        }
-    }
 
     #[test]
     fn folders_are_their_files() {

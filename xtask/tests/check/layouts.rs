@@ -151,7 +151,7 @@ fn between_layouts_contents_are_compared() {
                     migrate(repo);
                     repo.replace("templates/pve/template.pkr.hcl", "${path.root}/cleanup.sh", "${path.root}/gone.sh");
                 },
-                &[("pve", &["templates/pve/template.pkr.hcl"])],
+                &[("pve", &["scripts/cleanup-pve.sh", "templates/pve/template.pkr.hcl"])],
             ),
             (
                 "a script is added",

@@ -3,8 +3,10 @@
 
 mod base_images;
 mod baselines;
+mod case;
 mod inputs;
 mod layouts;
+mod moves;
 mod output;
 mod repo;
 mod repositories;
