@@ -26,8 +26,9 @@ pub fn run(seeds: u64) -> Tally {
     let case = |seed: u64| {
         let rival = [Rival::SameSet, Rival::OtherImages, Rival::OtherSource][(seed % 3) as usize];
         let scenario = if seed.is_multiple_of(2) { Scenario::OverOurs } else { Scenario::First };
+        let how = if has_slow_pushes(seed) { ", slow pushes" } else { "" };
         Case {
-            name: format!("race {seed}, {scenario:?}, {rival:?}"),
+            name: format!("race {seed}, {scenario:?}, {rival:?}{how}"),
             run: Box::new(move || race(seed, scenario, rival)),
         }
     };
