@@ -8,6 +8,11 @@ use crate::gh::{Gh, Tries};
 use crate::image::templates;
 
 /// Decide whether the images need a rebuild, and say why
+///
+/// An image is made of its template's folder, of shared/, and of what its template names elsewhere. Files are compared by
+/// content with the commit that the published image was built from: one that only moved is no change, nor are comment lines
+/// and blank lines in .hcl and .sh files. Uncommitted changes count. Documents, tests and publishing scripts never do, and a
+/// build script is named for a person to judge.
 #[derive(clap::Args)]
 pub struct Check {
     /// Images to decide for [default: all]
