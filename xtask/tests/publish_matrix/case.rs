@@ -9,6 +9,8 @@ use github_stand_in::{AssetState, Request, SeedRelease, Shown, ShownAsset, Shown
 use rehearsal::machine::Ran;
 use rehearsal::world::{IMAGES, Options, REPOSITORY, World};
 
+use crate::reader::{Reader, is_readers};
+
 /// Where a publish starts from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Scenario {
@@ -64,6 +66,7 @@ pub struct Run {
     /// Where in the log and the timeline the run begins.
     requests_before: usize,
     shown_before: usize,
+    reader: Reader,
 }
 
 fn tag_latest(world: &World, source: &str) {
@@ -153,7 +156,8 @@ impl Run {
         let old = live.map(|(release, tag)| (set(release), tag.commit.clone()));
         let old_release = live.map(|(release, _)| release.id);
         let requests_before = world.hub().requests().len();
-        Self { scenario, old, old_release, requests_before, shown_before: shown.len(), world }
+        let reader = Reader::start(world.hub().socket());
+        Self { scenario, old, old_release, requests_before, shown_before: shown.len(), reader, world }
     }
 
     pub fn tool(&self) -> Ran {
@@ -161,7 +165,8 @@ impl Run {
     }
 
     pub fn requests(&self) -> Vec<Request> {
-        self.world.hub().requests().split_off(self.requests_before)
+        let requests = self.world.hub().requests().split_off(self.requests_before);
+        requests.into_iter().filter(|request| !is_readers(request)).collect()
     }
 
     /// What a publish of this scenario is to leave.
@@ -234,6 +239,7 @@ impl Run {
 
     /// `latest` lacks a complete set only between the two calls of a flip, between which only calls of a flip are made.
     pub fn never_lost(&self) -> Result<(), String> {
+        self.readers_are_well_served()?;
         let shown = self.world.hub().timeline();
         let requests = self.world.hub().requests();
         let mut since = None;
@@ -243,7 +249,7 @@ impl Run {
                     complete(release)?;
                     let ended = shown.request.unwrap_or(requests.len());
                     let between = began.map_or(&[][..], |began: usize| slice(&requests, began, ended));
-                    if let Some(other) = between.iter().find(|request| !is_flip(request)) {
+                    if let Some(other) = between.iter().find(|request| !is_flip(request) && !is_readers(request)) {
                         return Err(format!("while nothing was live: {} {}", other.method, other.path));
                     }
                     since = None;
@@ -253,6 +259,10 @@ impl Run {
             }
         }
         Ok(())
+    }
+
+    pub fn readers_are_well_served(&self) -> Result<(), String> {
+        self.reader.violation().map_or(Ok(()), Err)
     }
 
     pub fn now(&self) -> Shown {

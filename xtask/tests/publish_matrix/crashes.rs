@@ -10,6 +10,7 @@ use github_stand_in::{Action, Fault, Moment};
 use crate::Tally;
 use crate::case::{Key, Keys, Run, Scenario};
 use crate::pool::{self, Case};
+use crate::reader::is_readers;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum When {
@@ -47,6 +48,9 @@ fn crash(scenario: Scenario, target: Key, when: When) -> Result<(), String> {
     let killed = Arc::clone(&victim);
     let number = Arc::clone(&hit);
     run.world.hub().on_request(move |request, moment| {
+        if is_readers(request) {
+            return Action::Proceed;
+        }
         let mut number = number.lock().unwrap();
         if moment == Moment::Before {
             let key = keys.key(request);
@@ -80,7 +84,7 @@ fn crash(scenario: Scenario, target: Key, when: When) -> Result<(), String> {
     // Killed between the two calls: then nothing is live until the next run has healed it.
     let in_the_gap = run.old.is_some() && run.now().release.is_none();
     let again = run.tool();
-    if in_the_gap { run.reached(&again) } else { run.finished(&again) }
+    if in_the_gap { run.reached(&again).and_then(|()| run.readers_are_well_served()) } else { run.finished(&again) }
 }
 
 fn kill(victim: &Mutex<Option<Child>>) {

@@ -8,6 +8,7 @@ use github_stand_in::{Action, Fault, Lasting, Limit, Moment, StallPoint};
 use crate::Tally;
 use crate::case::{Key, Keys, Run, Scenario};
 use crate::pool::{self, Case};
+use crate::reader::is_readers;
 
 type Kind = (&'static str, fn() -> Fault, fn(&Key) -> bool);
 
@@ -107,7 +108,7 @@ fn cases_of(recorded: &[(Scenario, Vec<Key>)], turns: usize, check: Check) -> Ve
 fn arm(run: &Run, target: Key, fault: fn() -> Fault, forever: bool) {
     let keys = Arc::new(Keys::new(run.old_release));
     run.world.hub().on_request(move |request, moment| {
-        if moment != Moment::Before {
+        if moment != Moment::Before || is_readers(request) {
             return Action::Proceed;
         }
         let key = keys.key(request);

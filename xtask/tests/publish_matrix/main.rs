@@ -9,6 +9,7 @@ mod crashes;
 mod faults;
 mod pool;
 mod races;
+mod reader;
 
 use case::Scenario;
 

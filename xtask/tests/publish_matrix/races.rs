@@ -62,7 +62,7 @@ fn race(seed: u64, scenario: Scenario, rival: Rival) -> Result<(), String> {
     let gate = Arc::new(Gate::new(seed));
     let gate_in_hook = Arc::clone(&gate);
     hub.on_request(move |request, moment| {
-        if moment == Moment::Before {
+        if moment == Moment::Before && request.login.is_some() {
             gate_in_hook.pass(request.login.as_deref() == Some("rival"));
         }
         Action::Proceed
@@ -84,6 +84,7 @@ fn race(seed: u64, scenario: Scenario, rival: Rival) -> Result<(), String> {
     ];
     judge(&run, &run.now(), &sets, rival)
         .map_err(|error| format!("{error}\nmine: {}\ntheirs: {}", run.tell(&mine), run.tell(&theirs)))?;
+    run.readers_are_well_served()?;
     // Whatever is left over stands in nobody's way.
     let again = run.world.tool(&[&mine_args[..], &["--discard-incoming"]].concat());
     run.finished_set(&again, &identity(&run.world))
