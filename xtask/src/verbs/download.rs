@@ -52,7 +52,7 @@ struct Source<'a> {
 /// What is to be done for one image.
 enum Task {
     /// It is here, of the promised digest.
-    Here(LocalImage),
+    Here(Box<LocalImage>),
     Fetch(PathBuf),
 }
 
@@ -91,14 +91,14 @@ impl Download {
             let here = LocalImage::open(folder, &image.name, files).ok();
             let same = |here: &LocalImage| Ok::<_, anyhow::Error>(hashed(here, console)? == image.sha256);
             return Ok(match here {
-                Some(here) if here.bytes.size() == image.size && same(&here)? => Task::Here(here),
+                Some(here) if here.bytes.size() == image.size && same(&here)? => Task::Here(Box::new(here)),
                 _ => Task::Fetch(place()),
             });
         }
         let here = LocalImage::open(folder, &image.name, files)?;
         let digest = hashed(&here, console)?;
         if digest == image.sha256 {
-            return Ok(Task::Here(here));
+            return Ok(Task::Here(Box::new(here)));
         }
         Err(failure::digest(format!(
             "{} here has digest {digest}, on release {} it has {}; keep it, or replace it with --force",

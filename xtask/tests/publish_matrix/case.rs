@@ -38,12 +38,11 @@ impl Scenario {
                 ["publish", "--source", "v0.45", "--execute", "--allow-stale", "--part-size", "256KiB", "--jobs", "1"];
             [&base, more].concat()
         };
-        let mut args = match self {
+        match self {
             Self::Rollback => vec!["rollback", "--execute"],
             Self::OneNew => publish(&["--carry", IMAGES[1], IMAGES[2]]),
             _ => publish(&[]),
-        };
-        args
+        }
     }
 
     /// With little patience, for faults that stand still.
