@@ -49,10 +49,12 @@ expect_stopped() {
     # A shell's background job ignores SIGINT, so it gets a terminal of its own.
     export STUB_PACKER=hang
     python3 - "$ENGINE/build.sh" "$NAME" "$STUB_PIDS" <<'PY'
-import os, pty, sys, time
+import os, pty, signal, sys, time
 build, name, pids = sys.argv[1:]
 pid, terminal = pty.fork()
 if pid == 0:
+    # Where the tests themselves run in the background it would be inherited as ignored.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     os.execv(build, [build, "--force", name])
 for _ in range(1200):
     if os.path.exists(pids) and open(pids).read().count("\n") == 2:
