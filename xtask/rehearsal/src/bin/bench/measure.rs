@@ -29,7 +29,8 @@ pub struct Run {
 ///
 /// A process that ended stays readable in `/proc` until somebody waits for it: that is when its numbers are taken.
 pub fn run(mut command: Command) -> anyhow::Result<Run> {
-    let shown = format!("{command:?}");
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    let shown = words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ");
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     let started = Instant::now();
     let mut child = command.spawn().with_context(|| format!("starting {shown}"))?;

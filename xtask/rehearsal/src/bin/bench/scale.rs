@@ -33,7 +33,7 @@ pub fn run_all(arguments: &Arguments, say: impl Fn(&str)) -> anyhow::Result<Valu
             say(&format!(
                 "| {images} | {parts} | {assets} | refused with exit code {}: {} |",
                 ran.code.unwrap_or(-1),
-                ran.stderr.trim()
+                ran.stderr.trim().lines().last().unwrap_or_default()
             ));
             steps.push(json!({ "images": images, "parts": parts, "assets": assets, "exit_code": ran.code }));
             continue;
