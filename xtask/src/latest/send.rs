@@ -219,12 +219,15 @@ impl Placing<'_> {
         bar: Option<&Transfer>,
         mut take: impl FnMut(&[u8]) -> anyhow::Result<()> + Send,
     ) -> Result<(), CallError> {
-        let mut hash = Sha256::new();
+        // An image's first piece begins where the image does: one hash is both.
+        let mut apart = (self.piece.range.start > 0).then(Sha256::new);
         let mut whole = self.before.clone();
         let mut left = self.piece.size();
         let each = |bytes: &[u8]| {
             interrupt::check()?;
-            hash.update(bytes);
+            if let Some(hash) = &mut apart {
+                hash.update(bytes);
+            }
             whole.update(bytes);
             left = left.saturating_sub(bytes.len() as u64);
             if let Some(bar) = bar {
@@ -233,7 +236,7 @@ impl Placing<'_> {
             take(bytes)
         };
         self.source.read(self.stage.gh, self.piece, each)?;
-        let digest = Digest::from_hash(hash);
+        let digest = Digest::from_hash(apart.unwrap_or_else(|| whole.clone()));
         if left > 0 {
             return Err(CallError::Local(failure::failed(format!(
                 "{} became shorter while it was read; let what writes it finish, then publish again",
