@@ -51,7 +51,7 @@ impl Reader {
                     // Nothing there, or gone half-way: a reader tries again.
                     None => {}
                 }
-                thread::sleep(Duration::from_millis(60));
+                thread::sleep(Duration::from_millis(150));
             }
         });
         Self { shared, thread: Some(thread) }
