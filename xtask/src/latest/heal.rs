@@ -59,8 +59,10 @@ pub fn plan(gh: &Gh, look: &Look) -> anyhow::Result<Option<Heal>> {
             return Ok(Some(Heal::Finish { draft: draft.clone(), manifest: Box::new(manifest), old }));
         }
     }
-    Ok(stamped
-        .first()
+    // A rollback that ended half-way: the newest stamp names an older release that is stamped itself.
+    let rolled_back = stamped.iter().find(|(draft, _)| Some(draft.release.id) == named);
+    Ok(rolled_back
+        .or(stamped.first())
         .map(|(previous, marker)| Heal::Republish { previous: (*previous).clone(), marker: (*marker).clone() }))
 }
 

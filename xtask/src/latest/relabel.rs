@@ -115,12 +115,15 @@ fn rename(
         gh.rename_asset(old.id, &set_aside(old))?;
     }
     if let Some(new) = new {
-        gh.rename_asset(new.id, manifest::FILE)?;
+        // The answer itself tells: a listing may lag behind the rename.
+        let named = gh.rename_asset(new.id, manifest::FILE)?;
+        if named.name != manifest::FILE || named.digest().is_some_and(|digest| digest != Digest::of(bytes)) {
+            return Err(failure::failed(format!(
+                "{} on the live release is not the one sent; publish again",
+                manifest::FILE
+            )));
+        }
     }
     gh.update_notes(&live.release, &notes::text(manifest))?;
-    let named = gh.assets(live.release.id)?.into_iter().find(|asset| asset.name == manifest::FILE);
-    match named {
-        Some(named) if named.digest().is_none_or(|digest| digest == Digest::of(bytes)) => Ok(()),
-        _ => Err(failure::failed(format!("{} on the live release is not the one sent; publish again", manifest::FILE))),
-    }
+    Ok(())
 }
