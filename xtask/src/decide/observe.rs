@@ -1,13 +1,12 @@
 //! What GitHub, the remote and this clone say about what is published: the first two are asked side by side, once each.
 
-use std::collections::BTreeSet;
 use std::thread;
 
 use super::baseline::{Observed, Published};
 use super::history::History;
 use crate::gh::{CallError, Gh};
-use crate::image::name::Role;
 use crate::latest::TAG as LATEST;
+use crate::latest::audit;
 use crate::manifest::{self, Manifest};
 use crate::process::joined;
 
@@ -36,13 +35,7 @@ pub fn observe(history: &History, gh: anyhow::Result<Gh>, remote: &str) -> anyho
 /// The release on `latest` with its manifest.
 pub fn published(gh: &Gh) -> Result<Option<Published>, CallError> {
     let Some(release) = gh.release_by_tag(LATEST)? else { return Ok(None) };
-    let images: BTreeSet<String> = release
-        .assets
-        .iter()
-        .filter_map(|asset| Role::of(&asset.name))
-        .filter(|role| !matches!(role, Role::Checksum { .. }))
-        .map(|role| role.image().to_owned())
-        .collect();
+    let images = audit::images(&release.assets);
     let manifest = match release.assets.iter().find(|asset| asset.name == manifest::FILE) {
         Some(asset) => Some(Manifest::parse(&gh.read_asset(asset)?).map_err(|error| format!("{error:#}"))),
         None => None,

@@ -15,6 +15,7 @@ use super::schedule::{After, Job, Next, Schedule};
 use crate::console::Console;
 use crate::failure::{self, Problems};
 use crate::interrupt;
+use crate::process::joined;
 use crate::ssh::trouble::{Blame, Fault};
 use crate::ssh::{RemoteDir, Ssh};
 
@@ -61,7 +62,7 @@ pub fn look(work: &Work<'_>, hosts: Vec<Ssh>, images: &[&str]) -> Vec<Result<Rea
     };
     thread::scope(|scope| {
         let asked: Vec<_> = hosts.into_iter().map(|ssh| scope.spawn(|| ask(ssh))).collect();
-        asked.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
+        asked.into_iter().map(joined).collect()
     })
 }
 

@@ -20,6 +20,7 @@ use super::durable::{self, Pending};
 use super::name::{self, Role};
 use super::{hash, parts};
 use crate::interrupt;
+use crate::process::joined;
 
 /// How far the copy runs ahead is bounded by this times [`AHEAD`]: far less than memory, far more than a disk's latency.
 const CHUNK: u64 = 4 << 20;
@@ -59,10 +60,6 @@ pub fn cut(image: &str, whole: &Path, ranges: &[Range<u64>], moved: impl Fn(u64)
     let digest = digest?;
     synced?;
     Ok(Cut { digest, parts: parts? })
-}
-
-fn joined<T>(thread: thread::ScopedJoinHandle<'_, T>) -> T {
-    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 impl Cut {

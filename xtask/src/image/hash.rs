@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 use super::digest::Digest;
 use super::local::LocalImage;
 use super::name;
-use crate::{failure, interrupt};
+use crate::{failure, interrupt, process};
 
 /// Small enough to stay in a core's cache between the read and the hash.
 const CHUNK: usize = 256 * 1024;
@@ -78,7 +78,7 @@ pub fn in_parallel<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync)
     };
     let mut done: Vec<(usize, R)> = thread::scope(|scope| {
         let workers: Vec<_> = (0..cores.min(items.len())).map(|_| scope.spawn(worker)).collect();
-        let joined = workers.into_iter().map(|worker| worker.join().unwrap_or_else(|p| std::panic::resume_unwind(p)));
+        let joined = workers.into_iter().map(process::joined);
         joined.flatten().collect()
     });
     done.sort_by_key(|(index, _)| *index);
