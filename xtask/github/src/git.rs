@@ -1,10 +1,12 @@
 //! The one place that starts `git`: what tags, branches and commits a repository's bare directory has right now.
 //!
-//! Clients push to that directory themselves, so nothing of it is remembered.
+//! Clients push to that directory themselves, so each look reads the files of its refs again. Git itself is asked only when they
+//! differ: a process for each request would cost more than all the rest of the stand-in.
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
-use std::path::Path;
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -32,6 +34,8 @@ pub(crate) struct Refs {
     heads: BTreeMap<String, Ref>,
     /// The branch that `HEAD` names; none while it has no commit.
     default_branch: Option<String>,
+    /// The files that it was read from.
+    files: BTreeMap<PathBuf, Vec<u8>>,
 }
 
 impl Refs {
@@ -77,13 +81,18 @@ pub(crate) struct TagObject {
 }
 
 impl Git<'_> {
-    /// Every branch and tag, in one call: the stand-in looks at each request.
-    pub fn look(self) -> Result<Refs> {
+    /// Every branch and tag; what is `known` already is given back when no file of a ref has changed since.
+    pub fn look(self, known: &Refs) -> Result<Refs> {
+        // Read before git is asked: a push that comes between the two shows in the next look.
+        let files = self.ref_files().with_context(|| format!("reading the refs in {}", self.0.display()))?;
+        if files == known.files {
+            return Ok(known.clone());
+        }
         // `creatordate` would be a tag object's own date: the dates asked for are those of commits.
         let fields = "--format=%(refname)%00%(HEAD)%00%(objectname)%00%(committerdate:unix)%00\
                       %(*objectname)%00%(*committerdate:unix)";
         let text = self.text(&["for-each-ref", fields, "refs/heads", "refs/tags"])?;
-        let mut refs = Refs::default();
+        let mut refs = Refs { files, ..Refs::default() };
         for line in text.lines() {
             let fields: Vec<&str> = line.split('\0').collect();
             let [name, head, object, date, peeled, peeled_date] = fields[..] else {
@@ -101,6 +110,25 @@ impl Git<'_> {
             }
         }
         Ok(refs)
+    }
+
+    /// `HEAD`, the packed refs, and each branch and tag that isn't packed.
+    fn ref_files(self) -> io::Result<BTreeMap<PathBuf, Vec<u8>>> {
+        let mut files = BTreeMap::new();
+        let mut left = ["HEAD", "packed-refs", "refs/heads", "refs/tags"].map(|name| self.0.join(name)).to_vec();
+        while let Some(path) = left.pop() {
+            let read = if path.is_dir() {
+                fs::read_dir(&path).and_then(|entries| entries.map(|entry| Ok(left.push(entry?.path()))).collect())
+            } else {
+                fs::read(&path).map(|bytes| drop(files.insert(path, bytes)))
+            };
+            // A ref may go, or be packed, while its folder is read.
+            match read {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(files)
     }
 
     /// The commit with this id, which may be shortened.

@@ -186,7 +186,7 @@ fn own_tag(repo: &mut Repo, before: Option<&Release>, release: &Release) -> Resu
         return Err(Refusal::invalid("Release", "invalid", "target_commitish"));
     };
     repo.git().create_tag(tag, &commit)?;
-    repo.refs = repo.git().look()?;
+    repo.refs = repo.git().look(&repo.refs)?;
     Ok(())
 }
 

@@ -86,7 +86,7 @@ impl Store {
     /// Reads the tags of a repository, lets go of releases whose tag is gone, and notes what is shown now.
     pub fn look(&mut self, at: usize, request: Option<usize>) -> Result<()> {
         let repo = &mut self.repositories[at];
-        repo.refs = repo.git().look()?;
+        repo.refs = repo.git().look(&repo.refs)?;
         for release in &mut repo.releases {
             if !release.draft && !repo.refs.tags.contains_key(&release.tag_name) {
                 release.draft = true;
