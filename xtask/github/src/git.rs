@@ -118,7 +118,10 @@ impl Git<'_> {
         let mut left = ["HEAD", "packed-refs", "refs/heads", "refs/tags"].map(|name| self.0.join(name)).to_vec();
         while let Some(path) = left.pop() {
             let read = if path.is_dir() {
-                fs::read_dir(&path).and_then(|entries| entries.map(|entry| Ok(left.push(entry?.path()))).collect())
+                fs::read_dir(&path).and_then(|entries| {
+                    left.extend(entries.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()?);
+                    Ok(())
+                })
             } else {
                 fs::read(&path).map(|bytes| drop(files.insert(path, bytes)))
             };

@@ -157,9 +157,18 @@ impl Machine {
 
     /// A command of this machine, without input, in its folder.
     pub fn command(&self, name: impl AsRef<OsStr>) -> Command {
-        let mut command = program(name);
+        let mut command = program(self.find(name.as_ref()));
         command.env_clear().envs(&self.env).current_dir(&self.dir).stdin(Stdio::null());
         command
+    }
+
+    /// The program on this machine's `PATH`. Looked for here, since a child that must look for itself starts as a copy of
+    /// this whole process.
+    fn find(&self, name: &OsStr) -> PathBuf {
+        let path = self.env.get(OsStr::new("PATH")).cloned().unwrap_or_default();
+        let folders = || std::env::split_paths(&path);
+        let found = (Path::new(name).components().count() == 1).then(|| folders().map(|dir| dir.join(name)));
+        found.and_then(|mut places| places.find(|place| place.is_file())).unwrap_or_else(|| name.into())
     }
 
     /// `cargo xtask packer …`, ready to start.

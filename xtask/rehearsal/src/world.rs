@@ -17,6 +17,9 @@ pub const REPOSITORY: &str = "homestak-dev/packer";
 /// The token of the contributor, who may push.
 pub const TOKEN: &str = "rehearsal-token";
 
+/// The bare repository's folder in a world's own.
+const REMOTE: &str = "packer.git";
+
 /// The full set.
 pub const IMAGES: [&str; 3] = ["debian-12-custom", "debian-13-custom", "debian-13-pve"];
 
@@ -75,21 +78,43 @@ impl World {
         }
         fs::create_dir_all(dir).with_context(|| format!("making {}", dir.display()))?;
         let dir = dir.canonicalize()?;
-        let remote = dir.join("packer.git");
-        let mut machine = Machine::new(&dir, &options.tool)?;
+        let remote = dir.join(REMOTE);
+        let machine = Machine::new(&dir, &options.tool)?;
         let mut init = machine.command("git");
         init.args(["init", "--quiet", "--bare", "--initial-branch=main"]).arg(&remote);
         machine::run(init)?.success()?;
         clone(&machine, &remote)?;
         commits(&machine, &options)?;
+        Self::start(dir, machine, options)
+    }
 
+    /// Another world with the same history, clone and images: quicker than to build one. Its stand-in begins without a release.
+    ///
+    /// # Errors
+    ///
+    /// When git or a folder fails.
+    pub fn copy(&self, dir: &Path) -> anyhow::Result<Self> {
+        fs::create_dir_all(dir).with_context(|| format!("making {}", dir.display()))?;
+        let dir = dir.canonicalize()?;
+        let machine = Machine::new(&dir, &self.options.tool)?;
+        let mut copy = machine.command("cp");
+        copy.args(["-a", "--reflink=auto"]).args([self.remote(), self.machine.packer_dir()]).arg(&dir);
+        machine::run(copy)?.success()?;
+        let world = Self::start(dir, machine, self.options.clone())?;
+        let remote = world.remote();
+        world.git(&["config".as_ref(), "remote.origin.url".as_ref(), remote.as_os_str()])?;
+        Ok(world)
+    }
+
+    /// Starts the stand-in for the remote in `dir`, and logs the machine in there.
+    fn start(dir: PathBuf, mut machine: Machine, options: Options) -> anyhow::Result<Self> {
         let socket = ShortDir::new()?;
         let settings = Settings {
             max_asset_bytes: options.max_asset_bytes,
             ..Settings::new(socket.0.join("github.sock"), dir.join("github"))
         };
         let github = GitHub::start(settings)?;
-        github.add_repository(REPOSITORY, Repository::new(&remote))?;
+        github.add_repository(REPOSITORY, Repository::new(dir.join(REMOTE)))?;
         github.add_token(TOKEN, Token::classic("contributor").with(REPOSITORY, Access::Push));
         equip(&mut machine, &github, options.gh.as_deref())?;
         Ok(Self { github, machine, options, dir, keep: false, _socket: socket })
@@ -108,7 +133,7 @@ impl World {
 
     /// The bare repository that all clones push to.
     pub fn remote(&self) -> PathBuf {
-        self.dir.join("packer.git")
+        self.dir.join(REMOTE)
     }
 
     /// The repository's releases and issues at this moment.
@@ -157,6 +182,15 @@ impl World {
     pub fn publish_by_hand(&self, source: &str) -> anyhow::Result<u64> {
         self.machine.git(&["tag", "-f", "latest", &format!("{source}^{{commit}}")])?;
         self.machine.git(&["push", "--quiet", "--force", "origin", "refs/tags/latest"])?;
+        self.github.seed_release(REPOSITORY, self.handmade(source)?)
+    }
+
+    /// The release of [`World::publish_by_hand`] alone.
+    ///
+    /// # Errors
+    ///
+    /// When an image isn't there.
+    pub fn handmade(&self, source: &str) -> anyhow::Result<SeedRelease> {
         let mut release = SeedRelease::prerelease("latest").body(&format!("Points to {source}"));
         release.name = Some("Latest Images".to_owned());
         for name in &self.options.templates {
@@ -166,7 +200,7 @@ impl World {
                 release = release.asset(&file, bytes);
             }
         }
-        self.github.seed_release(REPOSITORY, release)
+        Ok(release)
     }
 }
 

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use github_stand_in::{AssetState, Request, SeedRelease, Shown, ShownAsset, ShownRelease};
 use rehearsal::machine::Ran;
@@ -32,6 +32,11 @@ impl Scenario {
     pub const ALL: &[Self] =
         &[Self::OverOurs, Self::First, Self::OverHandmade, Self::NewSource, Self::OneNew, Self::Rollback];
 
+    /// The set: two images, of which one is in parts, and where two are carried over all three.
+    pub fn images(self) -> &'static [&'static str] {
+        if self == Self::OneNew { &IMAGES } else { &IMAGES[..2] }
+    }
+
     pub fn args(self) -> Vec<&'static str> {
         let publish = |more: &[&'static str]| {
             let base =
@@ -54,6 +59,20 @@ impl Scenario {
 /// Images of a set by asset name and digest, without the manifest, whose bytes depend on versions.
 type Set = BTreeMap<String, String>;
 
+/// What each run of a scenario starts from, made once and copied.
+pub struct Start {
+    pub scenario: Scenario,
+    world: World,
+    /// The release that is live, then the one that it replaced.
+    releases: Vec<SeedRelease>,
+}
+
+/// A scenario with the requests of a run without a fault.
+pub struct Recorded {
+    pub start: Arc<Start>,
+    pub keys: Vec<Key>,
+}
+
 /// A world on its way from one set to another.
 pub struct Run {
     pub world: World,
@@ -73,15 +92,9 @@ fn tag_latest(world: &World, source: &str) {
     world.git(&["push", "--quiet", "origin", &tag]).expect("pushing the tag");
 }
 
-/// A set as the tool publishes it, made once: the same history gives the same commits in every world.
-fn ours(seed: u64, source: &str) -> SeedRelease {
-    static MADE: Mutex<BTreeMap<u64, SeedRelease>> = Mutex::new(BTreeMap::new());
-    let mut made = MADE.lock().unwrap();
-    made.entry(seed).or_insert_with(|| publish_once(seed, source)).clone()
-}
-
-fn publish_once(seed: u64, source: &str) -> SeedRelease {
-    let world = World::new(&place("ours"), options()).expect("building a world");
+/// A set as the tool publishes it: the same history gives the same commits in every world.
+fn ours(scenario: Scenario, seed: u64, source: &str) -> SeedRelease {
+    let world = World::new(&place("ours"), options(scenario)).expect("building a world");
     world.build_all(seed, Some(source)).expect("building images");
     world.tool(&["publish", "--source", source, "--execute", "--part-size", "256KiB"]).expect(0, &[]);
     let dir = world.dir().join("published");
@@ -103,60 +116,84 @@ fn place(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("matrix-{}-{name}-{number}", std::process::id()))
 }
 
-pub fn options() -> Options {
+/// The first image is in two parts.
+pub const SIZES: [u64; 3] = [400 << 10, 200 << 10, 220 << 10];
+
+fn options(scenario: Scenario) -> Options {
     let mut options = Options::new(env!("CARGO_BIN_EXE_xtask"));
-    options.sizes = vec![400 << 10, 200 << 10, 220 << 10];
+    options.templates = scenario.images().iter().map(|&image| image.to_owned()).collect();
+    options.sizes = SIZES.to_vec();
     options
 }
 
-impl Run {
-    pub fn new(scenario: Scenario) -> Self {
-        let world = World::new(&place("case"), options()).expect("building a world");
+impl Start {
+    fn new(scenario: Scenario) -> Self {
+        let world = World::new(&place("start"), options(scenario)).expect("building a world");
         let build = |seed, source| world.build_all(seed, Some(source)).expect("building images");
-        let put = |release| world.hub().seed_release(REPOSITORY, release).expect("putting a release there");
+        let mut releases = Vec::new();
+        if scenario != Scenario::First {
+            tag_latest(&world, "v0.44");
+        }
         match scenario {
             Scenario::First => build(2, "v0.45"),
             Scenario::OverOurs => {
-                tag_latest(&world, "v0.44");
-                put(ours(1, "v0.44"));
+                releases.push(ours(scenario, 1, "v0.44"));
                 build(2, "v0.45");
             }
             Scenario::OverHandmade => {
                 build(1, "v0.44");
-                world.publish_by_hand("v0.44").expect("publishing by hand");
+                releases.push(world.handmade("v0.44").expect("a release made by hand"));
                 build(2, "v0.45");
             }
             Scenario::NewSource => {
-                tag_latest(&world, "v0.44");
-                put(ours(1, "v0.44"));
+                releases.push(ours(scenario, 1, "v0.44"));
                 build(1, "v0.44");
             }
             Scenario::OneNew => {
-                tag_latest(&world, "v0.44");
-                put(ours(1, "v0.44"));
-                world.build(IMAGES[0], 400 << 10, 2001, Some("v0.45")).expect("building an image");
+                releases.push(ours(scenario, 1, "v0.44"));
+                world.build(IMAGES[0], SIZES[0], 2001, Some("v0.45")).expect("building an image");
             }
             Scenario::Rollback => {
-                tag_latest(&world, "v0.44");
-                let live = put(ours(1, "v0.44"));
+                let mut previous = ours(scenario, 2, "v0.45");
+                (previous.tag, previous.draft) = ("latest-previous".to_owned(), true);
+                releases.extend([ours(scenario, 1, "v0.44"), previous]);
+            }
+        }
+        Self { scenario, world, releases }
+    }
+}
+
+impl Run {
+    pub fn new(start: &Start) -> Self {
+        let scenario = start.scenario;
+        let mut world = start.world.copy(&place("case")).expect("copying a world");
+        // gh is written in Go, and a process of 20 ms needs no garbage collector: a tenth of the matrix's time.
+        world.set("GOGC", "off");
+        let mut live = None;
+        for release in &start.releases {
+            let mut release = release.clone();
+            if let Some(live) = live {
                 let commit = world.remote_commit("v0.45");
-                let mut previous = ours(2, "v0.45");
                 let stamp = serde_json::json!({
                     "by": live, "tag_object": commit, "commit": commit, "at": "2026-01-02T03:04:05Z",
                 });
-                let body = previous.body.unwrap_or_default();
-                previous.body = Some(format!("{body}\n\n<!-- packer-replaced {stamp} -->\n"));
-                (previous.tag, previous.draft) = ("latest-previous".to_owned(), true);
-                put(previous);
+                let body = release.body.unwrap_or_default();
+                release.body = Some(format!("{body}\n\n<!-- packer-replaced {stamp} -->\n"));
             }
+            live = Some(world.hub().seed_release(REPOSITORY, release).expect("putting a release there"));
         }
         let shown = world.hub().timeline();
         let live = shown.last().and_then(|shown| Some((shown.release.as_ref()?, shown.tag.as_ref()?)));
         let old = live.map(|(release, tag)| (set(release), tag.commit.clone()));
         let old_release = live.map(|(release, _)| release.id);
         let requests_before = world.hub().requests().len();
-        let reader = Reader::start(world.hub().socket());
+        let reader = Reader::start(world.hub().socket(), scenario.images().len());
         Self { scenario, old, old_release, requests_before, shown_before: shown.len(), reader, world }
+    }
+
+    /// What the set consists of.
+    pub fn images(&self) -> &'static [&'static str] {
+        self.scenario.images()
     }
 
     pub fn tool(&self) -> Ran {
@@ -176,7 +213,7 @@ impl Run {
         if tag.commit != self.world.remote_commit("v0.45") {
             return Err(format!("the tag is at {}, not at v0.45", tag.commit));
         }
-        complete(release)?;
+        complete(release, self.images())?;
         if !release.body.as_deref().unwrap_or_default().starts_with("Points to v0.45") {
             return Err(format!("the notes are {:?}", release.body));
         }
@@ -192,7 +229,7 @@ impl Run {
         if now != self.old || (self.old.is_none() && shown.tag.is_some()) {
             return Err(format!("expected what was live before, {:?}, found {now:?}, tag {:?}", self.old, shown.tag));
         }
-        shown.release.as_ref().map_or(Ok(()), complete)
+        shown.release.as_ref().map_or(Ok(()), |release| complete(release, self.images()))
     }
 
     /// The new set is live, nothing was lost on the way.
@@ -245,7 +282,7 @@ impl Run {
         for shown in &shown[self.shown_before.saturating_sub(1)..] {
             match (&shown.release, since) {
                 (Some(release), began) => {
-                    complete(release)?;
+                    complete(release, self.images())?;
                     let ended = shown.request.unwrap_or(requests.len());
                     let between = began.map_or(&[][..], |began: usize| slice(&requests, began, ended));
                     if let Some(other) = between.iter().find(|request| !is_flip(request) && !is_readers(request)) {
@@ -301,13 +338,13 @@ pub fn checksums(release: &ShownRelease) -> BTreeMap<String, String> {
 }
 
 /// Each image is there, whole or in parts without a gap, with its checksum file, and nothing is broken.
-pub fn complete(release: &ShownRelease) -> Result<(), String> {
+pub fn complete(release: &ShownRelease, images: &[&str]) -> Result<(), String> {
     let broken = |asset: &&ShownAsset| asset.name.contains(".qcow2") && asset.state != AssetState::Uploaded;
     if let Some(broken) = release.assets.iter().find(broken) {
         return Err(format!("{} is live and broken", broken.name));
     }
     let names = release.names();
-    for image in IMAGES {
+    for image in images {
         let whole = names.contains(&format!("{image}.qcow2").as_str());
         let parts = names.iter().filter(|name| name.starts_with(&format!("{image}.qcow2.part"))).count();
         let first = names.contains(&format!("{image}.qcow2.partaa").as_str());
@@ -360,12 +397,14 @@ impl Keys {
     }
 }
 
-/// The requests of a good run.
-pub fn record(scenario: Scenario) -> Vec<Key> {
-    let run = Run::new(scenario);
+/// Makes what a scenario starts from, and takes down the requests of a good run.
+pub fn record(scenario: Scenario) -> Recorded {
+    let start = Start::new(scenario);
+    let run = Run::new(&start);
     let ran = run.tool();
     run.finished(&ran).unwrap_or_else(|error| panic!("a run of {scenario:?} without a fault: {error}"));
     assert!(run.world.hub().unexpected().is_empty(), "{:?}", run.world.hub().unexpected());
     let keys = Keys::new(run.old_release);
-    run.requests().iter().map(|request| keys.key(request)).collect()
+    let keys = run.requests().iter().map(|request| keys.key(request)).collect();
+    Recorded { start: Arc::new(start), keys }
 }

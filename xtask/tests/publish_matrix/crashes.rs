@@ -8,7 +8,7 @@ use std::time::Duration;
 use github_stand_in::{Action, Fault, Moment};
 
 use crate::Tally;
-use crate::case::{Key, Keys, Run, Scenario};
+use crate::case::{Key, Keys, Recorded, Run, Scenario, Start};
 use crate::pool::{self, Case};
 use crate::reader::is_readers;
 
@@ -20,19 +20,25 @@ enum When {
     After,
 }
 
-pub fn run(recorded: &[(Scenario, Vec<Key>)], full: bool) -> Tally {
+pub fn run(recorded: &[Recorded], full: bool) -> Tally {
     let mut cases = Vec::new();
-    for (place, (scenario, keys)) in recorded.iter().enumerate() {
+    for (place, Recorded { start, keys }) in recorded.iter().enumerate() {
         for (number, key) in keys.iter().enumerate() {
             for (turn, when) in [When::Before, When::After].into_iter().enumerate() {
                 // The richest scenario is killed everywhere; of the others each change, and the rest in turn.
                 if !full && place > 0 && !key.changes && (number + turn + place) % 4 != 0 {
                     continue;
                 }
-                let (scenario, key) = (*scenario, key.clone());
+                let (start, key) = (Arc::clone(start), key.clone());
                 cases.push(Case {
-                    name: format!("{scenario:?}, killed {when:?} request {} ({} #{})", number + 1, key.what, key.nth),
-                    run: Box::new(move || crash(scenario, key, when)),
+                    name: format!(
+                        "{:?}, killed {when:?} request {} ({} #{})",
+                        start.scenario,
+                        number + 1,
+                        key.what,
+                        key.nth
+                    ),
+                    run: Box::new(move || crash(&start, key, when)),
                 });
             }
         }
@@ -40,8 +46,9 @@ pub fn run(recorded: &[(Scenario, Vec<Key>)], full: bool) -> Tally {
     pool::run(cases)
 }
 
-fn crash(scenario: Scenario, target: Key, when: When) -> Result<(), String> {
-    let run = Run::new(scenario);
+fn crash(start: &Start, target: Key, when: When) -> Result<(), String> {
+    let run = Run::new(start);
+    let scenario = run.scenario;
     let victim = Arc::new(Mutex::new(None::<Child>));
     let hit = Arc::new(Mutex::new(None::<usize>));
     let keys = Keys::new(run.old_release);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use github_stand_in::{Action, Fault, Lasting, Limit, Moment, StallPoint};
 
 use crate::Tally;
-use crate::case::{Key, Keys, Run, Scenario};
+use crate::case::{Key, Keys, Recorded, Run, Start};
 use crate::pool::{self, Case};
 use crate::reader::is_readers;
 
@@ -49,9 +49,9 @@ pub const KINDS: &[Kind] = &[
 ];
 
 /// One fault: the run ends with the new set live.
-pub fn once(recorded: &[(Scenario, Vec<Key>)], full: bool) -> Tally {
-    pool::run(cases(recorded, full, 1, |scenario, key, kind| {
-        let run = Run::new(scenario);
+pub fn once(recorded: &[Recorded], full: bool) -> Tally {
+    pool::run(cases(recorded, full, 1, |start, key, kind| {
+        let run = Run::new(start);
         arm(&run, key, kind.1, false);
         let ran = run.tool();
         run.finished(&ran)
@@ -59,11 +59,11 @@ pub fn once(recorded: &[(Scenario, Vec<Key>)], full: bool) -> Tally {
 }
 
 /// The same fault for ever: a clear error and the old set, or a way around it. Once it is gone, a plain re-run finishes.
-pub fn forever(recorded: &[(Scenario, Vec<Key>)], full: bool) -> Tally {
+pub fn forever(recorded: &[Recorded], full: bool) -> Tally {
     let recorded = if full { recorded } else { &recorded[..1] };
     let turns = if full { usize::MAX } else { 1 };
-    pool::run(cases_of(recorded, turns, |scenario, key, kind| {
-        let run = Run::new(scenario);
+    pool::run(cases_of(recorded, turns, |start, key, kind| {
+        let run = Run::new(start);
         arm(&run, key, kind.1, true);
         let ran = run.tool();
         run.sound(&ran)?;
@@ -77,9 +77,9 @@ pub fn forever(recorded: &[(Scenario, Vec<Key>)], full: bool) -> Tally {
     }))
 }
 
-type Check = fn(Scenario, Key, Kind) -> Result<(), String>;
+type Check = fn(&Start, Key, Kind) -> Result<(), String>;
 
-fn cases(recorded: &[(Scenario, Vec<Key>)], full: bool, turns: usize, check: Check) -> Vec<Case> {
+fn cases(recorded: &[Recorded], full: bool, turns: usize, check: Check) -> Vec<Case> {
     let (richest, others) = recorded.split_at(1);
     let mut cases = cases_of(richest, usize::MAX, check);
     cases.extend(cases_of(others, if full { usize::MAX } else { turns }, check));
@@ -87,17 +87,24 @@ fn cases(recorded: &[(Scenario, Vec<Key>)], full: bool, turns: usize, check: Che
 }
 
 /// Each request with each fault that can meet it, or with so many of them in turn.
-fn cases_of(recorded: &[(Scenario, Vec<Key>)], turns: usize, check: Check) -> Vec<Case> {
+fn cases_of(recorded: &[Recorded], turns: usize, check: Check) -> Vec<Case> {
     let mut cases = Vec::new();
-    for (scenario, keys) in recorded {
+    for Recorded { start, keys } in recorded {
         for (number, key) in keys.iter().enumerate() {
             let kinds: Vec<Kind> = KINDS.iter().filter(|kind| kind.2(key)).copied().collect();
             for turn in 0..turns.min(kinds.len()) {
                 let kind = kinds[(number * turns.min(kinds.len()) + turn) % kinds.len()];
-                let (scenario, key) = (*scenario, key.clone());
+                let (start, key) = (Arc::clone(start), key.clone());
                 cases.push(Case {
-                    name: format!("{scenario:?}, request {} ({} #{}): {}", number + 1, key.what, key.nth, kind.0),
-                    run: Box::new(move || check(scenario, key, kind)),
+                    name: format!(
+                        "{:?}, request {} ({} #{}): {}",
+                        start.scenario,
+                        number + 1,
+                        key.what,
+                        key.nth,
+                        kind.0
+                    ),
+                    run: Box::new(move || check(&start, key, kind)),
                 });
             }
         }

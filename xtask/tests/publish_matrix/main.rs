@@ -36,14 +36,13 @@ fn full() -> bool {
 
 #[test]
 fn nothing_is_lost() {
-    let recorded: Vec<(Scenario, Vec<case::Key>)> =
-        Scenario::ALL.iter().map(|scenario| (*scenario, case::record(*scenario))).collect();
-    let requests: usize = recorded.iter().map(|(_, keys)| keys.len()).sum();
+    let recorded: Vec<_> = Scenario::ALL.iter().map(|scenario| case::record(*scenario)).collect();
+    let requests: usize = recorded.iter().map(|recorded| recorded.keys.len()).sum();
 
     let once = faults::once(&recorded, full());
     let forever = faults::forever(&recorded, full());
     let crashes = crashes::run(&recorded, full());
-    let races = races::run(if full() { 200 } else { 50 });
+    let races = races::run(&recorded, if full() { 200 } else { 50 });
 
     let parts = [&once, &forever, &crashes, &races];
     let violations: usize = parts.iter().map(|tally| tally.violations).sum();

@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use github_stand_in::{Access, Action, Moment, Shown, Token};
 use rehearsal::machine::{Machine, Ran};
-use rehearsal::world::{IMAGES, REPOSITORY};
+use rehearsal::world::REPOSITORY;
 
 use crate::Tally;
-use crate::case::{self, Run, Scenario};
+use crate::case::{self, Recorded, Run, Scenario, Start};
 use crate::pool::{self, Case};
 
 /// What the rival publishes.
@@ -22,21 +22,29 @@ enum Rival {
     OtherSource,
 }
 
-pub fn run(seeds: u64) -> Tally {
+pub fn run(recorded: &[Recorded], seeds: u64) -> Tally {
+    let start = |scenario| {
+        let found = recorded.iter().find(|recorded| recorded.start.scenario == scenario);
+        Arc::clone(&found.expect("a start of each scenario").start)
+    };
     let case = |seed: u64| {
         let rival = [Rival::SameSet, Rival::OtherImages, Rival::OtherSource][(seed % 3) as usize];
         let scenario = if seed.is_multiple_of(2) { Scenario::OverOurs } else { Scenario::First };
         let how = if has_slow_pushes(seed) { ", slow pushes" } else { "" };
         Case {
             name: format!("race {seed}, {scenario:?}, {rival:?}{how}"),
-            run: Box::new(move || race(seed, scenario, rival)),
+            run: {
+                let start = start(scenario);
+                Box::new(move || race(seed, &start, rival))
+            },
         }
     };
     pool::run((0..seeds).map(case).collect())
 }
 
-fn race(seed: u64, scenario: Scenario, rival: Rival) -> Result<(), String> {
-    let run = Run::new(scenario);
+fn race(seed: u64, start: &Start, rival: Rival) -> Result<(), String> {
+    let run = Run::new(start);
+    let scenario = run.scenario;
     let hub = run.world.hub();
     let mut other = run.world.another_machine("rival").map_err(|error| format!("{error:#}"))?;
     hub.add_token("rival-token", Token::classic("rival").with(REPOSITORY, Access::Push));
@@ -51,7 +59,7 @@ fn race(seed: u64, scenario: Scenario, rival: Rival) -> Result<(), String> {
     } else {
         "v0.45"
     };
-    for (number, (image, size)) in IMAGES.iter().zip(case::options().sizes).enumerate() {
+    for (number, (image, size)) in run.images().iter().zip(case::SIZES).enumerate() {
         let seed = if rival == Rival::OtherImages { 3000 } else { 2000 } + number as u64 + 1;
         other.build(image, size, seed, Some("v0.45")).map_err(|error| format!("{error:#}"))?;
     }
@@ -79,15 +87,15 @@ fn race(seed: u64, scenario: Scenario, rival: Rival) -> Result<(), String> {
     hub.reset_faults();
 
     let sets = [
-        (identity(&run.world), run.world.remote_commit("v0.45"), &mine),
-        (identity(&other), run.world.remote_commit(source), &theirs),
+        (identity(&run.world, run.images()), run.world.remote_commit("v0.45"), &mine),
+        (identity(&other, run.images()), run.world.remote_commit(source), &theirs),
     ];
     judge(&run, &run.now(), &sets, rival)
         .map_err(|error| format!("{error}\nmine: {}\ntheirs: {}", run.tell(&mine), run.tell(&theirs)))?;
     run.readers_are_well_served()?;
     // Whatever is left over stands in nobody's way.
     let again = run.world.tool(&[&mine_args[..], &["--discard-incoming"]].concat());
-    run.finished_set(&again, &identity(&run.world))
+    run.finished_set(&again, &identity(&run.world, run.images()))
 }
 
 fn has_slow_pushes(seed: u64) -> bool {
@@ -117,7 +125,7 @@ type Identity = BTreeMap<String, String>;
 
 fn judge(run: &Run, shown: &Shown, sets: &[(Identity, String, &Ran)], rival: Rival) -> Result<(), String> {
     let (Some(release), Some(tag)) = (&shown.release, &shown.tag) else { return Err("nothing is live".to_owned()) };
-    case::complete(release)?;
+    case::complete(release, run.images())?;
     let live = case::checksums(release);
     let fits = |(set, commit, _): &&(Identity, String, &Ran)| *set == live && tag.commit == *commit;
     let winners: Vec<_> = sets.iter().filter(fits).collect();
@@ -135,15 +143,15 @@ fn judge(run: &Run, shown: &Shown, sets: &[(Identity, String, &Ran)], rival: Riv
     }
     for shown in run.world.hub().timeline() {
         if let Some(release) = &shown.release {
-            case::complete(release)?;
+            case::complete(release, run.images())?;
         }
     }
     Ok(())
 }
 
 /// The digest of each image's checksum file, which says what the image is.
-fn identity(machine: &Machine) -> Identity {
-    IMAGES
+fn identity(machine: &Machine, images: &[&str]) -> Identity {
+    images
         .iter()
         .map(|image| {
             let path = machine.images().join(image).join(format!("{image}.qcow2.sha256"));
