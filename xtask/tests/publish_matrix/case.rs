@@ -273,13 +273,20 @@ impl Run {
         Err(format!("a run after the race: live is {live:?}, wanted {identity:?}: {}", self.tell(ran)))
     }
 
-    /// `latest` lacks a complete set only between the two calls of a flip, between which only calls of a flip are made.
+    /// `latest` lacks a complete set only between the two calls of a flip, between which only calls of a flip are made, and
+    /// the tag stays where it is.
     pub fn never_lost(&self) -> Result<(), String> {
         self.readers_are_well_served()?;
         let shown = self.world.hub().timeline();
         let requests = self.world.hub().requests();
         let mut since = None;
-        for shown in &shown[self.shown_before.saturating_sub(1)..] {
+        let shown = &shown[self.shown_before.saturating_sub(1)..];
+        for (before, now) in shown.iter().zip(&shown[1..]) {
+            if self.old.is_some() && before.release.is_none() && before.tag != now.tag {
+                return Err(format!("while nothing was live the tag moved from {:?} to {:?}", before.tag, now.tag));
+            }
+        }
+        for shown in shown {
             match (&shown.release, since) {
                 (Some(release), began) => {
                     complete(release, self.images())?;
