@@ -24,7 +24,7 @@ start_child() {
 run_child() {
     local status=0
     start_child "$@" </dev/null
-    wait "$CHILD" || status=$?
+    wait_for_child || status=$?
     stop_child
     return "$status"
 }
@@ -37,12 +37,17 @@ run_logged() {
     tee -ia -- "$LOG" <"$pipe" 9>&- &
     tee=$!
     start_child "$@" </dev/null >"$pipe" 2>&1
-    wait "$CHILD" || status=$?
+    wait_for_child || status=$?
     # Whatever the command left running would keep the pipe open.
     stop_child
-    wait "$tee" || true
+    wait "$tee" 2>/dev/null || true
     rm -f "$pipe"
     return "$status"
+}
+
+# Its status, without bash's own words about a job that was killed: they name a line of this file, and nobody's build.
+wait_for_child() {
+    wait "$CHILD" 2>/dev/null
 }
 
 # Ends the child and its whole group: asked first, then forced.
@@ -120,5 +125,7 @@ watch_stdin() {
         kill -HUP "$main"
     ) &
     STDIN_WATCHER=$!
+    # Else bash would tell of its end, in words for whoever wrote this.
+    disown "$STDIN_WATCHER"
     exec 7<&- </dev/null
 }

@@ -105,7 +105,7 @@ run_packer() {
 
 # packer_build NAME: builds $WORK/output/disk.qcow2 and $WORK/image-version.txt.
 packer_build() {
-    local version folder=$WORK/packer/templates/$1
+    local version status=0 folder=$WORK/packer/templates/$1
     version=$(packer_version) || {
         complain "cannot tell packer's version: \`packer version\` fails"
         return 1
@@ -117,8 +117,9 @@ packer_build() {
         complain "packer cannot fetch its QEMU plugin" "run \`packer plugins install github.com/hashicorp/qemu\` to see why"
         return 1
     fi
-    if ! run_packer build -color=false -timestamp-ui "${PACKER_VARIABLES[@]}" "$folder"; then
-        explain_failure
+    run_packer build -color=false -timestamp-ui "${PACKER_VARIABLES[@]}" "$folder" || status=$?
+    if [ "$status" -ne 0 ]; then
+        explain_failure "$status"
         return 1
     fi
     [ -s "$WORK/output/disk.qcow2" ] || {
@@ -127,9 +128,12 @@ packer_build() {
     }
 }
 
-# explain_failure: what usually is behind the errors that packer's words don't explain.
+# explain_failure STATUS: what usually is behind the errors that packer's words don't explain.
 explain_failure() {
-    if grep -qiE 'timeout waiting for ssh|error waiting for ssh' "$LOG"; then
+    if [ "$1" -gt 128 ]; then
+        complain "packer was ended by SIG$(kill -l "$1"), which somebody sent it" \
+            "or, if it was SIGKILL, the kernel because memory ran out: \`journalctl -k\` tells"
+    elif grep -qiE 'timeout waiting for ssh|error waiting for ssh' "$LOG"; then
         complain "the guest gave no ssh; its console is in ${LOG%.log}.serial.log"
         if [ "$ACCELERATED" = kvm ]; then
             complain "where this host is a virtual machine itself, its nested KVM can open and still not boot a guest"

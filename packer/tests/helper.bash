@@ -71,6 +71,11 @@ all_gone() {
     done
 }
 
+# no_words_of_bash: standard input has no message of bash about a line of a script or a job.
+no_words_of_bash() {
+    ! grep -E '\.sh: line [0-9]+:' >&2
+}
+
 # What is in images/, with digests, for comparing before and after.
 fingerprint() {
     (cd "$ENGINE/images" && find . -type f -exec sha256sum {} + | LC_ALL=C sort -k 2)

@@ -30,6 +30,7 @@ expect_stopped() {
     wait_for all_gone "${STARTED[@]}"
     [ "$(fingerprint)" = "$BEFORE" ]
     [ -z "$(ls -A "$ENGINE/.cache/work")" ]
+    no_words_of_bash <"$BATS_TEST_TMPDIR/out"
 }
 
 @test "SIGTERM stops packer and what packer started, and leaves the last good image" {
@@ -43,6 +44,17 @@ expect_stopped() {
     start_hanging
     kill -HUP "$BUILD"
     expect_stopped 129
+}
+
+@test "a build that watches its standard input is stopped without a word about the watcher" {
+    mkfifo "$BATS_TEST_TMPDIR/in"
+    export PACKER_BUILD_WATCH_STDIN=1
+    sleep 300 >"$BATS_TEST_TMPDIR/in" 3>&- &
+    local caller=$!
+    start_hanging "$BATS_TEST_TMPDIR/in"
+    kill -TERM "$BUILD"
+    expect_stopped 143
+    kill "$caller"
 }
 
 @test "Ctrl-C on a terminal does the same" {
@@ -87,6 +99,13 @@ PY
     [ -z "$(ls -A "$ENGINE/.cache/work")" ]
 }
 
+@test "packer that is killed is a failed build, said in words" {
+    start_hanging
+    kill -KILL "${STARTED[1]}"
+    expect_stopped 1
+    grep -q 'packer was ended by SIGKILL' "$BATS_TEST_TMPDIR/out"
+}
+
 @test "the end of standard input stops the build when it is watched" {
     mkfifo "$BATS_TEST_TMPDIR/in"
     export PACKER_BUILD_WATCH_STDIN=1
@@ -110,6 +129,7 @@ PY
     local caller=$!
     PACKER_BUILD_WATCH_STDIN=1 build --force "$NAME" <"$BATS_TEST_TMPDIR/in"
     [ "$status" -eq 0 ]
+    [ -z "$stderr" ]
     run ! pgrep -f "$ENGINE/build.sh"
     kill "$caller"
 }
