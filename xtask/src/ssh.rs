@@ -159,6 +159,22 @@ impl fmt::Display for RemoteImage<'_> {
     }
 }
 
+/// The call of build.sh that builds an image.
+#[derive(Debug, Clone, Copy)]
+pub struct BuildScript<'a> {
+    pub dir: &'a RemoteDir,
+    pub image: &'a str,
+    /// Also when nothing changed.
+    pub force: bool,
+}
+
+impl BuildScript<'_> {
+    /// As it is typed in its folder.
+    pub fn line(&self) -> String {
+        format!("./build.sh {}{}", if self.force { "--force " } else { "" }, self.image)
+    }
+}
+
 /// A build host that can be reached with the `ssh` and `scp` of this machine.
 #[derive(Debug, Clone)]
 pub struct Ssh {
@@ -185,19 +201,19 @@ impl Ssh {
         self.judge(streamed).map(|streamed| streamed.finished.stdout)
     }
 
-    /// Runs `./build.sh IMAGE` and hands its output over as it comes, standard error with it. The build's standard input
+    /// Runs build.sh and hands its output over as it comes, standard error with it. The build's standard input
     /// stays open until `feed` returns: build.sh ends when it closes, so a build never outlives this process.
     /// The exit status is for the caller to judge.
     pub fn build(
         &self,
-        dir: &RemoteDir,
-        image: &str,
+        script: BuildScript<'_>,
         feed: Feed<'_>,
         drain: Drain<'_>,
         grace: Duration,
     ) -> anyhow::Result<Streamed> {
         let (sh, options, destination) = (shell()?, self.host.options(), self.host.destination());
-        let remote = format!("exec sh -c 'cd {dir} && PACKER_BUILD_WATCH_STDIN=1 exec ./build.sh {image} 2>&1'");
+        let remote =
+            format!("exec sh -c 'cd {} && PACKER_BUILD_WATCH_STDIN=1 exec {} 2>&1'", script.dir, script.line());
         // A build may be silent for long; once its input is closed it has the grace to end.
         let patience = Patience { stall: Duration::MAX, answer: grace };
         process::stream(

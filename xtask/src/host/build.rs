@@ -14,7 +14,7 @@ use super::Voice;
 use super::output::{self, Lines};
 use crate::image::durable;
 use crate::ssh::trouble::{self, Fault, Quoted};
-use crate::ssh::{RemoteDir, Ssh};
+use crate::ssh::{BuildScript, Ssh};
 use crate::{failure, interrupt, ssh};
 
 /// How long a build may take to end once it was told to; then its connection is cut.
@@ -28,10 +28,10 @@ const LAST: usize = 12;
 /// # Errors
 ///
 /// Exit code 1 with build.sh's own exit code, its last lines and where the log is.
-pub fn run(ssh: &Ssh, voice: &Voice<'_>, dir: &RemoteDir, image: &str, log: &Log) -> Result<(), Fault> {
-    let host = &ssh.host;
+pub fn run(ssh: &Ssh, voice: &Voice<'_>, script: BuildScript<'_>, log: &Log) -> Result<(), Fault> {
+    let (host, image) = (&ssh.host, script.image);
     let mut file = &log.file;
-    let _ = writeln!(file, "# {host}: {dir}/build.sh {image}");
+    let _ = writeln!(file, "# {host}: cd {} && {}", script.dir, script.line());
     let ended = Ended::default();
     let mut last: VecDeque<String> = VecDeque::new();
     let drain = |from: &mut (dyn Read + Send)| {
@@ -72,7 +72,7 @@ pub fn run(ssh: &Ssh, voice: &Voice<'_>, dir: &RemoteDir, image: &str, log: &Log
         }
         Ok(())
     };
-    let streamed = ssh.build(dir, image, Box::new(feed), Box::new(drain), GRACE)?;
+    let streamed = ssh.build(script, Box::new(feed), Box::new(drain), GRACE)?;
     let status = streamed.finished.status;
     if interrupt::seen().is_some() {
         if streamed.cut.is_some() || streamed.drained.is_err() {

@@ -89,7 +89,7 @@ impl Fetch<'_> {
                 partial.end();
                 return Err(Fault::image(failure::digest(format!(
                     "image {image} on {host} has digest {found}, but its checksum file there promises {promised}; \
-                     build it there anew: `./build.sh --force {image}`",
+                     build it anew with `--force`",
                     host = ssh.host,
                 ))));
             }

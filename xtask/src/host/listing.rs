@@ -46,8 +46,8 @@ impl Remote {
         let file = name::checksum(image);
         let Some(text) = &self.checksum else {
             return Err(Fault::image(failure::missing(format!(
-                "{host} has image {image} without its checksum file {file}, so it can't be verified; build it there anew \
-                 (`./build.sh --force {image}`), or write the file there (`./checksums.sh {image}`) if the image is known to be good"
+                "{host} has image {image} without its checksum file {file}, so it can't be verified; build it anew \
+                 with `--force`, or write the file there (`./checksums.sh {image}`) if the image is known to be good"
             ))));
         };
         checksum::parse(image, text).map_err(|error| {

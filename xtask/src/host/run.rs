@@ -17,7 +17,7 @@ use crate::failure::{self, Problems};
 use crate::interrupt;
 use crate::process::joined;
 use crate::ssh::trouble::{Blame, Fault};
-use crate::ssh::{RemoteDir, Ssh};
+use crate::ssh::{BuildScript, RemoteDir, Ssh};
 
 /// What all hosts share.
 pub struct Work<'a> {
@@ -28,6 +28,8 @@ pub struct Work<'a> {
     pub attempts: u32,
     /// Fetch what is there, build nothing.
     pub skip_build: bool,
+    /// Build also what didn't change.
+    pub force: bool,
     /// Lines name host and image.
     pub several: bool,
 }
@@ -168,7 +170,8 @@ impl Floor<'_> {
         let voice = self.voice(host, image);
         let log = Log::create(self.work.logs, image)?;
         voice.note(format_args!("building {image} on {} (log: {})", ssh.host, log.path.display()));
-        build::run(ssh, &voice, self.work.dir, image, &log)?;
+        let script = BuildScript { dir: self.work.dir, image, force: self.work.force };
+        build::run(ssh, &voice, script, &log)?;
         let mut after = listing::ask(ssh, self.work.dir, &[image])?;
         let remote = after.images.remove(image).ok_or_else(|| {
             Fault::image(failure::failed(format!(

@@ -17,7 +17,8 @@ use crate::ssh::{Host, RemoteDir, Ssh};
 
 /// Build images on a host with KVM, fetch them and verify them
 ///
-/// Runs `./build.sh IMAGE` over ssh, with its output here and in a log, then copies the image with scp. An image appears
+/// Runs `./build.sh IMAGE` over ssh, with its output here and in a log, then copies the image with scp. build.sh builds
+/// nothing when all that an image is made of is as it was at its last build; `--force` makes it. An image appears
 /// under its final name when it is complete and has the digest that its checksum file on the host promises. A transfer
 /// that was interrupted goes on where it was. Keys, ports and jump hosts come from your own ssh configuration.
 #[derive(Args)]
@@ -31,6 +32,9 @@ pub struct BuildAndFetch {
     /// The packer directory on the host
     #[arg(long, value_name = "DIR", default_value = "/usr/local/lib/homestak/packer", allow_hyphen_values = true)]
     remote_dir: String,
+    /// Build also what didn't change: for new packages in Debian, or a changed build.sh
+    #[arg(long, conflicts_with = "skip_build")]
+    force: bool,
     /// Fetch what is there; build nothing
     #[arg(long)]
     skip_build: bool,
@@ -70,6 +74,7 @@ impl BuildAndFetch {
             logs: &packer_dir.join("logs"),
             attempts: self.attempts,
             skip_build: self.skip_build,
+            force: self.force,
             several,
         };
         let ready = usable(console, run::look(&work, hosts, &names))?;

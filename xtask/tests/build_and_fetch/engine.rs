@@ -5,8 +5,7 @@ use std::path::{Path, PathBuf};
 
 use rehearsal::host::BuildHost;
 
-use crate::interrupted::signal;
-use crate::world::{IMAGE, Ran, World, until};
+use crate::world::{IMAGE, World};
 
 /// Puts the packer directory of this repository on the host.
 fn install(world: &World, host: &BuildHost) -> PathBuf {
@@ -63,6 +62,10 @@ fn an_image_is_built_once_fetched_and_known_by_its_record() {
     ran.expect(0, &["unchanged"]);
     let image = &ran.json()["images"][0];
     assert_eq!((&image["built"], &image["skipped"]), (&false.into(), &true.into()));
+    let ran = world.run_at("build1", &host, &["--json", "--force"]);
+    ran.expect(0, &["because of --force", "stub packer building"]);
+    world.assert_fetched(&host, IMAGE);
+    assert_eq!(ran.json()["images"][0]["built"], true);
 }
 
 #[test]
@@ -83,12 +86,12 @@ fn ctrl_c_ends_packer_and_what_packer_started() {
     let host = world.network.host("build1").unwrap();
     let pids = install(&world, &host);
     host.export("STUB_PACKER", "hang").unwrap();
-    let tool = world.start_at("build1", &host, &[]);
+    let mut tool = world.start_at("build1", &host, &[]);
     let started = || fs::read_to_string(&pids).unwrap_or_default();
-    until("packer runs", || started().lines().count() == 2);
+    tool.until("packer runs", || started().lines().count() == 2);
     assert!(started().lines().all(runs));
-    signal(&tool, "INT");
-    let ran = Ran::from(tool.wait_with_output().unwrap());
+    tool.signal("INT");
+    let ran = tool.wait();
     ran.expect(1, &["telling the build on build1 to end", "interrupted by signal 2"]);
     assert!(!ran.stderr.contains("may go on there"), "{}", ran.stderr);
     assert!(!started().lines().any(runs), "packer ended before the tool did");

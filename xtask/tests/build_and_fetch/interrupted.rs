@@ -3,22 +3,15 @@
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
-use std::process::Child;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use rehearsal::host::BuildHost;
 
-use crate::world::{IMAGE, Ran, World, qcow2, until};
+use crate::world::{IMAGE, World, qcow2, until};
 
 const SIZE: usize = 6 << 20;
-
-pub fn signal(child: &Child, signal: &str) {
-    #[expect(clippy::disallowed_methods, reason = "the rule is for the tool's children; here a person presses Ctrl-C")]
-    let status = std::process::Command::new("kill").args(["-s", signal, &child.id().to_string()]).status().unwrap();
-    assert!(status.success());
-}
 
 fn partial(world: &World) -> u64 {
     let path = world.images().join(IMAGE).join(format!(".{IMAGE}.qcow2.fetching"));
@@ -78,10 +71,10 @@ fn ctrl_c_ends_the_remote_build() {
     let world = World::new();
     let host = world.network.host("build1").unwrap();
     host.set("SLEEP", "100").unwrap();
-    let tool = world.start_at("build1", &host, &[]);
-    until("the build begins", || host.packer_dir().join("started").exists());
-    signal(&tool, "INT");
-    let ran = Ran::from(tool.wait_with_output().unwrap());
+    let mut tool = world.start_at("build1", &host, &[]);
+    tool.until("the build begins", || host.packer_dir().join("started").exists());
+    tool.signal("INT");
+    let ran = tool.wait();
     ran.expect(1, &["telling the build on build1 to end", "interrupted by signal 2", "run the same command again"]);
     assert!(!ran.stderr.contains("may go on there"), "{}", ran.stderr);
     assert!(host.packer_dir().join("stopped").exists(), "the build was told to end before the tool ended");
@@ -94,9 +87,9 @@ fn a_killed_tool_leaves_no_build_behind() {
     let host = world.network.host("build1").unwrap();
     host.set("SLEEP", "100").unwrap();
     let mut tool = world.start_at("build1", &host, &[]);
-    until("the build begins", || host.packer_dir().join("started").exists());
-    signal(&tool, "KILL");
-    tool.wait().unwrap();
+    tool.until("the build begins", || host.packer_dir().join("started").exists());
+    tool.signal("KILL");
+    tool.wait();
     until("the build ends", || host.packer_dir().join("stopped").exists());
 }
 
@@ -107,10 +100,10 @@ fn an_old_build_script_that_goes_on_holds_nobody_up() {
     for (name, value) in [("OLD", "1"), ("CHATTER", "600")] {
         host.set(name, value).unwrap();
     }
-    let tool = world.start_at("build1", &host, &[]);
-    until("the build begins", || host.packer_dir().join("started").exists());
-    signal(&tool, "INT");
-    Ran::from(tool.wait_with_output().unwrap()).expect(1, &["may go on there", "interrupted by signal 2"]);
+    let mut tool = world.start_at("build1", &host, &[]);
+    tool.until("the build begins", || host.packer_dir().join("started").exists());
+    tool.signal("INT");
+    tool.wait().expect(1, &["may go on there", "interrupted by signal 2"]);
 }
 
 #[test]
@@ -120,11 +113,10 @@ fn ctrl_c_keeps_what_was_fetched() {
     host.put(IMAGE, &qcow2(SIZE)).unwrap();
     // The listing, and then a transfer that stands still half-way.
     behind(&world, &host, &[0, 3 << 20, 0]);
-    let tool = world.start_at("slow", &host, &["--skip-build"]);
-    until("half is here", || partial(&world) > 2 << 20);
-    signal(&tool, "INT");
-    Ran::from(tool.wait_with_output().unwrap())
-        .expect(1, &["interrupted by signal 2", "the next run goes on from there"]);
+    let mut tool = world.start_at("slow", &host, &["--skip-build"]);
+    tool.until("half is here", || partial(&world) > 2 << 20);
+    tool.signal("INT");
+    tool.wait().expect(1, &["interrupted by signal 2", "the next run goes on from there"]);
     let kept = partial(&world);
     assert!(kept > 2 << 20, "{kept}");
     assert!(!world.image(IMAGE).exists());
@@ -141,9 +133,9 @@ fn a_killed_run_is_gone_on_with_and_its_scp_ended() {
     host.put(IMAGE, &qcow2(SIZE)).unwrap();
     behind(&world, &host, &[0, 3 << 20, 0]);
     let mut tool = world.start_at("slow", &host, &["--skip-build"]);
-    until("half is here", || partial(&world) > 2 << 20);
-    signal(&tool, "KILL");
-    tool.wait().unwrap();
+    tool.until("half is here", || partial(&world) > 2 << 20);
+    tool.signal("KILL");
+    tool.wait();
     assert!(!copies_to(&world).is_empty(), "scp outlives a killed tool");
     world.run_at("build1", &host, &["--skip-build"]).expect(0, &["going on at"]);
     assert_eq!(copies_to(&world), [0; 0]);
@@ -189,10 +181,10 @@ fn a_remote_file_that_changed_is_fetched_from_the_start() {
     let host = world.network.host("build1").unwrap();
     host.put(IMAGE, &qcow2(SIZE)).unwrap();
     behind(&world, &host, &[0, 3 << 20]);
-    let tool = world.start_at("slow", &host, &["--skip-build"]);
-    until("half is here", || partial(&world) > 2 << 20);
-    signal(&tool, "TERM");
-    Ran::from(tool.wait_with_output().unwrap()).expect(1, &["interrupted by signal 15"]);
+    let mut tool = world.start_at("slow", &host, &["--skip-build"]);
+    tool.until("half is here", || partial(&world) > 2 << 20);
+    tool.signal("TERM");
+    tool.wait().expect(1, &["interrupted by signal 15"]);
     host.put(IMAGE, &qcow2(SIZE + 8)).unwrap();
     let ran = world.run_at("build1", &host, &["--skip-build", "--json"]);
     ran.expect(0, &[]);
@@ -206,10 +198,10 @@ fn a_damaged_partial_is_noticed_and_fetched_whole() {
     let host = world.network.host("build1").unwrap();
     host.put(IMAGE, &qcow2(SIZE)).unwrap();
     behind(&world, &host, &[0, 3 << 20]);
-    let tool = world.start_at("slow", &host, &["--skip-build"]);
-    until("half is here", || partial(&world) > 2 << 20);
-    signal(&tool, "INT");
-    Ran::from(tool.wait_with_output().unwrap()).expect(1, &[]);
+    let mut tool = world.start_at("slow", &host, &["--skip-build"]);
+    tool.until("half is here", || partial(&world) > 2 << 20);
+    tool.signal("INT");
+    tool.wait().expect(1, &[]);
     let path = world.images().join(IMAGE).join(format!(".{IMAGE}.qcow2.fetching"));
     let mut bytes = fs::read(&path).unwrap();
     bytes[1 << 20] ^= 1;
@@ -244,9 +236,9 @@ fn two_runs_do_not_write_into_one_partial() {
     let host = world.network.host("build1").unwrap();
     host.put(IMAGE, &qcow2(SIZE)).unwrap();
     behind(&world, &host, &[0, 3 << 20]);
-    let tool = world.start_at("slow", &host, &["--skip-build"]);
-    until("half is here", || partial(&world) > 2 << 20);
+    let mut tool = world.start_at("slow", &host, &["--skip-build"]);
+    tool.until("half is here", || partial(&world) > 2 << 20);
     world.run_at("build1", &host, &["--skip-build"]).expect(1, &["another run is fetching debian-12-custom"]);
-    signal(&tool, "INT");
-    tool.wait_with_output().unwrap();
+    tool.signal("INT");
+    tool.wait();
 }

@@ -3,6 +3,7 @@
 mod engine;
 mod interrupted;
 mod refused;
+mod running;
 mod several;
 mod world;
 

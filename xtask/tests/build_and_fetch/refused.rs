@@ -114,7 +114,7 @@ fn an_image_without_a_checksum_or_with_another_one() {
     let right = right.split(' ').next().unwrap();
     let wrong = "ab".repeat(32);
     fs::write(&checksum, format!("{wrong}  {IMAGE}.qcow2\n")).unwrap();
-    world.run_at("build1", &host, &["--skip-build"]).expect(4, &[right, &wrong, "build1", "./build.sh --force"]);
+    world.run_at("build1", &host, &["--skip-build"]).expect(4, &[right, &wrong, "build1", "with `--force`"]);
     assert_nothing_changed(&world);
     fs::write(&checksum, format!("{right}  ../{IMAGE}.qcow2\n")).unwrap();
     world.run_at("build1", &host, &["--skip-build"]).expect(1, &["checksum file", "build1", "damaged"]);

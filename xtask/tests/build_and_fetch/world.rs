@@ -3,12 +3,14 @@
 use std::fs;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use rehearsal::host::{BuildHost, Network};
 use serde_json::Value;
+
+use crate::running::Running;
 
 pub const IMAGE: &str = "debian-12-custom";
 
@@ -90,9 +92,9 @@ impl World {
         self.run(&arguments.iter().map(String::as_str).collect::<Vec<_>>())
     }
 
-    pub fn start_at(&self, alias: &str, host: &BuildHost, more: &[&str]) -> Child {
+    pub fn start_at(&self, alias: &str, host: &BuildHost, more: &[&str]) -> Running {
         let arguments = Self::at(alias, host, more);
-        self.command(&arguments.iter().map(String::as_str).collect::<Vec<_>>()).spawn().unwrap()
+        Running::start(&mut self.command(&arguments.iter().map(String::as_str).collect::<Vec<_>>()))
     }
 
     /// All files in the images folder, hidden ones too.
@@ -161,7 +163,7 @@ fn collect(top: &Path, dir: &Path, into: &mut Vec<String>) {
     }
 }
 
-/// Waits for something that another process does.
+/// Waits for something that a process does which this test didn't start.
 pub fn until(what: &str, mut happened: impl FnMut() -> bool) {
     let end = Instant::now() + Duration::from_secs(60);
     while !happened() {

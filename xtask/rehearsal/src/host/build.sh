@@ -1,6 +1,6 @@
 #!/bin/sh
 # Stands in for packer's build.sh on a rehearsed build host: the same results from no virtual machine.
-# `./build.sh IMAGE` writes images/IMAGE/ unless it is there. Settings, from the environment or stand-in.env:
+# `./build.sh [--force] IMAGE` writes images/IMAGE/ unless it is there. Settings, from the environment or stand-in.env:
 #   SIZE    bytes of an image (default 262144), of which the first four are a qcow2's
 #   BYTES   a file to take as the image
 #   FORCE   build although the image is there
@@ -14,6 +14,10 @@ set -eu
 cd "$(dirname "$0")"
 # shellcheck source=/dev/null
 if [ -f stand-in.env ]; then . ./stand-in.env; fi
+if [ "$1" = --force ]; then
+    FORCE=1
+    shift
+fi
 name=$1
 dir=images/$name
 work=images/.$name.work
