@@ -9,9 +9,9 @@
 set -euo pipefail
 
 PACKER_DIR=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd -P)
-for part in common base-image; do
+for part in common.sh base-image.sh; do
     # shellcheck source=/dev/null
-    . "$PACKER_DIR/lib/$part.sh"
+    . "$PACKER_DIR/lib/$part"
 done
 
 usage() {

@@ -6,9 +6,10 @@ set -euo pipefail
 VERSION=1.0.0
 PACKER_DIR=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd -P)
 IMAGES_DIR=$PACKER_DIR/images
-for part in common base-image children inputs image-set packer; do
+# Whole names: `cargo xtask packer check` lists a changed file for review when this one names it.
+for part in common.sh base-image.sh children.sh inputs.sh image-set.sh packer.sh; do
     # shellcheck source=/dev/null
-    . "$PACKER_DIR/lib/$part.sh"
+    . "$PACKER_DIR/lib/$part"
 done
 
 # Filled by main, removed by clean_up.

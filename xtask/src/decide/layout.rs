@@ -241,4 +241,17 @@ mod tests {
         assert!(is_build_helper("lib/log.sh", ". lib/log.sh"));
         assert!(!is_build_helper("publish.sh", "./publish.sh"));
     }
+
+    #[test]
+    fn the_parts_of_our_own_build_script_are_known() {
+        let packer = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../packer");
+        let script = std::fs::read_to_string(packer.join("build.sh")).unwrap();
+        let parts = std::fs::read_dir(packer.join("lib")).unwrap().map(|entry| entry.unwrap().file_name());
+        let parts: Vec<String> = parts.map(|name| format!("lib/{}", name.to_str().unwrap())).collect();
+        assert!(!parts.is_empty());
+        for part in parts {
+            assert!(is_build_helper(&part, &script), "{part}");
+        }
+        assert!(!is_build_helper("base-images.sh", &script) && !is_build_helper("checksums.sh", &script));
+    }
 }
