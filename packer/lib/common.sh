@@ -47,8 +47,12 @@ require_tools() {
             packages+=("${pair##*=}")
         fi
     done
-    [ "${#missing[@]}" -eq 0 ] || die "$EXIT_MISSING" "not installed: ${missing[*]}" \
-        "install with: apt-get install ${packages[*]}"
+    [ "${#missing[@]}" -gt 0 ] || return 0
+    complain "not installed: ${missing[*]}" "install with: apt-get install ${packages[*]}"
+    # Debian dropped it when its licence changed.
+    [[ " ${missing[*]} " != *" packer "* ]] ||
+        complain "Debian 13 and later have no packer: see https://developer.hashicorp.com/packer/install"
+    exit "$EXIT_MISSING"
 }
 
 # The names of all templates, one a line, sorted the same everywhere.

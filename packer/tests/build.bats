@@ -239,6 +239,26 @@ setup() { setup_packer; }
     [ "$status" -eq 2 ]
 }
 
+@test "a device that is there and can't be opened is no KVM" {
+    mkdir "$BATS_TEST_TMPDIR/kvm"
+    ACCELERATOR=auto KVM_DEVICE=$BATS_TEST_TMPDIR/kvm build "$NAME"
+    [[ $output == *"accelerator: TCG, because $BATS_TEST_TMPDIR/kvm cannot be opened"* ]]
+}
+
+@test "what is not installed is named, all at once, with how to install it" {
+    mkdir "$BATS_TEST_TMPDIR/bin"
+    ln -s /usr/bin/* "$BATS_TEST_TMPDIR/bin/"
+    rm -f "$BATS_TEST_TMPDIR"/bin/{packer,qemu-img,xorriso,mkisofs,genisoimage}
+    PATH=$BATS_TEST_TMPDIR/bin build "$NAME"
+    [ "$status" -eq 3 ]
+    [[ $stderr == *"not installed: packer qemu-img"*"apt-get install packer qemu-utils"*"Debian 13"* ]]
+    mkdir "$BATS_TEST_TMPDIR/more"
+    ln -s "$(command -v qemu-img)" "$BATS_TEST_TMPDIR/more/"
+    PATH=$BATS_TEST_DIRNAME/stub:$BATS_TEST_TMPDIR/more:$BATS_TEST_TMPDIR/bin build "$NAME"
+    [ "$status" -eq 3 ]
+    [[ $stderr == *"not installed: xorriso"*"apt-get install xorriso"* ]]
+}
+
 @test "files for newer versions of packer are added for these alone" {
     build "$NAME"
     [[ $(<"$STUB_LOG.folder") == *shared-qemu.pkr.hcl* ]]

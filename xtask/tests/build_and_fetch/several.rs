@@ -48,6 +48,21 @@ fn images_are_spread_over_the_hosts() {
 }
 
 #[test]
+fn an_image_is_fetched_while_the_next_is_built() {
+    let world = World::with(&IMAGES[..2]);
+    let [host] = hosts(&world.network, ["one"]);
+    let settings = format!("case $1 in {}) ;; *) SLEEP=300 ;; esac\n", IMAGES[0]);
+    fs::write(host.packer_dir().join("stand-in.env"), settings).unwrap();
+    let mut tool = world.start_at("one", &host, &[]);
+    tool.until("the second build begins", || names(&host, "started").len() == 2);
+    tool.until("the first image is here", || world.image(IMAGES[0]).exists());
+    tool.signal("INT");
+    tool.wait().expect(1, &["interrupted by signal 2"]);
+    world.assert_fetched(&host, IMAGES[0]);
+    assert_eq!(names(&host, "stopped"), BTreeSet::from([IMAGES[1].to_owned()]));
+}
+
+#[test]
 fn a_host_that_fails_gives_its_image_to_another() {
     let world = World::with(&IMAGES);
     let [good, bad] = hosts(&world.network, ["good", "bad"]);
