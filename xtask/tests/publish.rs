@@ -2,8 +2,11 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Barrier};
+use std::thread;
 
-use github_stand_in::{Access, Release, SeedRelease, Token};
+use github_stand_in::{Access, Action, Fault, Moment, Release, Ruleset, SeedRelease, Token};
 use rehearsal::world::{IMAGES, Options, REPOSITORY, World};
 
 const PUBLISH: &[&str] = &["publish", "--source", "v0.45", "--part-size", "1MiB"];
@@ -352,6 +355,24 @@ fn permissions_and_settings_are_found_before_any_change() {
     world.tool(&execute(PUBLISH, &[])).expect(3, &["immutable releases", "Settings"]);
     hub.change_repository(REPOSITORY, |repository| repository.immutable_releases = false).unwrap();
 
+    let protect = |ruleset: Ruleset| hub.change_repository(REPOSITORY, |it| it.rulesets = vec![ruleset]).unwrap();
+    for (include, rule) in [("~ALL", "update"), ("refs/tags/l*", "creation")] {
+        protect(Ruleset::of_tags("no moves", include, &["deletion", rule]));
+        world.tool(&execute(PUBLISH, &[])).expect(3, &["`no moves`", "refs/tags/latest", "bypass list"]);
+    }
+    // These don't stand in the way: for other tags, not in force, and one that lets this token pass.
+    for ruleset in [
+        Ruleset::of_tags("versions", "refs/tags/v*", &["update"]),
+        Ruleset { enforcement: "evaluate".to_owned(), ..Ruleset::of_tags("a trial", "~ALL", &["update"]) },
+        Ruleset { bypass: true, ..Ruleset::of_tags("for others", "~ALL", &["update"]) },
+    ] {
+        protect(ruleset);
+        world.tool(PUBLISH).expect(0, &["Plan:"]);
+    }
+    protect(Ruleset::of_tags("forwards only", "~ALL", &["non_fast_forward"]));
+    world.tool(PUBLISH).expect(0, &["`forwards only` blocks force pushes", "Plan:"]);
+    hub.change_repository(REPOSITORY, |repository| repository.rulesets.clear()).unwrap();
+
     hub.add_token(rehearsal::world::TOKEN, Token::classic("contributor").with(REPOSITORY, Access::Read));
     world.tool(&execute(PUBLISH, &[])).expect(3, &["may not push to homestak-dev/packer"]);
     hub.remove_token(rehearsal::world::TOKEN);
@@ -363,6 +384,62 @@ fn permissions_and_settings_are_found_before_any_change() {
     assert!(hub.requests().iter().all(|request| request.method == "GET"));
     // A workflow's token belongs to no user, and may publish.
     world.tool(&execute(PUBLISH, &[])).expect(0, &[]);
+}
+
+/// A rival with the same set takes the draft over in the middle of an upload, and is still filling it when this run is done
+/// with its own part.
+#[test]
+fn a_draft_that_another_run_took_over_is_left_to_it() {
+    let world = built("taken-over");
+    let mut rival = world.another_machine("rival").unwrap();
+    world.hub().add_token("rival-token", Token::classic("rival").with(REPOSITORY, Access::Push));
+    rival.set("GH_TOKEN", "rival-token");
+    for (name, (size, seed)) in IMAGES.iter().zip(options().sizes.into_iter().zip(1001..)) {
+        rival.build(name, size, seed, Some("v0.45")).unwrap();
+    }
+    let (rival_may_start, rival_owns_it, mine_ended) =
+        (Arc::new(Barrier::new(2)), Arc::new(Barrier::new(2)), Arc::new(Barrier::new(2)));
+    let (first_of_mine, first_of_rival) = (AtomicBool::new(true), AtomicBool::new(true));
+    let hook = (Arc::clone(&rival_may_start), Arc::clone(&rival_owns_it), Arc::clone(&mine_ended));
+    world.hub().on_request(move |request, moment| {
+        if moment != Moment::Before || !request.host.starts_with("uploads") {
+            return Action::Proceed;
+        }
+        if request.login.as_deref() == Some("rival") {
+            if first_of_rival.swap(false, Ordering::Relaxed) {
+                hook.1.wait();
+                hook.2.wait();
+            }
+            return Action::Proceed;
+        }
+        if first_of_mine.swap(false, Ordering::Relaxed) {
+            hook.0.wait();
+            hook.1.wait();
+            return Action::Fault(Fault::Status { status: 500, message: "Server Error".into(), headers: Vec::new() });
+        }
+        Action::Proceed
+    });
+    let publish = execute(PUBLISH, &["--jobs", "1"]);
+    let (mine, theirs) = thread::scope(|scope| {
+        let mine = scope.spawn(|| {
+            let mine = world.tool(&publish);
+            mine_ended.wait();
+            mine
+        });
+        rival_may_start.wait();
+        let theirs = rival.tool(&publish);
+        (mine.join().unwrap(), theirs)
+    });
+    mine.expect(1, &["another run took over this run's draft", "nothing of this run is live"]);
+    theirs.expect(0, &["latest is v0.45 now"]);
+    assert_eq!(live(&world).assets.len(), 9);
+    world.tool(&["verify"]).expect(0, &[]);
+    let flips = world.hub().requests();
+    let mut flips = flips.iter().filter(|request| ["PATCH", "DELETE"].contains(&request.method.as_str()));
+    assert!(
+        flips.all(|request| request.login.as_deref() == Some("rival")),
+        "this run changed what was no longer its own"
+    );
 }
 
 #[test]

@@ -42,6 +42,7 @@ mod log;
 mod model;
 mod pages;
 mod releases;
+mod rulesets;
 mod seed;
 mod server;
 mod store;
@@ -51,7 +52,7 @@ pub use faults::{Action, Fault, Injection, Lasting, Limit, Matches, Moment, Stal
 pub use hub::{GitHub, Hub};
 pub use log::{Request, Shown, ShownAsset, ShownRelease, ShownTag};
 pub use model::{
-    Access, Asset, AssetState, BrokenUpload, Comment, Issue, Release, Repository, RepositoryState, Settings, State,
-    Token, TokenKind,
+    Access, Asset, AssetState, BrokenUpload, Comment, Issue, Release, Repository, RepositoryState, Ruleset, Settings,
+    State, Token, TokenKind,
 };
 pub use seed::{SeedAsset, SeedBytes, SeedRelease};

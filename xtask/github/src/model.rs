@@ -55,12 +55,53 @@ pub struct Repository {
     pub archived: bool,
     pub private: bool,
     pub immutable_releases: bool,
+    pub rulesets: Vec<Ruleset>,
+}
+
+/// Rules for the refs that its patterns cover. Pushes are not held to them: git's own hooks can do that.
+#[derive(Clone, Debug)]
+pub struct Ruleset {
+    pub id: u64,
+    pub name: String,
+    /// `branch` or `tag`.
+    pub target: String,
+    /// `active`, `evaluate` or `disabled`.
+    pub enforcement: String,
+    /// Such as `~ALL` or `refs/tags/v*`.
+    pub include: Vec<String>,
+    pub exclude: Vec<String>,
+    /// Such as `update`.
+    pub rules: Vec<String>,
+    /// Whether whoever asks may pass it.
+    pub bypass: bool,
+}
+
+impl Ruleset {
+    /// An active one for tags.
+    pub fn of_tags(name: &str, include: &str, rules: &[&str]) -> Self {
+        Self {
+            id: 7000,
+            name: name.to_owned(),
+            target: "tag".to_owned(),
+            enforcement: "active".to_owned(),
+            include: vec![include.to_owned()],
+            exclude: Vec::new(),
+            rules: rules.iter().map(|&rule| rule.to_owned()).collect(),
+            bypass: false,
+        }
+    }
 }
 
 impl Repository {
     /// A public repository with the usual settings.
     pub fn new(git_dir: impl Into<PathBuf>) -> Self {
-        Self { git_dir: git_dir.into(), archived: false, private: false, immutable_releases: false }
+        Self {
+            git_dir: git_dir.into(),
+            archived: false,
+            private: false,
+            immutable_releases: false,
+            rulesets: Vec::new(),
+        }
     }
 }
 

@@ -7,6 +7,7 @@ mod error;
 mod issues;
 mod releases;
 mod retry;
+mod rulesets;
 mod transfer;
 
 use std::time::Duration;

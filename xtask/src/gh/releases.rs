@@ -238,9 +238,10 @@ impl Gh {
     }
 
     pub(super) fn pages<T: serde::de::DeserializeOwned>(&self, path: &str) -> Result<Vec<T>, CallError> {
+        let and = if path.contains('?') { '&' } else { '?' };
         let mut all = Vec::new();
         for page in 1.. {
-            let answer = self.call(&Request::get(format!("{path}?per_page={PAGE}&page={page}")))?;
+            let answer = self.call(&Request::get(format!("{path}{and}per_page={PAGE}&page={page}")))?;
             let items: Vec<T> = answer.json()?;
             let last = items.len() < PAGE;
             all.extend(items);

@@ -3,6 +3,8 @@
 use crate::failure::{self, Problems};
 use crate::gh::{CallError, Gh, Immutability};
 
+use super::TAG;
+
 /// What was found in order.
 #[derive(Debug, Default)]
 pub struct Allowed {
@@ -64,8 +66,27 @@ pub fn examine(gh: &Gh) -> anyhow::Result<Examined> {
                 "whether {repo} has immutable releases is shown to administrators only; its published releases are not immutable"
             )),
         }
+        rules(gh, &mut problems, &mut warnings)?;
     }
     Ok(Examined { problems, warnings, scopes: facts.scopes })
+}
+
+/// Rules on the tag itself, which must be made once and moved at every publish.
+fn rules(gh: &Gh, problems: &mut Problems, warnings: &mut Vec<String>) -> Result<(), CallError> {
+    for ruleset in gh.tag_rulesets(TAG)? {
+        let (name, forbids) = (&ruleset.name, |rule: &str| ruleset.forbids.iter().any(|forbidden| forbidden == rule));
+        if forbids("update") || (forbids("creation") && gh.commit_of_tag(TAG)?.is_none()) {
+            problems.push(failure::missing(format!(
+                "the ruleset `{name}` of {} protects the tag {TAG}, which must move; an administrator can exclude refs/tags/{TAG} from it, or put you on its bypass list, under Settings, Rules",
+                gh.repo()
+            )));
+        } else if forbids("non_fast_forward") {
+            warnings.push(format!(
+                "the ruleset `{name}` blocks force pushes to the tag {TAG}: it can move forward, but no rollback can move it back"
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// The setting, or for those who may not see it what published releases show.

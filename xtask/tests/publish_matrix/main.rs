@@ -11,6 +11,8 @@ mod pool;
 mod races;
 mod reader;
 
+use std::sync::atomic::Ordering;
+
 use case::Scenario;
 
 /// What a part of the matrix found.
@@ -44,17 +46,20 @@ fn nothing_is_lost() {
     let crashes = crashes::run(&recorded, full());
     let races = races::run(&recorded, if full() { 200 } else { 50 });
 
+    let sets = reader::SETS.load(Ordering::Relaxed);
     let parts = [&once, &forever, &crashes, &races];
     let violations: usize = parts.iter().map(|tally| tally.violations).sum();
     println!(
-        "publish matrix: {} faults × {requests} requests in {} scenarios ({} runs, {} of them with a fault that stays), {} crashes, {} races: {} violations",
+        "publish matrix: {} faults × {requests} requests in {} scenarios ({} runs, {} of them with a fault that stays), {} crashes, {} races, {} sets downloaded meanwhile: {} violations",
         faults::KINDS.len(),
         recorded.len(),
         once.cases + forever.cases,
         forever.cases,
         crashes.cases,
         races.cases,
+        sets,
         violations
     );
+    assert!(sets > 0, "no reader ever got a set");
     assert_eq!(violations, 0, "violations are told above");
 }

@@ -24,8 +24,12 @@ pub fn is_readers(request: &Request) -> bool {
     if store { request.range.as_deref() == Some(FROM_THE_START) } else { request.login.is_none() }
 }
 
+/// How many whole sets all readers got so far.
+pub static SETS: AtomicUsize = AtomicUsize::new(0);
+
 /// A reader at work until it is dropped.
 pub struct Reader {
+    hub: Hub,
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
 }
@@ -33,19 +37,19 @@ pub struct Reader {
 #[derive(Default)]
 struct Shared {
     stop: AtomicBool,
-    sets: AtomicUsize,
     violation: Mutex<Option<String>>,
 }
 
 impl Reader {
     pub fn start(socket: &Path, images: usize) -> Self {
         let shared = Arc::new(Shared::default());
-        let (socket, theirs) = (socket.to_owned(), Arc::clone(&shared));
+        let hub = Hub { socket: socket.to_owned(), images };
+        let (theirs_hub, theirs) = (hub.clone(), Arc::clone(&shared));
         let thread = thread::spawn(move || {
             while !theirs.stop.load(Ordering::Relaxed) {
-                match (Hub { socket: socket.clone(), images }).read_set() {
+                match theirs_hub.read_set() {
                     Some(Ok(())) => {
-                        theirs.sets.fetch_add(1, Ordering::Relaxed);
+                        SETS.fetch_add(1, Ordering::Relaxed);
                     }
                     Some(Err(violation)) => *theirs.violation.lock().unwrap() = Some(violation),
                     // Nothing there, or gone half-way: a reader tries again.
@@ -54,12 +58,13 @@ impl Reader {
                 thread::sleep(Duration::from_millis(150));
             }
         });
-        Self { shared, thread: Some(thread) }
+        Self { hub, shared, thread: Some(thread) }
     }
 
-    /// What a reader was given that is no set.
+    /// What a reader was given that is no set, up to now and by one more look.
     pub fn violation(&self) -> Option<String> {
-        self.shared.violation.lock().unwrap().clone()
+        let last = self.hub.read_set().and_then(Result::err);
+        self.shared.violation.lock().unwrap().clone().or(last)
     }
 }
 
@@ -72,6 +77,7 @@ impl Drop for Reader {
     }
 }
 
+#[derive(Clone)]
 struct Hub {
     socket: PathBuf,
     /// How many a set has.

@@ -7,7 +7,7 @@ use crate::call::Call;
 use crate::json::user;
 use crate::model::{Access, TokenKind};
 use crate::store::Store;
-use crate::{assets, download, git_data, graphql, issues, releases};
+use crate::{assets, download, git_data, graphql, issues, releases, rulesets};
 
 pub(super) const API: &str = "api.github.com";
 const UPLOADS: &str = "uploads.github.com";
@@ -104,6 +104,8 @@ fn reading(store: &mut Store, call: &Call, at: usize, path: &[&str]) -> Option<O
     Some(match path {
         [] => repository(store, call, at),
         ["immutable-releases"] => immutable_releases(store, call, at),
+        ["rulesets"] => rulesets::list(repo, call),
+        ["rulesets", id] => rulesets::one(repo, number(id)?),
         ["releases"] => releases::list(store, call, at),
         ["releases", "latest"] => releases::latest(store, at),
         ["releases", "tags", tag @ ..] => releases::by_tag(store, at, &tag.join("/")),

@@ -7,6 +7,7 @@ pub(super) const CHECKS: &[Check] = &[
     Check { assumption: "`gh api --include` shows status, headers and reason of a refusal", run: refusal },
     Check { assumption: "the repository says whether the token may push", run: permissions },
     Check { assumption: "`immutable-releases` answers 200 or 404 to administrators and 403 to others", run: immutable },
+    Check { assumption: "rulesets of tags are listed, each with what it covers, forbids and lets pass", run: rulesets },
     Check { assumption: "deleting what is gone already is 404", run: gone },
 ];
 
@@ -41,6 +42,25 @@ fn immutable(scratch: &Scratch<'_>) -> Told {
         ensure(answer.json()["enabled"].is_boolean(), || "`enabled` is not told".to_owned())?;
     }
     holds_with(said)
+}
+
+/// <https://docs.github.com/rest/repos/rules#get-all-repository-rulesets>: 403 on a plan without rulesets.
+fn rulesets(scratch: &Scratch<'_>) -> Told {
+    let listed = scratch.client.get("rulesets?targets=tag&per_page=100&page=1")?;
+    if listed.status == 403 {
+        return holds_with(listed.says());
+    }
+    let listed = listed.expect(200)?.json();
+    ensure(listed.is_array(), || format!("no list: {listed}"))?;
+    for brief in listed.as_array().into_iter().flatten() {
+        ensure(brief["enforcement"].is_string(), || format!("no enforcement: {brief}"))?;
+        let whole = scratch.client.get(&format!("rulesets/{}", brief["id"]))?.expect(200)?.json();
+        let told = whole["conditions"]["ref_name"]["include"].is_array()
+            && whole["rules"].is_array()
+            && whole["current_user_can_bypass"].is_string();
+        ensure(told, || format!("not told in full: {whole}"))?;
+    }
+    holds_with(format!("{} there", listed.as_array().map_or(0, Vec::len)))
 }
 
 /// What takes "gone" for "done" relies on this, and on no 403 or 410.
