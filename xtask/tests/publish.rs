@@ -7,6 +7,7 @@ use std::sync::{Arc, Barrier};
 use std::thread;
 
 use github_stand_in::{Access, Action, Fault, Moment, Release, Ruleset, SeedRelease, Token};
+use rehearsal::machine::Machine;
 use rehearsal::world::{IMAGES, Options, REPOSITORY, World};
 
 const PUBLISH: &[&str] = &["publish", "--source", "v0.45", "--part-size", "1MiB"];
@@ -440,6 +441,42 @@ fn a_draft_that_another_run_took_over_is_left_to_it() {
         flips.all(|request| request.login.as_deref() == Some("rival")),
         "this run changed what was no longer its own"
     );
+}
+
+/// Somebody changes what is live while the new set is on its way: the release by hand, or the tag.
+#[test]
+fn a_latest_that_changed_since_the_plan_is_not_replaced() {
+    let world = world("changed");
+    world.build_all(2, Some("v0.44")).unwrap();
+    world.publish_by_hand("v0.44").unwrap();
+    world.build_all(1, Some("v0.45")).unwrap();
+    let rival = Arc::new(world.another_machine("rival").unwrap());
+    let edit = |rival: &Machine| {
+        let args = ["release", "edit", "latest", "--repo", REPOSITORY, "--notes", "Do not replace"];
+        rival.gh(&args).map(drop)
+    };
+    let push = |rival: &Machine| {
+        rival.git(&["push", "--quiet", "--force", "origin", "v0.43^{commit}:refs/tags/latest"]).map(drop)
+    };
+    let before = live(&world).id;
+    type Change = fn(&Machine) -> anyhow::Result<()>;
+    for (change, why) in [(edit as Change, "release latest changed"), (push, "tag latest moved from")] {
+        let (rival, changed) = (Arc::clone(&rival), AtomicBool::new(false));
+        let live_assets = format!("/{before}/");
+        world.hub().on_request(move |request, moment| {
+            let draft = request.path.ends_with("/assets") && !request.path.contains(&live_assets);
+            if moment == Moment::Before && draft && !changed.swap(true, Ordering::Relaxed) {
+                change(&rival).expect("changing what is live");
+            }
+            Action::Proceed
+        });
+        world.tool(&execute(PUBLISH, &[])).expect(1, &[why, "since the plan was made", "nothing was switched"]);
+        assert_eq!(live(&world).id, before);
+        world.hub().reset_faults();
+    }
+    // The plan is made anew, and what lies on the draft is kept.
+    world.tool(&execute(PUBLISH, &[])).expect(0, &["keep", "latest is v0.45 now"]);
+    assert_eq!(world.remote_commit("latest"), world.remote_commit("v0.45"));
 }
 
 #[test]
