@@ -6,8 +6,7 @@ use super::baseline::{Observed, Published};
 use super::history::History;
 use crate::gh::{CallError, Gh};
 use crate::latest::TAG as LATEST;
-use crate::latest::audit;
-use crate::manifest::{self, Manifest};
+use crate::latest::{audit, look};
 use crate::process::joined;
 
 /// Asks all three. What can't be asked is no error: it is part of what was observed.
@@ -36,9 +35,10 @@ pub fn observe(history: &History, gh: anyhow::Result<Gh>, remote: &str) -> anyho
 pub fn published(gh: &Gh) -> Result<Option<Published>, CallError> {
     let Some(release) = gh.release_by_tag(LATEST)? else { return Ok(None) };
     let images = audit::images(&release.assets);
-    let manifest = match release.assets.iter().find(|asset| asset.name == manifest::FILE) {
-        Some(asset) => Some(Manifest::parse(&gh.read_asset(asset)?).map_err(|error| format!("{error:#}"))),
-        None => None,
+    let manifest = match look::read_manifest(gh, &release.assets) {
+        Ok(manifest) => manifest.map(Ok),
+        // Not to be reached is not the same as not to be read.
+        Err(error) => Some(Err(error.downcast::<CallError>().map_or_else(|error| Ok(format!("{error:#}")), Err)?)),
     };
     Ok(Some(Published { notes: release.notes().to_owned(), images, manifest }))
 }
