@@ -6,7 +6,7 @@ use std::path::Path;
 use rehearsal::image;
 use rehearsal::world::World;
 
-use crate::measure::{Run, median, run};
+use crate::measure::{Run, median, run, warm};
 use crate::report::{Row, Target};
 
 const NAME: &str = "debian-13-pve";
@@ -45,7 +45,8 @@ pub fn rows(world: &World, mib: u64, runs: usize) -> anyhow::Result<Vec<Row>> {
                 fs::remove_file(path)?;
             }
         }
-        run(world.command("sync")).map(drop)
+        run(world.command("sync"))?;
+        warm(&dir, mib << 20)
     };
     let size = gib(mib);
     let mut rows = checksums(world, &shell, &fresh, &size, runs)?;

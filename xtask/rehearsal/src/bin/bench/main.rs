@@ -32,6 +32,9 @@ struct Arguments {
     /// Runs of each command
     #[arg(long, default_value = "5", value_parser = clap::value_parser!(u64).range(1..))]
     runs: u64,
+    /// Measure these alone
+    #[arg(long, value_enum)]
+    only: Vec<Group>,
     /// How requests, time and memory grow with images and parts
     #[arg(long)]
     scale: bool,
@@ -41,6 +44,17 @@ struct Arguments {
     /// Write a plot
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
+}
+
+/// What can be measured alone.
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Group {
+    /// How long `cargo xtask` takes to start
+    Start,
+    /// checksum and split
+    Files,
+    /// publish, verify, download
+    Releases,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -57,13 +71,20 @@ fn main() -> anyhow::Result<()> {
     let mib = arguments.mib;
     let world = World::new(&arguments.dir.join("world"), Options::new(&arguments.tool))?;
     let mut rows = Vec::new();
-    eprintln!("starting times");
-    rows.extend(starting::rows(&world, &arguments.workspace, &arguments.dir.join("fresh"), runs)?);
-    eprintln!("checksum and split");
-    rows.extend(files::rows(&world, mib, runs)?);
-    rows.push(files::several(&world, mib, runs)?);
-    eprintln!("publish, verify, download");
-    rows.extend(releases::rows(&world, mib, runs)?);
+    let wanted = |group| arguments.only.is_empty() || arguments.only.contains(&group);
+    if wanted(Group::Start) {
+        eprintln!("starting times");
+        rows.extend(starting::rows(&world, &arguments.workspace, &arguments.dir.join("fresh"), runs)?);
+    }
+    if wanted(Group::Files) {
+        eprintln!("checksum and split");
+        rows.extend(files::rows(&world, mib, runs)?);
+        rows.push(files::several(&world, mib, runs)?);
+    }
+    if wanted(Group::Releases) {
+        eprintln!("publish, verify, download");
+        rows.extend(releases::rows(&world, mib, runs)?);
+    }
 
     let machine = machine();
     if let Some(path) = &arguments.svg {

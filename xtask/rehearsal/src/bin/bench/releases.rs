@@ -7,8 +7,8 @@ use github_stand_in::{Request, Shown};
 use rehearsal::world::{IMAGES, REPOSITORY, World};
 
 use crate::files::{gib, row, wall};
-use crate::measure::{Run, median, run};
-use crate::report::{Row, Target};
+use crate::measure::{Run, median, run, warm};
+use crate::report::{Row, Target, number};
 
 /// Three images of a third of the size each, cut into two parts.
 pub fn rows(world: &World, mib: u64, runs: usize) -> anyhow::Result<Vec<Row>> {
@@ -39,16 +39,28 @@ pub fn rows(world: &World, mib: u64, runs: usize) -> anyhow::Result<Vec<Row>> {
     for _ in 0..runs {
         unpublish(world)?;
         world.git(&["push", "--quiet", "--force", "origin", "v0.45^{commit}:refs/tags/latest"])?;
+        warm(world.dir(), 3 * image)?;
         ready_made.push(run(shell(&create))?);
         unpublish(world)?;
         world.git(&["push", "--quiet", "--force", "origin", "v0.45^{commit}:refs/tags/latest"])?;
+        warm(world.dir(), 6 * image)?;
         all_by_hand.push(run(shell(&by_hand))?);
         // Over what is there now: with the switch, as at every release but the first.
         let before = world.hub().timeline().len();
+        warm(world.dir(), 3 * image)?;
         let measured = run(publish())?;
         gaps.push(without_release(&world.hub().timeline()[before.saturating_sub(1)..]));
         peaks.push(measured.memory as f64 / f64::from(1 << 20));
         ours.push(measured);
+    }
+    for (what, runs) in [("publish", &ours), ("gh release create", &ready_made)] {
+        let of = |part: fn(&Run) -> f64| number(median(runs.iter().map(part)));
+        eprintln!(
+            "CPU seconds of `{what}`: {} itself, {} in its children, {} in the server",
+            of(|run| run.own_cpu),
+            of(|run| run.cpu - run.own_cpu),
+            of(|run| run.server_cpu)
+        );
     }
     let read = median(ours.iter().map(|run| run.read as f64)) / (3 * image) as f64;
     let mut rows = vec![
@@ -84,11 +96,11 @@ pub fn rows(world: &World, mib: u64, runs: usize) -> anyhow::Result<Vec<Row>> {
     fs::remove_dir_all(world.images())?;
     let (_, requests) = counted(world, world.tool_command(&["verify"]))?;
     rows.push(value("verify without local images: requests", "", requests.len() as f64, Some(5.0)));
-    rows.extend(downloads(world, (3 * image) as f64, &size, runs)?);
+    rows.extend(downloads(world, 3 * image, &size, runs)?);
     Ok(rows)
 }
 
-fn downloads(world: &World, bytes: f64, size: &str, runs: usize) -> anyhow::Result<Vec<Row>> {
+fn downloads(world: &World, bytes: u64, size: &str, runs: usize) -> anyhow::Result<Vec<Row>> {
     let by_hand = || {
         let mut command = world.command("sh");
         let line = format!(
@@ -101,11 +113,13 @@ fn downloads(world: &World, bytes: f64, size: &str, runs: usize) -> anyhow::Resu
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     for _ in 0..runs {
         let _ = fs::remove_dir_all(world.images());
+        warm(world.dir(), bytes)?;
         ours.push(run(world.tool_command(&["download"]))?);
+        warm(world.dir(), 2 * bytes)?;
         theirs.push(run(by_hand())?);
         fs::remove_dir_all(world.dir().join("d"))?;
     }
-    let written = median(ours.iter().map(|run| run.written as f64)) / bytes;
+    let written = median(ours.iter().map(|run| run.written as f64)) / bytes as f64;
     let what = format!("download {size}, joined and verified");
     Ok(vec![
         row(&what, "s", wall(&ours), "gh release download && cat && sha256sum -c", wall(&theirs), None),
