@@ -65,6 +65,14 @@ pub fn kind(error: &anyhow::Error) -> Kind {
     error.chain().find_map(|cause| cause.downcast_ref::<Failure>()).map_or(Kind::Failed, |failure| failure.kind)
 }
 
+/// "Missing" promises that nothing was changed; from the first change on that is no longer so.
+pub fn after_changes(error: anyhow::Error) -> anyhow::Error {
+    match kind(&error) {
+        Kind::Missing => failed(format!("{error:#}")),
+        _ => error,
+    }
+}
+
 /// Collects all that is wrong, so that a person can mend it in one go.
 #[derive(Debug, Default)]
 pub struct Problems(Vec<anyhow::Error>);

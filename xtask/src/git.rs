@@ -98,7 +98,7 @@ impl Git {
     }
 
     /// Moves the tag on the remote, if its ref is still `expected` there (`None`: if there is none yet). An empty `object`
-    /// takes it away.
+    /// takes it away. No other tag goes along, whatever `push.followTags` says.
     ///
     /// # Errors
     ///
@@ -108,8 +108,10 @@ impl Git {
         let expected = expected.unwrap_or_default();
         let lease = format!("--force-with-lease=refs/tags/{tag}:{expected}");
         let refspec = format!("{object}:refs/tags/{tag}");
-        let finished =
-            process::output(cmd!(sh, "git -C {dir} push --porcelain --no-verify {lease} -- {remote} {refspec}"))?;
+        let finished = process::output(cmd!(
+            sh,
+            "git -C {dir} push --porcelain --no-verify --no-follow-tags {lease} -- {remote} {refspec}"
+        ))?;
         let text = finished.text();
         let line = text.lines().find(|line| line.contains(&format!(":refs/tags/{tag}\t"))).unwrap_or_default();
         match line.chars().next() {

@@ -169,6 +169,20 @@ pub fn by_bytes(gh: &Gh, console: &Console, live: &Live, audit: &mut Audit) -> a
             audit.differs(format!("{} hashes to {digest} as downloaded, expected {promised}", name::whole(&image)));
         }
     }
+    // Nothing has read the checksum files yet.
+    for expected in live.manifest.iter().flat_map(Manifest::assets) {
+        let checksum = matches!(Role::of(&expected.file), Some(Role::Checksum { .. }));
+        let asset = live.asset(&expected.file).filter(|_| checksum);
+        if let (Some(asset), Some(Difference::Unknown)) = (asset, prove::compare(&expected, asset)) {
+            let digest = prove::digest(gh, asset)?;
+            if digest != expected.sha256 {
+                audit.differs(format!(
+                    "{} hashes to {digest} as downloaded, the manifest says {}",
+                    expected.file, expected.sha256
+                ));
+            }
+        }
+    }
     audit.unproven.retain(|unproven| !unproven.contains("no digest"));
     Ok(())
 }

@@ -160,7 +160,10 @@ pub fn plan(want: &Want<'_>, look: &Look) -> Vec<Step> {
 
     if let Some((live, images)) = look.live.as_ref().and_then(|live| Some((live, same_images(set, live)?))) {
         let manifest = Manifest::new(set.source.clone(), set.commit.clone(), images);
-        if live.manifest.as_ref() != Some(&manifest) || live.release.notes().trim() != notes::text(&manifest).trim() {
+        if live.manifest.as_ref() != Some(&manifest)
+            || !live.release.prerelease
+            || live.release.notes().trim() != notes::text(&manifest).trim()
+        {
             steps.push(Step::Relabel { manifest: Box::new(manifest), tag });
         } else if !tag_right {
             steps.push(Step::Tag(tag));

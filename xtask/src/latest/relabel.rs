@@ -2,14 +2,14 @@
 //! takes its name by renames; then tag and notes follow.
 
 use crate::failure;
-use crate::gh::{Asset, CallError, Release, Upload};
+use crate::gh::{Asset, CallError, NewRelease, Release, Upload};
 use crate::image::digest::Digest;
 use crate::interrupt;
 use crate::manifest::{self, Manifest};
 
 use super::look::Live;
-use super::notes;
 use super::switch::{self, Change, Doors};
+use super::{TAG, notes};
 
 /// Gives the live release another manifest, notes and tag.
 pub fn relabel(doors: Doors<'_>, live: &Live, change: &Change, manifest: &Manifest) -> anyhow::Result<()> {
@@ -124,6 +124,14 @@ fn rename(
             )));
         }
     }
-    gh.update_notes(&live.release, &notes::text(manifest))?;
+    let face = NewRelease {
+        tag_name: TAG.to_owned(),
+        name: live.release.name.clone().unwrap_or_default(),
+        body: notes::text(manifest),
+        draft: false,
+        prerelease: true,
+        target: None,
+    };
+    gh.update_release(live.release.id, &face)?;
     Ok(())
 }

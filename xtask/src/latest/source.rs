@@ -19,10 +19,9 @@ pub fn find(gh: &Gh, git: &Git, remote: &str, tag: &str, look: &Look, problems: 
     }
     thread::scope(|scope| {
         let published = scope.spawn(|| gh.commit_of_tag(tag));
-        let latest = scope.spawn(|| gh.commit_of_tag(TAG));
+        let same = scope.spawn(|| same_repository(gh, remote, look));
         let source = problems.keep(here_and_on_remote(gh, git, remote, tag));
-        let same = joined(latest).map_err(Into::into).and_then(|latest| same_repository(gh, remote, look, latest));
-        problems.keep(same);
+        problems.keep(joined(same));
         let published = problems.keep(joined(published).map_err(Into::into));
         let (source, published) = (source?, published?);
         if published.as_ref() == Some(&source.commit) {
@@ -59,7 +58,12 @@ fn here_and_on_remote(gh: &Gh, git: &Git, remote: &str, tag: &str) -> anyhow::Re
 }
 
 /// The remote, where the tag is pushed, must be the repository that publishes.
-fn same_repository(gh: &Gh, remote: &str, look: &Look, latest: Option<String>) -> anyhow::Result<()> {
+///
+/// # Errors
+///
+/// Exit code 3 when the two show another tag `latest`.
+pub fn same_repository(gh: &Gh, remote: &str, look: &Look) -> anyhow::Result<()> {
+    let latest = gh.commit_of_tag(TAG)?;
     let there = look.tag.as_ref().map(|tag| tag.commit.clone());
     if there == latest {
         return Ok(());

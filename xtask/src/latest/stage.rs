@@ -54,6 +54,12 @@ impl<'a> Stage<'a> {
 
     /// Makes a draft of the same set this run's own: from now on any other run that fills it ends.
     pub fn take_over(gh: &'a Gh, console: &'a Console, set: &Set, draft_id: u64) -> anyhow::Result<Self> {
+        // It may have gone live since the plan was made, and a PATCH would take it back.
+        if !still_a_draft(gh, draft_id)? {
+            return Err(failure::failed(format!(
+                "another run dropped the draft {draft_id} since the plan was made; run again"
+            )));
+        }
         let token = token()?;
         let release = gh.update_release(draft_id, &draft(body(set, &token)))?;
         let stage = Self { gh, console, release, token, is_new: false };
@@ -99,6 +105,28 @@ impl<'a> Stage<'a> {
     pub fn discard(&self) -> anyhow::Result<()> {
         self.assert_own()?;
         Ok(self.gh.delete_release(self.release.id)?)
+    }
+}
+
+/// Drops a draft with all that it holds. One that is gone already is no error.
+///
+/// # Errors
+///
+/// It was published meanwhile, and so is not for a plan to drop that was made before.
+pub fn drop_draft(gh: &Gh, id: u64) -> anyhow::Result<()> {
+    if still_a_draft(gh, id)? { Ok(gh.delete_release(id)?) } else { Ok(()) }
+}
+
+/// `false` when it is gone.
+fn still_a_draft(gh: &Gh, id: u64) -> anyhow::Result<bool> {
+    match gh.release(id) {
+        Ok(now) if now.draft => Ok(true),
+        Ok(_) => Err(failure::failed(format!(
+            "release {id} was a draft when the plan was made and is published now, so it is left alone: another run was at work. \
+             Look with `cargo xtask packer status`, then run again"
+        ))),
+        Err(error) if error.status() == Some(404) => Ok(false),
+        Err(error) => Err(anyhow::Error::from(error).context(format!("reading the draft {id} again"))),
     }
 }
 

@@ -22,7 +22,7 @@ use crate::latest::look::{self, Look};
 use crate::latest::plan::{self, Draft, Step, Want};
 use crate::latest::relabel;
 use crate::latest::set::{Set, SetImage};
-use crate::latest::stage::Stage;
+use crate::latest::stage::{self, Stage};
 use crate::latest::switch::{self, Change, Doors};
 use crate::latest::{self, TAG, notes, preflight, source};
 use crate::manifest::Manifest;
@@ -94,17 +94,19 @@ impl Publish {
         let mut look = look::look(&gh, &git, &common.remote)?;
         let mut healed = false;
         if let Some(heal) = heal::plan(&gh, &look)? {
+            source::same_repository(&gh, &common.remote, &look)?;
             console.line(&heal);
             if !self.consent.given(console, "Do that, then go on?")? {
                 return Ok(Outcome::done(json!({ "executed": false, "plan": [heal.to_string()] })));
             }
-            heal::heal(doors, &heal, look.tag.as_ref())?;
-            look = look::look(&gh, &git, &common.remote)?;
+            heal::heal(doors, &heal, look.tag.as_ref()).map_err(failure::after_changes)?;
+            look = look::look(&gh, &git, &common.remote).map_err(failure::after_changes)?;
             healed = true;
         }
 
-        let (set, warnings) = self.want(common, &gh, &git, &look)?;
-        let (discard, drafts) = self.drafts(&gh, &look, &set)?;
+        let changed = |error| if healed { failure::after_changes(error) } else { error };
+        let (set, warnings) = self.want(common, &gh, &git, &look).map_err(changed)?;
+        let (discard, drafts) = self.drafts(&gh, &look, &set).map_err(changed)?;
         let steps =
             plan::plan(&Want { set: &set, discard, drafts, keep_previous: !self.no_keep_previous }, &look);
         self.show(console, &gh, &set, &steps, &warnings);
@@ -115,7 +117,7 @@ impl Publish {
         if !healed && !self.consent.given(console, &format!("Publish {} as {TAG}?", set.source))? {
             return Ok(Outcome::done(report.to_json(false)));
         }
-        let release = self.apply(doors, &set, &look, &steps).map_err(after_changes)?;
+        let release = self.apply(doors, &set, &look, &steps).map_err(failure::after_changes)?;
         console.line(format_args!("{} {TAG} is {} now", console.green("done:"), set.source));
         Ok(Outcome::done(Report { release, ..report }.to_json(true)))
     }
@@ -239,11 +241,11 @@ impl Publish {
         let live = look.live.as_ref();
         for step in steps {
             match step {
-                Step::Discard { draft, .. } => gh.delete_release(*draft)?,
+                Step::Discard { draft, .. } => stage::drop_draft(gh, *draft)?,
                 // The job is done without it, and the next publish drops it.
                 Step::Drop { release, .. } => {
-                    if let Err(error) = gh.delete_release(*release) {
-                        console.warn(format_args!("the release {release} could not be dropped: {error}"));
+                    if let Err(error) = stage::drop_draft(gh, *release) {
+                        console.warn(format_args!("the release {release} could not be dropped: {error:#}"));
                     }
                 }
                 Step::Create => run.stage = Some(Stage::create(gh, console, set)?),
@@ -304,14 +306,6 @@ fn is_spent(set: &latest::marker::Identity, live: &Manifest) -> bool {
     set.source == live.source
         && set.images.len() == images.len()
         && set.images.iter().all(|image| images.get(image.name.as_str()) == Some(&image.sha256))
-}
-
-/// "Missing" promises that nothing was changed; from the first step on that is no longer so.
-fn after_changes(error: anyhow::Error) -> anyhow::Error {
-    match failure::kind(&error) {
-        Kind::Missing => failure::failed(format!("{error:#}")),
-        _ => error,
-    }
 }
 
 /// Whether an image's inputs are at the source what they were when it was built.

@@ -10,13 +10,13 @@ use super::consent::Consent;
 use super::{Common, Outcome};
 use crate::console::Console;
 use crate::failure;
-use crate::gh::{Gh, Tries};
+use crate::gh::{Gh, Release, Tries};
 use crate::git::{Git, TagRef};
 use crate::interrupt;
 use crate::latest::look::{self, Live, Look, PreviousDraft};
 use crate::latest::marker::{self, Replaced};
 use crate::latest::switch::{self, Change, Doors};
-use crate::latest::{TAG, audit, heal, notes, preflight};
+use crate::latest::{TAG, audit, heal, notes, preflight, source};
 
 /// Put back the release that the last publish replaced
 ///
@@ -37,6 +37,8 @@ struct Plan {
     live: Live,
     previous: PreviousDraft,
     replaced: Replaced,
+    /// The tag on the remote, as the look saw it: one that moved since is a rival's.
+    tag: Option<TagRef>,
     target: TagRef,
 }
 
@@ -66,12 +68,13 @@ impl Rollback {
             console.detail(warning);
         }
         let look = look::look(&gh, &git, &common.remote)?;
+        source::same_repository(&gh, &common.remote, &look)?;
         // Half-way through a flip: finishing it is all that is done; what to roll back to is for the next run to ask.
         if let Some(heal) = heal::plan(&gh, &look)? {
             console.line(&heal);
             let executed = self.consent.given(console, "Do that?")?;
             if executed {
-                heal::heal(doors, &heal, look.tag.as_ref())?;
+                heal::heal(doors, &heal, look.tag.as_ref()).map_err(failure::after_changes)?;
             }
             return Ok(Outcome::done(json!({ "executed": executed, "plan": [heal.to_string()] })));
         }
@@ -89,12 +92,12 @@ impl Rollback {
         }
         let change = Change {
             old: Some(plan.live.release.clone()),
-            tag: look::remote_tag(&git, &common.remote)?,
+            tag: plan.tag.clone(),
             draft: plan.previous.release.id,
             notes: marker::strip::<Replaced>(plan.previous.release.notes()),
             target: plan.target.clone(),
         };
-        switch::change(doors, &change, || still_previous(&gh, &plan.previous))?;
+        switch::change(doors, &change, || still_previous(&gh, &plan.previous)).map_err(failure::after_changes)?;
         console.line(format_args!("{} {TAG} is what it was before", console.green("done:")));
         Ok(Outcome::done(fields(true)))
     }
@@ -124,7 +127,7 @@ fn plan(gh: &Gh, git: &Git, common: &Common, look: Look) -> anyhow::Result<Plan>
         )));
     };
     let object = switch::bring(git, &common.remote, &TagRef { object, commit: commit.clone() })?;
-    Ok(Plan { live, previous, replaced, target: TagRef { object, commit } })
+    Ok(Plan { live, previous, replaced, tag: look.tag, target: TagRef { object, commit } })
 }
 
 /// The old set must be whole before it takes the place of a set that is.
@@ -132,7 +135,9 @@ fn prove(gh: &Gh, previous: &PreviousDraft) -> anyhow::Result<()> {
     let assets = gh.assets(previous.release.id)?;
     let manifest = look::read_manifest(gh, &assets)?;
     let tag = manifest.as_ref().map(|manifest| TagRef { object: manifest.commit.clone(), commit: manifest.commit.clone() });
-    let as_live = Live { release: previous.release.clone(), assets, manifest };
+    // It is published as a prerelease, whatever it was.
+    let release = Release { prerelease: true, ..previous.release.clone() };
+    let as_live = Live { release, assets, manifest };
     let audit = audit::published(gh, &as_live, tag.as_ref())?;
     if audit.differences.is_empty() {
         return Ok(());
