@@ -172,10 +172,11 @@ impl Gh {
         Ok(streamed)
     }
 
-    /// A whole URL stays; a path is one below this repository, and the empty path the repository itself.
+    /// A whole URL stays, and a path from the root; another path is one below this repository, and the empty path the
+    /// repository itself.
     fn url(&self, path: &str) -> String {
         let Repo { owner, name, .. } = &self.repo;
-        if path.starts_with("https://") {
+        if path.starts_with("https://") || path.starts_with('/') {
             path.to_owned()
         } else if path.is_empty() {
             format!("repos/{owner}/{name}")

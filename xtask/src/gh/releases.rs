@@ -140,6 +140,16 @@ impl Gh {
         Ok(repository)
     }
 
+    /// Whether the token is one of an app's installation, such as a workflow has. What it may do isn't told: a repository's
+    /// `permissions` are all false for it. <https://github.com/semantic-release/github/issues/182>
+    pub fn is_of_installation(&self) -> Result<bool, CallError> {
+        match self.call(&Request::get("/installation/repositories?per_page=1")) {
+            Ok(_) => Ok(true),
+            Err(error) if matches!(error.status(), Some(401 | 403 | 404)) && error.retry_after().is_none() => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     pub fn immutability(&self) -> Result<Immutability, CallError> {
         #[derive(Deserialize)]
         struct Setting {

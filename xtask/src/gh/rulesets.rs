@@ -28,7 +28,7 @@ struct Details {
     conditions: Conditions,
     #[serde(default)]
     rules: Vec<Rule>,
-    /// `always`, `pull_requests_only`, `never`.
+    /// `always`, `exempt`, `pull_requests_only`, `never`.
     #[serde(default)]
     current_user_can_bypass: Option<String>,
 }
@@ -66,7 +66,7 @@ impl Gh {
         let mut found = Vec::new();
         for listed in listed.iter().filter(|listed| listed.enforcement == "active" && of_tags(listed)) {
             let details: Details = self.call(&Request::get(format!("rulesets/{}", listed.id)))?.json()?;
-            let passes = details.current_user_can_bypass.as_deref() == Some("always");
+            let passes = matches!(details.current_user_can_bypass.as_deref(), Some("always" | "exempt"));
             if !passes && details.conditions.ref_name.is_some_and(|names| names.cover(&format!("refs/tags/{tag}"))) {
                 let forbids = details.rules.into_iter().map(|rule| rule.r#type).collect();
                 found.push(TagRuleset { name: details.name, forbids });

@@ -50,12 +50,17 @@ pub fn examine(gh: &Gh) -> anyhow::Result<Examined> {
             "repository {repo} is archived, so nothing can be published; unarchive it in its settings"
         )));
     }
-    if !facts.may_push() {
+    let mut warnings = Vec::new();
+    let may_push = facts.may_push();
+    if !may_push && gh.is_of_installation()? {
+        warnings.push(format!(
+            "whether an app's token, as a workflow has it, may push to {repo} is not told; it needs Contents: write"
+        ));
+    } else if !may_push {
         problems.push(failure::missing(format!(
             "the token may not push to {repo}; it needs the `repo` scope (`gh auth refresh --scopes repo`), or Contents: read and write, and you write access"
         )));
     }
-    let mut warnings = Vec::new();
     if problems.is_empty() {
         match immutability(gh)? {
             Immutability::Off => {}

@@ -58,6 +58,7 @@ fn api(store: &mut Store, call: &Call) -> Option<Outcome> {
     match (call.method.as_str(), path.as_slice()) {
         ("GET", []) => Some(Ok(Answer::json(200, &json!({ "current_user_url": "https://api.github.com/user" })))),
         ("GET", ["user"]) => Some(current_user(call)),
+        ("GET", ["installation", "repositories"]) => Some(installation(store, call)),
         ("POST", ["graphql"]) => graphql::answer(store, call),
         (_, ["repos", owner, name, rest @ ..]) => match call.repository(store, &format!("{owner}/{name}")) {
             Ok(at) => in_repository(store, call, at, rest),
@@ -148,6 +149,18 @@ fn current_user(call: &Call) -> Outcome {
     Ok(Answer::json(200, &user(&token.login)))
 }
 
+/// <https://docs.github.com/rest/apps/installations#list-repositories-accessible-to-the-app-installation>
+fn installation(store: &Store, call: &Call) -> Outcome {
+    if call.require_token()?.kind != TokenKind::Actions {
+        let why = "You must authenticate with an installation access token in order to list repositories for an installation.";
+        return Err(Refusal::new(403, why.to_owned()));
+    }
+    let names: Vec<_> =
+        store.repositories.iter().filter(|repo| call.access(repo).is_some()).map(|repo| &repo.name).collect();
+    let each: Vec<_> = names.iter().map(|name| json!({ "full_name": name })).collect();
+    Ok(Answer::json(200, &json!({ "total_count": each.len(), "repositories": each })))
+}
+
 fn repository(store: &Store, call: &Call, at: usize) -> Outcome {
     let repo = &store.repositories[at];
     let (owner, name) = repo.name.split_once('/').unwrap_or_default();
@@ -168,11 +181,14 @@ fn repository(store: &Store, call: &Call, at: usize) -> Outcome {
         "releases_url": format!("https://api.github.com/repos/{}/releases{{/id}}", repo.name),
     });
     if call.token.is_some() {
-        let access = call.access(repo);
+        // To the token of an app's installation, such as a workflow's, GitHub says no to all of them, whatever it may do:
+        // <https://github.com/semantic-release/github/issues/182>
+        let of_app = call.token.as_ref().is_some_and(|token| token.kind == TokenKind::Actions);
+        let access = call.access(repo).filter(|_| !of_app);
         let push = access >= Some(Access::Push);
         let admin = access >= Some(Access::Admin);
         body["permissions"] = json!({
-            "admin": admin, "maintain": admin, "push": push, "triage": push, "pull": true,
+            "admin": admin, "maintain": admin, "push": push, "triage": push, "pull": !of_app,
         });
     }
     Ok(Answer::json(200, &body))
