@@ -33,6 +33,13 @@ expect_stopped() {
     no_words_of_bash <"$BATS_TEST_TMPDIR/out"
 }
 
+# hold_input: $BATS_TEST_TMPDIR/in is a standard input that stays open as long as $CALLER lives.
+hold_input() {
+    mkfifo "$BATS_TEST_TMPDIR/in"
+    sleep 300 >"$BATS_TEST_TMPDIR/in" 3>&- &
+    CALLER=$!
+}
+
 @test "SIGTERM stops packer and what packer started, and leaves the last good image" {
     start_hanging
     kill -TERM "$BUILD"
@@ -47,14 +54,12 @@ expect_stopped() {
 }
 
 @test "a build that watches its standard input is stopped without a word about the watcher" {
-    mkfifo "$BATS_TEST_TMPDIR/in"
+    hold_input
     export PACKER_BUILD_WATCH_STDIN=1
-    sleep 300 >"$BATS_TEST_TMPDIR/in" 3>&- &
-    local caller=$!
     start_hanging "$BATS_TEST_TMPDIR/in"
     kill -TERM "$BUILD"
     expect_stopped 143
-    kill "$caller"
+    kill "$CALLER"
 }
 
 @test "Ctrl-C on a terminal does the same" {
@@ -107,13 +112,11 @@ PY
 }
 
 @test "the end of standard input stops the build when it is watched" {
-    mkfifo "$BATS_TEST_TMPDIR/in"
+    hold_input
     export PACKER_BUILD_WATCH_STDIN=1
-    sleep 300 >"$BATS_TEST_TMPDIR/in" 3>&- &
-    local caller=$!
     start_hanging "$BATS_TEST_TMPDIR/in"
     run ! all_gone "${STARTED[@]}"
-    kill "$caller"
+    kill "$CALLER"
     expect_stopped 129
 }
 
@@ -124,14 +127,12 @@ PY
 }
 
 @test "a watched build that ends by itself leaves no watcher behind" {
-    mkfifo "$BATS_TEST_TMPDIR/in"
-    sleep 300 >"$BATS_TEST_TMPDIR/in" 3>&- &
-    local caller=$!
+    hold_input
     PACKER_BUILD_WATCH_STDIN=1 build --force "$NAME" <"$BATS_TEST_TMPDIR/in"
     [ "$status" -eq 0 ]
     [ -z "$stderr" ]
     run ! pgrep -f "$ENGINE/build.sh"
-    kill "$caller"
+    kill "$CALLER"
 }
 
 @test "a second build of the same image is refused while the first runs; another image is not" {

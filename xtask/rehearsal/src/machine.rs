@@ -165,10 +165,12 @@ impl Machine {
     /// The program on this machine's `PATH`. Looked for here, since a child that must look for itself starts as a copy of
     /// this whole process.
     fn find(&self, name: &OsStr) -> PathBuf {
+        if Path::new(name).components().count() > 1 {
+            return name.into();
+        }
         let path = self.env.get(OsStr::new("PATH")).cloned().unwrap_or_default();
-        let folders = || std::env::split_paths(&path);
-        let found = (Path::new(name).components().count() == 1).then(|| folders().map(|dir| dir.join(name)));
-        found.and_then(|mut places| places.find(|place| place.is_file())).unwrap_or_else(|| name.into())
+        let found = std::env::split_paths(&path).map(|dir| dir.join(name)).find(|place| place.is_file());
+        found.unwrap_or_else(|| name.into())
     }
 
     /// `cargo xtask packer …`, ready to start.

@@ -38,7 +38,10 @@ pub fn published(gh: &Gh) -> Result<Option<Published>, CallError> {
     let manifest = match look::read_manifest(gh, &release.assets) {
         Ok(manifest) => manifest.map(Ok),
         // Not to be reached is not the same as not to be read.
-        Err(error) => Some(Err(error.downcast::<CallError>().map_or_else(|error| Ok(format!("{error:#}")), Err)?)),
+        Err(error) => match error.downcast::<CallError>() {
+            Ok(unreached) => return Err(unreached),
+            Err(unread) => Some(Err(format!("{unread:#}"))),
+        },
     };
     Ok(Some(Published { notes: release.notes().to_owned(), images, manifest }))
 }

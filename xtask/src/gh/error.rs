@@ -88,6 +88,11 @@ impl CallError {
         }
     }
 
+    /// The status of a refusal that is meant: not one of those that a limit gives, which passes.
+    pub fn refusal(&self) -> Option<u16> {
+        self.status().filter(|_| self.retry_after().is_none())
+    }
+
     /// Whether an asset of that name, or a release on that tag, is in the way.
     pub fn name_taken(&self) -> bool {
         matches!(self, Self::Http(http) if http.already_exists())

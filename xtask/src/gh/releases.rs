@@ -145,7 +145,7 @@ impl Gh {
     pub fn is_of_installation(&self) -> Result<bool, CallError> {
         match self.call(&Request::get("/installation/repositories?per_page=1")) {
             Ok(_) => Ok(true),
-            Err(error) if matches!(error.status(), Some(401 | 403 | 404)) && error.retry_after().is_none() => Ok(false),
+            Err(error) if matches!(error.refusal(), Some(401 | 403 | 404)) => Ok(false),
             Err(error) => Err(error),
         }
     }
@@ -160,9 +160,9 @@ impl Gh {
                 let setting: Setting = answer.json()?;
                 Ok(if setting.enabled { Immutability::On } else { Immutability::Off })
             }
-            Err(error) => match error.status() {
+            Err(error) => match error.refusal() {
                 Some(404) => Ok(Immutability::Off),
-                Some(403) if error.retry_after().is_none() => Ok(Immutability::Unknown),
+                Some(403) => Ok(Immutability::Unknown),
                 _ => Err(error),
             },
         }

@@ -8,8 +8,7 @@ use super::{CallError, Gh, Request};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TagRuleset {
     pub name: String,
-    /// What it forbids: `creation`, `update`, `deletion`, `non_fast_forward`, and others that say nothing of a tag's moves.
-    pub forbids: Vec<String>,
+    rules: Vec<Rule>,
 }
 
 #[derive(Deserialize)]
@@ -47,7 +46,7 @@ struct RefName {
     exclude: Vec<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 struct Rule {
     r#type: String,
 }
@@ -57,9 +56,7 @@ impl Gh {
     pub fn tag_rulesets(&self, tag: &str) -> Result<Vec<TagRuleset>, CallError> {
         let listed: Vec<Listed> = match self.pages("rulesets?targets=tag") {
             // 403: a private repository on a plan without them. <https://docs.github.com/repositories/configuring-branches-and-merges-in-your-repository/managing-rulesets/about-rulesets>
-            Err(error) if matches!(error.status(), Some(403 | 404)) && error.retry_after().is_none() => {
-                return Ok(Vec::new());
-            }
+            Err(error) if matches!(error.refusal(), Some(403 | 404)) => return Ok(Vec::new()),
             listed => listed?,
         };
         let of_tags = |listed: &Listed| listed.target.as_deref().is_none_or(|target| target == "tag");
@@ -68,11 +65,18 @@ impl Gh {
             let details: Details = self.call(&Request::get(format!("rulesets/{}", listed.id)))?.json()?;
             let passes = matches!(details.current_user_can_bypass.as_deref(), Some("always" | "exempt"));
             if !passes && details.conditions.ref_name.is_some_and(|names| names.cover(&format!("refs/tags/{tag}"))) {
-                let forbids = details.rules.into_iter().map(|rule| rule.r#type).collect();
-                found.push(TagRuleset { name: details.name, forbids });
+                found.push(TagRuleset { name: details.name, rules: details.rules });
             }
         }
         Ok(found)
+    }
+}
+
+impl TagRuleset {
+    /// Whether it has this rule: `creation`, `update`, `deletion`, `non_fast_forward`, and others that say nothing of a tag's
+    /// moves.
+    pub fn forbids(&self, rule: &str) -> bool {
+        self.rules.iter().any(|it| it.r#type == rule)
     }
 }
 

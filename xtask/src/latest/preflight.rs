@@ -79,13 +79,13 @@ pub fn examine(gh: &Gh) -> anyhow::Result<Examined> {
 /// Rules on the tag itself, which must be made once and moved at every publish.
 fn rules(gh: &Gh, problems: &mut Problems, warnings: &mut Vec<String>) -> Result<(), CallError> {
     for ruleset in gh.tag_rulesets(TAG)? {
-        let (name, forbids) = (&ruleset.name, |rule: &str| ruleset.forbids.iter().any(|forbidden| forbidden == rule));
-        if forbids("update") || (forbids("creation") && gh.commit_of_tag(TAG)?.is_none()) {
+        let name = &ruleset.name;
+        if ruleset.forbids("update") || (ruleset.forbids("creation") && gh.commit_of_tag(TAG)?.is_none()) {
             problems.push(failure::missing(format!(
                 "the ruleset `{name}` of {} protects the tag {TAG}, which must move; an administrator can exclude refs/tags/{TAG} from it, or put you on its bypass list, under Settings, Rules",
                 gh.repo()
             )));
-        } else if forbids("non_fast_forward") {
+        } else if ruleset.forbids("non_fast_forward") {
             warnings.push(format!(
                 "the ruleset `{name}` blocks force pushes to the tag {TAG}: it can move forward, but no rollback can move it back"
             ));

@@ -281,10 +281,9 @@ impl Run {
         let requests = self.world.hub().requests();
         let mut since = None;
         let shown = &shown[self.shown_before.saturating_sub(1)..];
-        for (before, now) in shown.iter().zip(&shown[1..]) {
-            if self.old.is_some() && before.release.is_none() && before.tag != now.tag {
-                return Err(format!("while nothing was live the tag moved from {:?} to {:?}", before.tag, now.tag));
-            }
+        let moved = |two: &&[Shown]| two[0].release.is_none() && two[0].tag != two[1].tag;
+        if let Some(two) = shown.windows(2).find(moved).filter(|_| self.old.is_some()) {
+            return Err(format!("while nothing was live the tag moved from {:?} to {:?}", two[0].tag, two[1].tag));
         }
         for shown in shown {
             match (&shown.release, since) {

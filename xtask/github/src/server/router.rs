@@ -155,9 +155,8 @@ fn installation(store: &Store, call: &Call) -> Outcome {
         let why = "You must authenticate with an installation access token in order to list repositories for an installation.";
         return Err(Refusal::new(403, why.to_owned()));
     }
-    let names: Vec<_> =
-        store.repositories.iter().filter(|repo| call.access(repo).is_some()).map(|repo| &repo.name).collect();
-    let each: Vec<_> = names.iter().map(|name| json!({ "full_name": name })).collect();
+    let reached = store.repositories.iter().filter(|repo| call.access(repo).is_some());
+    let each: Vec<_> = reached.map(|repo| json!({ "full_name": repo.name })).collect();
     Ok(Answer::json(200, &json!({ "total_count": each.len(), "repositories": each })))
 }
 
