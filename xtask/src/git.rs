@@ -1,4 +1,4 @@
-//! The one place that says `git`: refs and remotes here, history in [`objects`], files on disk in [`worktree`].
+//! The one place that says `git`: refs and remotes here, history in [`objects`].
 //!
 //! Machine-readable forms throughout (`-z`, `--porcelain`), and object ids instead of names wherever git would otherwise
 //! search several namespaces.
@@ -8,13 +8,11 @@ use std::path::{Path, PathBuf};
 use xshell::cmd;
 
 mod objects;
-mod worktree;
 
 use crate::failure;
 use crate::process;
 
 pub use objects::{Checkout, LastChange, Objects, TreeEntry};
-pub use worktree::Uncommitted;
 
 /// The repository that a directory is in.
 #[derive(Clone)]
@@ -51,6 +49,12 @@ impl Git {
         let (sh, dir) = (process::shell()?, &self.dir);
         let finished = process::output(cmd!(sh, "git -C {dir} rev-parse --show-toplevel"))?;
         Ok(finished.status.success().then(|| PathBuf::from(finished.text())))
+    }
+
+    /// Whether a repository above ignores the directory, so that it knows none of its files.
+    pub fn is_ignored(&self) -> anyhow::Result<bool> {
+        let (sh, dir) = (process::shell()?, &self.dir);
+        Ok(process::output(cmd!(sh, "git -C {dir} check-ignore --quiet -- ."))?.status.success())
     }
 
     /// The URL that a remote is fetched from; `None` when there is no such remote.
@@ -157,7 +161,7 @@ fn tag_in(listing: &str, tag: &str) -> Option<TagRef> {
 }
 
 /// A path as text. One that isn't UTF-8 keeps its odd bytes as escapes, so that two paths never become the same text.
-fn path_text(path: &[u8]) -> String {
+pub fn path_text(path: &[u8]) -> String {
     let mut text = String::with_capacity(path.len());
     for chunk in path.utf8_chunks() {
         text.push_str(chunk.valid());

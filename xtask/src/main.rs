@@ -19,6 +19,7 @@ mod packer;
 mod process;
 mod ssh;
 mod verbs;
+mod version;
 
 use std::process::ExitCode;
 

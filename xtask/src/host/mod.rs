@@ -4,6 +4,7 @@ pub mod build;
 pub mod doctor;
 pub mod fetch;
 pub mod listing;
+pub mod obstacles;
 pub mod output;
 pub mod partial;
 pub mod place;

@@ -4,6 +4,7 @@
 pub mod audit;
 pub mod choose;
 pub mod fill;
+pub mod fits;
 pub mod heal;
 pub mod look;
 pub mod marker;
