@@ -57,6 +57,51 @@ impl Git {
         Ok(process::output(cmd!(sh, "git -C {dir} check-ignore --quiet -- ."))?.status.success())
     }
 
+    /// How many commits `to` has that `from` has not; `None` unless `to` comes from `from`, and both are here.
+    pub fn distance(&self, from: &str, to: &str) -> anyhow::Result<Option<u64>> {
+        let (sh, dir) = (process::shell()?, &self.dir);
+        let finished = process::output(cmd!(sh, "git -C {dir} merge-base --is-ancestor {from} {to}"))?;
+        if !finished.status.success() {
+            return Ok(None);
+        }
+        let range = format!("{from}..{to}");
+        Ok(process::read(cmd!(sh, "git -C {dir} rev-list --count {range} --"))?.parse().ok())
+    }
+
+    /// Which of these files, named from the directory, a checkout of the commit gives other bytes than the commit has, by the
+    /// attributes that are in it; each with the attribute.
+    pub fn changed_by_checkout(&self, commit: &str, paths: &[&str]) -> anyhow::Result<Vec<(String, String)>> {
+        const ATTRIBUTES: [&str; 4] = ["eol", "filter", "ident", "working-tree-encoding"];
+        let (sh, dir) = (process::shell()?, &self.dir);
+        // `check-attr --source` needs a newer git; an index of our own does it with any.
+        let index = std::env::temp_dir().join(format!("packer-index-{}", std::process::id()));
+        let with_index = format!("GIT_INDEX_FILE={}", index.display());
+        let read = process::read(cmd!(sh, "env {with_index} git -C {dir} read-tree {commit}"));
+        let mut found = Vec::new();
+        let mut asked = read.map(drop);
+        for some in paths.chunks(200) {
+            let question =
+                cmd!(sh, "env {with_index} git -C {dir} check-attr --cached -z {ATTRIBUTES...} -- {some...}");
+            asked = asked.and_then(|()| {
+                let finished = process::output(question)?.success()?;
+                let mut fields = finished.stdout.split(|byte| *byte == 0).map(path_text);
+                while let (Some(path), Some(attribute), Some(value)) = (fields.next(), fields.next(), fields.next()) {
+                    let changes = match (attribute.as_str(), value.as_str()) {
+                        (_, "unspecified" | "unset") => false,
+                        ("eol", value) => value == "crlf",
+                        _ => true,
+                    };
+                    if changes {
+                        found.push((path, format!("{attribute}={value}")));
+                    }
+                }
+                Ok(())
+            });
+        }
+        let _ = std::fs::remove_file(index);
+        asked.map(|()| found)
+    }
+
     /// The URL that a remote is fetched from; `None` when there is no such remote.
     pub fn remote_url(&self, remote: &str) -> anyhow::Result<Option<String>> {
         let (sh, dir) = (process::shell()?, &self.dir);

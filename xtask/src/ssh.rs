@@ -126,6 +126,12 @@ impl FromStr for RemoteDir {
     fn from_str(text: &str) -> anyhow::Result<Self> {
         let kept = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '/' | '+' | '@' | ',' | '=' | '-');
         let shown = text.escape_debug();
+        // A login begins in its home, where a path without a slash at its front begins as well.
+        let text = match text.strip_prefix('~') {
+            Some("" | "/") => ".",
+            Some(below) if below.starts_with('/') => below.trim_start_matches('/'),
+            _ => text,
+        };
         if let Some(bad) = text.chars().find(|c| !kept(*c)) {
             return Err(failure::usage(format!(
                 "--remote-dir `{shown}` has the character `{}`; use letters, digits and `. _ / + @ , = -`",
@@ -147,22 +153,25 @@ impl fmt::Display for RemoteDir {
     }
 }
 
-/// A file below the packer directory, of an image whose name was checked.
+/// An image's files below the packer directory, whose names were checked.
 pub struct RemoteImage<'a> {
     pub dir: &'a RemoteDir,
-    pub image: &'a str,
+    /// One, or its parts in order.
+    pub files: &'a [String],
 }
 
-impl fmt::Display for RemoteImage<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/images/{image}/{image}.qcow2", self.dir, image = self.image)
+impl RemoteImage<'_> {
+    fn paths(&self) -> Vec<String> {
+        self.files.iter().map(|file| format!("{}/{file}", self.dir)).collect()
     }
 }
 
-/// The call of build.sh that builds an image.
+/// The call of an engine that builds an image: always exactly one, since some build the first of several alone.
 #[derive(Debug, Clone, Copy)]
 pub struct BuildScript<'a> {
     pub dir: &'a RemoteDir,
+    /// `build.sh` or `build`.
+    pub script: &'a str,
     pub image: &'a str,
     /// Also when nothing changed.
     pub force: bool,
@@ -171,9 +180,17 @@ pub struct BuildScript<'a> {
 impl BuildScript<'_> {
     /// As it is typed in its folder.
     pub fn line(&self) -> String {
-        format!("./build.sh {}{}", if self.force { "--force " } else { "" }, self.image)
+        format!("./{} {}{}", self.script, if self.force { "--force " } else { "" }, self.image)
     }
 }
+
+/// Runs an engine in its folder. One that doesn't watch its input gets one that has ended: without a name, or with a
+/// question of its own, it would wait for ever. When ours ends, so does the engine.
+const RUN: &str = "cd \"$1\" || exit; shift; \
+    if grep -q PACKER_BUILD_WATCH_STDIN \"$1\"; then PACKER_BUILD_WATCH_STDIN=1 exec \"$@\" 2>&1; fi; \
+    exec 3<&0 </dev/null; setsid \"$@\" 2>&1 3<&- & engine=$!; \
+    ( cat <&3; kill -- -$engine ) >/dev/null 2>&1 & watcher=$!; exec 3<&-; \
+    wait $engine; status=$?; kill $watcher 2>/dev/null; exit $status";
 
 /// A build host that can be reached with the `ssh` and `scp` of this machine.
 #[derive(Debug, Clone)]
@@ -185,7 +202,7 @@ pub struct Ssh {
 
 impl Ssh {
     /// Runs a POSIX shell script that arrives on standard input, so that nothing in it needs quotes; gives its output.
-    pub fn script(&self, script: &'static str, arguments: &[&str]) -> Result<Vec<u8>, Fault> {
+    pub fn script(&self, script: &str, arguments: &[&str]) -> Result<Vec<u8>, Fault> {
         let (sh, options, destination) = (shell()?, self.host.options(), self.host.destination());
         let quoted: Vec<String> = arguments.iter().map(|argument| format!("'{argument}'")).collect();
         let remote = format!("exec sh -s -- {}", quoted.join(" "));
@@ -212,8 +229,7 @@ impl Ssh {
         grace: Duration,
     ) -> anyhow::Result<Streamed> {
         let (sh, options, destination) = (shell()?, self.host.options(), self.host.destination());
-        let remote =
-            format!("exec sh -c 'cd {} && PACKER_BUILD_WATCH_STDIN=1 exec {} 2>&1'", script.dir, script.line());
+        let remote = format!("exec sh -c '{RUN}' sh {} {}", script.dir, script.line());
         // A build may be silent for long; once its input is closed it has the grace to end.
         let patience = Patience { stall: Duration::MAX, answer: grace };
         process::stream(
@@ -225,7 +241,8 @@ impl Ssh {
     /// Copies an image to a local file. `gauge` tells how much of it has arrived.
     pub fn copy(&self, from: &RemoteImage<'_>, to: &Path, gauge: impl FnMut() -> u64) -> Result<(), Fault> {
         let (sh, options) = (shell()?, self.host.options());
-        let from = format!("{}:{from}", self.host.scp_destination());
+        let [from] = from.paths().try_into().map_err(|_| Fault::line(failure::failed("it lies there in parts")))?;
+        let from: String = format!("{}:{from}", self.host.scp_destination());
         let streamed = process::gauged(cmd!(sh, "scp {options...} -- {from} {to}"), self.stall, gauge)?;
         self.judge(streamed).map(drop)
     }
@@ -234,7 +251,12 @@ impl Ssh {
     pub fn tail(&self, from: &RemoteImage<'_>, offset: u64, drain: Drain<'_>) -> Result<(), Fault> {
         let (sh, options, destination) = (shell()?, self.host.options(), self.host.destination());
         let patience = Patience { stall: self.stall, answer: self.stall };
-        let remote = format!("exec tail -c +{} '{from}'", offset + 1);
+        let paths = from.paths().iter().map(|path| format!("'{path}'")).collect::<Vec<_>>().join(" ");
+        let remote = if from.files.len() == 1 {
+            format!("exec tail -c +{} {paths}", offset + 1)
+        } else {
+            format!("cat {paths} | tail -c +{}", offset + 1)
+        };
         let streamed = process::stream(
             cmd!(sh, "ssh {options...} -- {destination} {remote}"),
             Stream { feed: None, drain: Some(drain), patience, heed_signals: true },
@@ -253,6 +275,14 @@ impl Ssh {
         }
         Ok(Streamed { drained: Ok(()), ..streamed })
     }
+}
+
+/// # Errors
+///
+/// Exit code 3, with the cure, when there is no ssh.
+pub fn is_installed() -> anyhow::Result<()> {
+    let sh = shell()?;
+    process::output(cmd!(sh, "ssh -V")).map(drop)
 }
 
 /// One for each command: a shell can't be shared between the threads of several hosts.
@@ -323,12 +353,19 @@ mod tests {
 
     #[test]
     fn remote_folders_are_read_or_refused() {
-        for (text, kept) in
-            [("/usr/local/lib/homestak/packer", "/usr/local/lib/homestak/packer"), ("a/b/", "a/b"), ("/", "/")]
-        {
+        for (text, kept) in [
+            ("/usr/local/lib/homestak/packer", "/usr/local/lib/homestak/packer"),
+            ("a/b/", "a/b"),
+            ("/", "/"),
+            ("~", "."),
+            ("~/", "."),
+            ("~/a/b", "a/b"),
+            ("~//a", "a"),
+        ] {
             assert_eq!(text.parse::<RemoteDir>().unwrap().to_string(), kept);
         }
-        for text in ["", "-rf", "a b", "/x;reboot", "$HOME", "~/x", "a'b", "a\nb", "a\"b", "a\\b", "a*", "ä"] {
+        for text in ["", "-rf", "a b", "/x;reboot", "$HOME", "~x/y", "~/-x", "a'b", "a\nb", "a\"b", "a\\b", "a*", "ä"]
+        {
             let error = text.parse::<RemoteDir>().unwrap_err();
             assert_eq!(failure::kind(&error), failure::Kind::Usage, "{text}");
         }

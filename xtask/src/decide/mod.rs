@@ -21,7 +21,7 @@ use crate::failure;
 
 pub use baseline::{Base, Baseline, Bases, Kind, Observed, Published, choose, short};
 pub use history::{History, Moment};
-pub use inputs::Listing;
+pub use inputs::{FOLDERS, Listing};
 pub use observe::observe;
 pub use report::{Decision, FileChange, ImageReport, Report};
 

@@ -90,8 +90,9 @@ pub fn run(ssh: &Ssh, voice: &Voice<'_>, script: BuildScript<'_>, log: &Log) -> 
     let code = status.code().map_or_else(|| status.to_string(), |code| format!("exit code {code}"));
     let last: Vec<String> = last.into();
     Err(Fault::image(failure::failed(format!(
-        "build.sh on {host} failed to build {image}: {code}; log: {log}; its last lines:\n  {}",
-        Quoted(&last.join("\n"))
+        "{} on {host} failed to build {image}: {code}; log: {log}; its last lines:\n  {}",
+        script.script,
+        Quoted(&last.join("\n")),
     ))))
 }
 

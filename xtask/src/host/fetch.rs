@@ -69,7 +69,7 @@ impl Fetch<'_> {
             if here > 0 {
                 voice.note(format_args!("going on at {} of {}", size(here), size(source.size)));
             }
-            let whole = match self.transfer(&partial, &source, &mut bytes) {
+            let whole = match self.transfer(&remote, &partial, &source, &mut bytes) {
                 Ok(in_one_piece) => in_one_piece && here == 0,
                 Err(fault) => {
                     if partial.len() == 0 {
@@ -117,7 +117,7 @@ impl Fetch<'_> {
     }
 
     /// Fills the partial up to the source's size. Whether it came in one piece.
-    fn transfer(&self, partial: &Partial, source: &Source, bytes: &mut u64) -> Result<bool, Fault> {
+    fn transfer(&self, remote: &Remote, partial: &Partial, source: &Source, bytes: &mut u64) -> Result<bool, Fault> {
         let mut in_one_piece = true;
         let mut failures = 0;
         let bar = self.voice.transfer("fetching", source.size);
@@ -128,11 +128,12 @@ impl Fetch<'_> {
                 bar.finish("done");
                 return Ok(in_one_piece);
             }
-            // A host without sftp has no scp; the rest, and that can be all, comes by tail.
-            let result = if before == 0 && failures == 0 {
-                self.copy(partial, &bar)
+            // A host without sftp has no scp; the rest, and that can be all, comes by tail. So do parts, joined there.
+            let from = RemoteImage { dir: self.dir, files: &remote.files };
+            let result = if before == 0 && failures == 0 && remote.files.len() == 1 {
+                self.copy(&from, partial, &bar)
             } else {
-                self.tail(partial, source, before, &bar)
+                self.tail(&from, partial, source, before, &bar)
             };
             let after = partial.len();
             *bytes += after.saturating_sub(before);
@@ -159,10 +160,9 @@ impl Fetch<'_> {
         }
     }
 
-    fn copy(&self, partial: &Partial, bar: &Transfer) -> Result<(), Fault> {
-        let from = RemoteImage { dir: self.dir, image: self.image };
+    fn copy(&self, from: &RemoteImage<'_>, partial: &Partial, bar: &Transfer) -> Result<(), Fault> {
         let mut shown = 0;
-        self.ssh.copy(&from, &partial.path, || {
+        self.ssh.copy(from, &partial.path, || {
             let now = partial.len();
             bar.moved(now.saturating_sub(shown));
             shown = now.max(shown);
@@ -170,8 +170,14 @@ impl Fetch<'_> {
         })
     }
 
-    fn tail(&self, partial: &Partial, source: &Source, before: u64, bar: &Transfer) -> Result<(), Fault> {
-        let from = RemoteImage { dir: self.dir, image: self.image };
+    fn tail(
+        &self,
+        from: &RemoteImage<'_>,
+        partial: &Partial,
+        source: &Source,
+        before: u64,
+        bar: &Transfer,
+    ) -> Result<(), Fault> {
         let mut file = partial.append()?;
         let path = &partial.path;
         let room = source.size - before;
@@ -188,7 +194,7 @@ impl Fetch<'_> {
                 bar.moved(read as u64);
             }
         });
-        self.ssh.tail(&from, before, drain)
+        self.ssh.tail(from, before, drain)
     }
 
     /// Adds what is here of the image, and that the next run goes on with it.

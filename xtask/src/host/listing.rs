@@ -9,12 +9,21 @@ use crate::ssh::trouble::Fault;
 use crate::ssh::{Host, RemoteDir, Ssh};
 
 /// Larger than any checksum file, version file or build record.
-const SMALL: usize = 65536;
+const SMALL: usize = 1 << 20;
+
+/// An engine's build script.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Engine {
+    /// `build.sh` or `build`.
+    pub script: &'static str,
+    /// It has the word `--force`.
+    pub knows_force: bool,
+}
 
 /// What one host has.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Listing {
-    pub build_script: bool,
+    pub engine: Option<Engine>,
     /// Those asked for that are there, by name.
     pub images: BTreeMap<String, Remote>,
 }
@@ -26,8 +35,12 @@ pub struct Remote {
     pub size: u64,
     /// Seconds since 1970.
     pub modified: u64,
-    /// Inode and time to the nanosecond: another file, or other bytes in it, have another stamp.
+    /// Inode and time to the nanosecond, of each file: another file, or other bytes in it, have another stamp.
     pub stamp: String,
+    /// Below the packer directory: the image, or its parts in order.
+    pub files: Vec<String>,
+    /// The name that the engine gave to what the image's name links to: `deb12.13-custom.qcow2`.
+    pub written: String,
     /// The checksum file's content; `None` without one.
     pub checksum: Option<String>,
     /// `image-version.txt`
@@ -37,6 +50,13 @@ pub struct Remote {
 }
 
 impl Remote {
+    /// Whether it was built since: an engine's exit code 0 is no proof. A new file, or other bytes in the old one.
+    pub fn is_another_than(&self, before: &Self) -> bool {
+        let inodes =
+            |remote: &Self| -> Vec<String> { remote.stamp.split_whitespace().step_by(4).map(str::to_owned).collect() };
+        self.stamp != before.stamp && (inodes(self) != inodes(before) || self.checksum != before.checksum)
+    }
+
     /// What the checksum file beside the image promises.
     ///
     /// # Errors
@@ -50,9 +70,10 @@ impl Remote {
                  with `--force`, or write the file there (`./checksums.sh {image}`) if the image is known to be good"
             ))));
         };
-        checksum::parse(image, text).map_err(|error| {
-            Fault::image(failure::failed(format!("checksum file {file} on {host} is damaged: {error:#}")))
-        })
+        let written = self.written.strip_suffix(name::EXTENSION).unwrap_or(&self.written);
+        checksum::parse(image, text).or_else(|error| checksum::parse(written, text).map_err(|_| error)).map_err(
+            |error| Fault::image(failure::failed(format!("checksum file {file} on {host} is damaged: {error:#}"))),
+        )
     }
 }
 
@@ -81,11 +102,32 @@ fn parse(host: &Host, dir: &RemoteDir, asked: &[&str], output: &[u8]) -> Result<
                     "{host} has no folder {dir}; install the packer directory there, or name it with --remote-dir"
                 ))));
             }
-            b"build-script" => listing.build_script = true,
+            b"engine" => {
+                let script = if next()? == b"build" { "build" } else { "build.sh" };
+                listing.engine = Some(Engine { script, knows_force: next()? == b"knows" });
+            }
             b"file" => check_path(host, &String::from_utf8_lossy(next()?))?,
             b"image" => {
                 let name = String::from_utf8_lossy(next()?).into_owned();
-                let stat = String::from_utf8_lossy(next()?).into_owned();
+                let written = String::from_utf8_lossy(next()?).into_owned();
+                let mut files = Vec::new();
+                let (mut size, mut modified, mut stamps) = (0, 0, Vec::new());
+                while next()? == b"bytes" {
+                    let path = String::from_utf8_lossy(next()?).into_owned();
+                    check_path(host, path.rsplit_once(".part").map_or(path.as_str(), |(whole, _)| whole))?;
+                    let stat = String::from_utf8_lossy(next()?).into_owned();
+                    let (bytes, seconds, stamp) = stat_line(&stat).ok_or_else(|| {
+                        Fault::host(failure::failed(format!(
+                            "`stat` on {host} says `{}` of image {}; GNU coreutils are needed there",
+                            stat.trim_end().escape_debug(),
+                            name.escape_debug()
+                        )))
+                    })?;
+                    size += bytes;
+                    modified = modified.max(seconds);
+                    stamps.push(stamp);
+                    files.push(path);
+                }
                 let mut small = || match next()?.split_first() {
                     Some((b'-', [])) => Ok(None),
                     Some((b'+', content)) if content.len() <= SMALL => {
@@ -100,20 +142,15 @@ fn parse(host: &Host, dir: &RemoteDir, asked: &[&str], output: &[u8]) -> Result<
                     _ => Err(cut_short()),
                 };
                 let (checksum, versions, record) = (small()?, small()?, small()?);
-                let (size, modified, stamp) = stat_line(&stat).ok_or_else(|| {
-                    Fault::host(failure::failed(format!(
-                        "`stat` on {host} says `{}` of image {}; GNU coreutils are needed there",
-                        stat.trim_end().escape_debug(),
-                        name.escape_debug()
-                    )))
-                })?;
                 if !asked.contains(&name.as_str()) {
                     return Err(Fault::host(failure::failed(format!(
                         "{host} lists image `{}`, which nobody asked for",
                         name.escape_debug()
                     ))));
                 }
-                listing.images.insert(name, Remote { size, modified, stamp, checksum, versions, record });
+                let stamp = stamps.join(" ");
+                let image = Remote { size, modified, stamp, files, written, checksum, versions, record };
+                listing.images.insert(name, image);
             }
             other => {
                 return Err(Fault::host(failure::failed(format!(
@@ -167,25 +204,36 @@ mod tests {
     fn a_listing_is_read() {
         let stat = "12 1700000000 99 2023-11-14 22:13:20.5 +0000\n";
         let listing = listed(&[
-            "build-script",
+            "engine",
+            "build",
+            "knows",
             "file",
             "images/a/a.qcow2",
             "file",
             "images/old/b.qcow2",
             "image",
             "a",
+            "deb.qcow2",
+            "bytes",
+            "images/old/deb.qcow2.partaa",
             stat,
+            "bytes",
+            "images/old/deb.qcow2.partab",
+            "8 1700000002 7 later",
+            "small",
             "+x\n",
             "-",
             "+",
             "end",
         ])
         .unwrap();
-        assert!(listing.build_script);
+        assert_eq!(listing.engine, Some(Engine { script: "build", knows_force: true }));
         let expected = Remote {
-            size: 12,
-            modified: 1_700_000_000,
-            stamp: "99 2023-11-14 22:13:20.5 +0000".into(),
+            size: 20,
+            modified: 1_700_000_002,
+            stamp: "99 2023-11-14 22:13:20.5 +0000 7 later".into(),
+            files: vec!["images/old/deb.qcow2.partaa".into(), "images/old/deb.qcow2.partab".into()],
+            written: "deb.qcow2".into(),
             checksum: Some("x\n".into()),
             versions: None,
             record: Some(String::new()),
