@@ -15,19 +15,17 @@ pub fn judge(
     warnings: &mut Vec<String>,
     problems: &mut Problems,
 ) -> anyhow::Result<()> {
+    let mut unrecorded = Vec::new();
     for image in &set.images {
         let (name, source) = (&image.name, &set.source);
         let made = Made { inputs: image.facts.inputs.as_ref(), built_from: image.facts.built_from.as_ref() };
+        if made.inputs.is_none() && made.built_from.is_none() {
+            unrecorded.push(name.as_str());
+            continue;
+        }
         match fits_commit(history, name, made, &set.commit)? {
             Fit::Same => {}
-            Fit::Unknown(why) => {
-                let next = if image.facts.inputs.is_none() {
-                    "; the next check will say rebuild for it, unless an image that is built and fetched takes its place"
-                } else {
-                    ""
-                };
-                warnings.push(format!("whether {name} fits {source} is unknown: {why}{next}"));
-            }
+            Fit::Unknown(why) => warnings.push(format!("whether {name} fits {source} is unknown: {why}")),
             Fit::Differs(files) => {
                 let files = files.join(", ");
                 let what = format!("{name} does not fit {source}: changed since it was built: {files}");
@@ -40,6 +38,13 @@ pub fn judge(
                 }
             }
         }
+    }
+    if !unrecorded.is_empty() {
+        warnings.push(format!(
+            "no build record tells what {} was made of, so whether it fits {} is unknown; the next check will say rebuild",
+            unrecorded.join(", "),
+            set.source
+        ));
     }
     Ok(())
 }
