@@ -61,15 +61,12 @@ pub fn changes<'a>(old: &'a Files, new: &'a Files) -> impl Iterator<Item = Chang
 pub fn compare(history: &mut History, old: &Files, new: &Files) -> anyhow::Result<Difference> {
     let mut difference = Difference::default();
     for change in changes(old, new) {
-        let only_comments = match (old.get(&change.path), new.get(&change.path)) {
-            (Some(was), Some(now)) if was.mode == now.mode && comments::has_comments(&change.path) => {
-                match (history.read(&was.id)?, history.read(&now.id)?) {
-                    (Some(was), Some(now)) => comments::only_comments_differ(&change.path, &was, &now),
-                    _ => false,
-                }
-            }
-            _ => false,
-        };
+        let both = old.get(&change.path).zip(new.get(&change.path)).filter(|(was, now)| was.mode == now.mode);
+        let mut only_comments = false;
+        if let (Some((was, now)), Some(code)) = (both, comments::code_of(&change.path)) {
+            let texts = history.read(&was.id)?.zip(history.read(&now.id)?);
+            only_comments = texts.is_some_and(|(was, now)| comments::only_comments_differ(code, &was, &now));
+        }
         if only_comments {
             difference.comments.insert(change)
         } else {

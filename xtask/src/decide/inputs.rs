@@ -50,6 +50,11 @@ impl Listing {
         Self { files, templates }
     }
 
+    /// Other files in place of these, by the same templates.
+    pub fn with_files(&self, files: Files) -> Self {
+        Self { files: files.into_iter().filter(|(path, file)| is_seen(path, file)).collect(), ..self.clone() }
+    }
+
     /// The templates' names.
     pub fn names(&self) -> BTreeSet<String> {
         self.templates.keys().cloned().collect()

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::tar;
 use super::wanted::Wanted;
-use crate::decide::{FOLDERS, Listing, short};
+use crate::decide::{FOLDERS, short};
 use crate::failure;
 use crate::git::Git;
 use crate::image::inputs::{self, File, Files};
@@ -21,14 +21,14 @@ const NAMED: usize = 5;
 pub struct Found {
     /// Where a clone has it.
     pub commit: Option<String>,
-    listing: Listing,
+    files: Files,
 }
 
 impl Found {
     /// What differs from what is wanted for an image.
     pub fn differing(&self, wanted: &Wanted, image: &str) -> Vec<String> {
-        let (there, wanted) = (self.listing.of_image(image).unwrap_or_default(), wanted.files(image));
-        inputs::differing(&wanted, &there).map(str::to_owned).collect()
+        let there = wanted.listing.with_files(self.files.clone()).of_image(image).unwrap_or_default();
+        inputs::differing(&wanted.files(image), &there).map(str::to_owned).collect()
     }
 }
 
@@ -65,8 +65,7 @@ fn parse(host: &Host, dir: &RemoteDir, output: &[u8]) -> Result<Found, Fault> {
             }
         }
     }
-    // Only templates of the flat layout are told from variables by their text, and here those that are wanted count.
-    Ok(Found { commit, listing: Listing::new(files, |_| None) })
+    Ok(Found { commit, files })
 }
 
 /// `MODE ID PATH`

@@ -309,6 +309,48 @@ fn a_hit_of_a_newer_engine_is_no_build() {
 }
 
 #[test]
+fn the_flat_layout_of_an_older_engine() {
+    let phase = Phase::new(Engine::Older, "v0.59");
+    let packer = phase.packer();
+    for (from, to) in [
+        ("templates/debian-12-custom/template.pkr.hcl", "templates/debian-12-custom.pkr.hcl"),
+        (SCRIPT, "scripts/cleanup.sh"),
+        ("shared/scripts/update.sh", "scripts/update.sh"),
+    ] {
+        fs::create_dir_all(packer.join("scripts")).unwrap();
+        fs::rename(packer.join(from), packer.join(to)).unwrap();
+    }
+    append(&packer.join("templates/debian-12-custom.pkr.hcl"), "build {}\n");
+    fs::write(packer.join("templates/variables.pkr.hcl"), "variable \"x\" {}\n").unwrap();
+    commit(&packer, "The older layout");
+    phase.refused(&[], &["1 commit behind", "scripts/cleanup.sh"]);
+    git(&phase.host.packer_dir(), &["pull", "--quiet", "--ff-only"]);
+    phase.run(&[]).expect(0, &[]);
+    let record = phase.world.record(IMAGE);
+    let paths: Vec<&str> =
+        record["inputs"]["files"].as_array().unwrap().iter().map(|file| file["path"].as_str().unwrap()).collect();
+    let expected = [
+        "scripts/cleanup.sh",
+        "scripts/update.sh",
+        "templates/debian-12-custom.pkr.hcl",
+        "templates/variables.pkr.hcl",
+    ];
+    assert_eq!(paths, expected);
+}
+
+#[test]
+fn ctrl_c_ends_an_engine_that_does_not_watch_its_input() {
+    let phase = Phase::new(Engine::Newer, "v0.59");
+    phase.set("BEFORE", "echo $$ >pid; sleep 300");
+    let mut tool = phase.world.start_at("build1", &phase.host, &[]);
+    let pid = || fs::read_to_string(phase.host.packer_dir().join("pid")).unwrap_or_default().trim().to_owned();
+    tool.until("the build begins", || !pid().is_empty());
+    tool.signal("INT");
+    tool.wait();
+    crate::world::until("the build ends", || !Path::new("/proc").join(pid()).exists());
+}
+
+#[test]
 fn inputs_that_change_while_they_are_built_are_noticed_afterwards() {
     for engine in [Engine::Older, Engine::Newer] {
         let phase = Phase::new(engine, "v0.59");

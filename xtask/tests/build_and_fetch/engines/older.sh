@@ -14,7 +14,7 @@ fi
 # Of several names the first one is built.
 name=$1
 echo "$*" >>calls
-[ -f "templates/$name/template.pkr.hcl" ] || { echo "no template $name" >&2 && exit 1; }
+[ -f "templates/$name/template.pkr.hcl" ] || [ -f "templates/$name.pkr.hcl" ] || { echo "no template $name" >&2 && exit 1; }
 read -r -p "go on? [Y/n] " answer
 [ "${answer:-y}" = y ] || exit 1
 dir=images/debian-12 versioned=deb12.13-custom
