@@ -15,16 +15,22 @@ pub struct Console {
     json: bool,
     verbose: bool,
     colour: bool,
+    silent: bool,
     bars: Option<MultiProgress>,
 }
 
 impl Console {
+    /// One that shows nothing.
+    pub fn silent() -> Self {
+        Self { json: true, verbose: false, colour: false, silent: true, bars: None }
+    }
+
     pub fn new(json: bool, verbose: bool) -> Self {
         let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let shown_on_terminal = if json { std::io::stderr().is_terminal() } else { std::io::stdout().is_terminal() };
         let bars =
             std::io::stderr().is_terminal().then(|| MultiProgress::with_draw_target(ProgressDrawTarget::stderr()));
-        Self { json, verbose, colour: shown_on_terminal && !no_colour, bars }
+        Self { json, verbose, colour: shown_on_terminal && !no_colour, silent: false, bars }
     }
 
     /// A line of the result.
@@ -103,6 +109,9 @@ impl Console {
     }
 
     fn print(&self, text: &str, to_stderr: bool) {
+        if self.silent {
+            return;
+        }
         let write = || {
             // A closed pipe (`| head`) is no reason to stop a publish half-way.
             let _ =
