@@ -13,8 +13,8 @@ use crate::chance::Chance;
 use crate::fault::Fault;
 use crate::outside::Ask;
 use crate::plan::{Plan, Verb};
-use crate::schedule::End;
-use crate::world::{Shown, World, set};
+use crate::schedule::{End, shown as shown_ask};
+use crate::world::{Shown, World, commit, set};
 
 pub struct Watch {
     verbs: Vec<Verb>,
@@ -37,6 +37,7 @@ pub struct Watch {
     lasts: usize,
     expected_back: Option<Shown>,
     harmed: bool,
+    changes_in_gap: u32,
 }
 
 /// What is looked at before an operation is served.
@@ -84,6 +85,7 @@ impl Watch {
             lasts: 0,
             expected_back: None,
             harmed,
+            changes_in_gap: 0,
         }
     }
 
@@ -134,9 +136,10 @@ impl Watch {
             (Some(_), None) => {
                 if matches!(ask, Ask::Update(_, new) if new.draft && new.tag_name == PREVIOUS) {
                     self.missing = Some((now, run));
-                    self.hidden[run] = before.shown;
+                    self.hidden[run] = before.shown.map(settled);
+                    self.changes_in_gap = 0;
                 } else {
-                    self.violated(format!("`latest` is lost by run {run}: {ask:?}"));
+                    self.violated(format!("`latest` is lost by run {run}: {}", shown_ask(ask)));
                 }
             }
             (None, Some(_)) => {
@@ -147,11 +150,18 @@ impl Watch {
             }
             _ => {}
         }
+        if self.missing.is_some() && matches!(ask, Ask::Update(..)) {
+            self.changes_in_gap += 1;
+            if self.changes_in_gap > 30 {
+                self.violated(format!("run {run} sends PATCH after PATCH while nothing is live"));
+            }
+        }
         if before.whole.is_some_and(|whole| whole > 0) && world.whole_sets() == 0 {
-            self.violated(format!("run {run} deleted the only whole set: {ask:?}"));
+            self.violated(format!("run {run} deleted the only whole set: {}", shown_ask(ask)));
         }
         if let Ask::Upload { name, .. } = ask
-            && name.contains(".qcow2") && !name.ends_with(".sha256")
+            && name.contains(".qcow2")
+            && !name.ends_with(".sha256")
             && let Verb::Publish { images, .. } = self.verbs[run]
             && self.at_start[run].as_ref().is_some_and(|shown| shown.by_us && shown.images == Some(images))
             && world.shown().is_some_and(|shown| shown.images == Some(images))
@@ -178,8 +188,10 @@ impl Watch {
                 let mut chance = Chance::of(plan.seed, 77, 7);
                 let published: Vec<Verb> =
                     self.verbs.iter().copied().filter(|verb| matches!(verb, Verb::Publish { .. })).collect();
-                let plain = |source, images| Verb::Publish { source, images, discard_incoming: false, keep_previous: true };
+                let plain =
+                    |source, images| Verb::Publish { source, images, discard_incoming: false, keep_previous: true };
                 let verb = match chance.below(4) {
+                    _ if plan.last.is_some() => plan.last.unwrap_or(Verb::Rollback),
                     0 if !published.is_empty() => match chance.of_list(&published) {
                         Verb::Publish { source, images, .. } => plain(source, images),
                         Verb::Rollback => Verb::Rollback,
@@ -209,7 +221,8 @@ impl Watch {
         let last = self.last_changed_by?;
         let alone = self.ends.iter().enumerate().all(|(run, end)| run == last || !matches!(end, Some(End::Code(0, _))));
         let Verb::Publish { keep_previous: true, .. } = self.verbs[last] else { return None };
-        let well = matches!(self.ends[last], Some(End::Code(0, _))) && fails(self.verbs[last], world.shown().as_ref()).is_none();
+        let well = matches!(self.ends[last], Some(End::Code(0, _)))
+            && fails(self.verbs[last], world.shown().as_ref()).is_none();
         self.hidden[last].clone().filter(|shown| well && alone && shown.whole)
     }
 
@@ -228,7 +241,8 @@ impl Watch {
             self.violated("at the end nothing is live, and nobody was killed".to_owned());
         }
         for (run, what) in std::mem::take(&mut self.unproven) {
-            let others = self.ends.iter().enumerate().any(|(other, end)| other != run && matches!(end, Some(End::Code(0, _))));
+            let others =
+                self.ends.iter().enumerate().any(|(other, end)| other != run && matches!(end, Some(End::Code(0, _))));
             if self.judges_all && !others {
                 self.violated(format!("run {run} ended with 0, but {what}"));
             }
@@ -264,6 +278,12 @@ impl Watch {
             }
         }
     }
+}
+
+/// With the tag of its own set: the tag moves before its release does.
+fn settled(shown: Shown) -> Shown {
+    let tag = if shown.by_us { shown.commit.clone() } else { Some(commit(44)) };
+    Shown { tag, ..shown }
 }
 
 /// What is not as a run that ended with 0 promises.

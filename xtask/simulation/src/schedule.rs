@@ -75,6 +75,7 @@ struct Schedule<'p> {
     sequence: u64,
     no_hub_until: u64,
     no_git_until: u64,
+    limited_until: u64,
     operations: u64,
     timeline: Option<Vec<String>>,
     stacks: &'p mut Vec<DefaultStack>,
@@ -152,6 +153,7 @@ impl<'p> Schedule<'p> {
             sequence: 0,
             no_hub_until: 0,
             no_git_until: 0,
+            limited_until: 0,
             operations: 0,
             timeline: tells.then(Vec::new),
             stacks,
@@ -202,6 +204,7 @@ impl<'p> Schedule<'p> {
     fn afterwards(&mut self) {
         self.no_hub_until = 0;
         self.no_git_until = 0;
+        self.limited_until = 0;
         while let Some(verb) = self.watch.last_verb(self.plan, &self.world) {
             let at = self.add_run();
             self.watch.last_run(verb);
@@ -240,13 +243,16 @@ impl<'p> Schedule<'p> {
                 return;
             }
             if time > LONGEST || self.operations > MOST_OPERATIONS {
-                self.watch.violation = Some(format!("not over after {} s and {} operations", time / 1000, self.operations));
+                self.watch.violation =
+                    Some(format!("not over after {} s and {} operations", time / 1000, self.operations));
                 return;
             }
             self.shared.now.set(time.max(self.shared.now.get()));
             match event {
                 Event::Start(run) => self.start(run),
-                Event::Serve { run, ask, meets, answer_to, answered } => self.serve(run, &ask, meets, answer_to, answered),
+                Event::Serve { run, ask, meets, answer_to, answered } => {
+                    self.serve(run, &ask, meets, answer_to, answered)
+                }
                 Event::Answer { task, waits, answer } => {
                     let (run, current) = (self.tasks[task].run, self.tasks[task].waits == waits);
                     if !current {
@@ -274,9 +280,8 @@ impl<'p> Schedule<'p> {
     fn spawn(&mut self, run: usize, work: impl FnOnce(&dyn Outside) -> (u8, String) + 'static) {
         let stack = self.stacks.pop().unwrap_or_default();
         let shared = Rc::clone(&self.shared);
-        let routine = Coroutine::with_stack(stack, move |yielder, _first: Answer| {
-            work(&Process::new(yielder, shared, run))
-        });
+        let routine =
+            Coroutine::with_stack(stack, move |yielder, _first: Answer| work(&Process::new(yielder, shared, run)));
         self.tasks.push(Task { run, routine: Some(routine), waits: 0, sleeps: false, heeds_signals: false });
         self.resume(self.tasks.len() - 1, Ok(Told::Nothing));
     }
@@ -334,7 +339,10 @@ impl<'p> Schedule<'p> {
         for at in 0..self.tasks.len() {
             if self.tasks[at].run == run && self.tasks[at].routine.is_some() {
                 let waits = self.tasks[at].waits;
-                self.at(self.shared.now.get(), Event::Answer { task: at, waits, answer: Err(CallError::Lost("killed".into())) });
+                self.at(
+                    self.shared.now.get(),
+                    Event::Answer { task: at, waits, answer: Err(CallError::Lost("killed".into())) },
+                );
             }
         }
     }
@@ -391,6 +399,7 @@ impl<'p> Schedule<'p> {
                     return Some(Err(CallError::Lost("killed".into())));
                 }
                 Fault::Limit { status, retry_after } => meets.refused = Some((status, retry_after, true)),
+                Fault::Limited { lasting } => self.limited_until = now + lasting,
                 Fault::Refuse { status } => meets.refused = Some((status, None, false)),
                 Fault::Lost => meets.lost = true,
                 Fault::AnswerLost => lost = true,
@@ -429,6 +438,9 @@ impl<'p> Schedule<'p> {
             meets.lost = true;
             answered = now + patience.unwrap_or(20_000).min(10_000);
         }
+        if served < self.limited_until && changes(&ask) {
+            meets.refused = Some((429, Some((self.limited_until - served).div_ceil(1000)), true));
+        }
         let ask = Rc::new(ask);
         if let Some(again) = again {
             let ask = Rc::clone(&ask);
@@ -441,7 +453,11 @@ impl<'p> Schedule<'p> {
             self.at(served, Event::Serve { run, ask, meets, answer_to, answered });
         }
         if !heard {
-            let (when, why) = if lost { (answered, "the connection was closed") } else { (gives_up.unwrap_or(answered), "no answer") };
+            let (when, why) = if lost {
+                (answered, "the connection was closed")
+            } else {
+                (gives_up.unwrap_or(answered), "no answer")
+            };
             self.at(when, Event::Answer { task, waits, answer: Err(CallError::Lost(why.into())) });
         }
         if heeds_signals && self.runs[run].signalled.is_some() {
@@ -497,8 +513,12 @@ fn is_git(ask: &Ask) -> bool {
     matches!(ask, Ask::RemoteTag | Ask::PushTag { .. })
 }
 
+fn changes(ask: &Ask) -> bool {
+    !matches!(ask, Ask::ByTag(_) | Ask::Releases | Ask::Release(_) | Ask::Assets(_) | Ask::Read { .. }) && !is_git(ask)
+}
+
 /// An operation in a few words.
-fn shown(ask: &Ask) -> String {
+pub fn shown(ask: &Ask) -> String {
     match ask {
         Ask::Create(new) => format!("create the draft {}", new.tag_name),
         Ask::Update(id, new) => format!("change release {id}: tag {}, draft {}", new.tag_name, new.draft),
@@ -513,9 +533,12 @@ impl fmt::Display for Told {
             Self::Nothing => f.write_str("done"),
             Self::Maybe(None) => f.write_str("none"),
             Self::Maybe(Some(release)) => write!(f, "release {}", release.id),
-            Self::Release(release) => write!(f, "release {} tag {} draft {}", release.id, release.tag_name, release.draft),
+            Self::Release(release) => {
+                write!(f, "release {} tag {} draft {}", release.id, release.tag_name, release.draft)
+            }
             Self::Releases(all) => {
-                let each: Vec<String> = all.iter().map(|it| format!("{} {} draft {}", it.id, it.tag_name, it.draft)).collect();
+                let each: Vec<String> =
+                    all.iter().map(|it| format!("{} {} draft {}", it.id, it.tag_name, it.draft)).collect();
                 f.write_str(&each.join("; "))
             }
             Self::Assets(all) => {
