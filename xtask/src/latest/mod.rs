@@ -3,17 +3,26 @@
 
 pub mod audit;
 pub mod choose;
+pub mod doors;
 pub mod fill;
 pub mod fits;
+pub mod github;
 pub mod heal;
+pub mod held;
+pub mod lock;
 pub mod look;
 pub mod marker;
 pub mod notes;
+pub mod outside;
+mod own_clone;
 pub mod plan;
 pub mod preflight;
 pub mod prove;
+pub mod publish;
 pub mod relabel;
+pub mod rollback;
 mod send;
+mod session;
 pub mod set;
 pub mod source;
 pub mod stage;
