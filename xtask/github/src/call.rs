@@ -106,6 +106,12 @@ impl Call {
         Refusal::new(403, format!("Resource not accessible by {what}"))
     }
 
+    /// What this request is told where it would bring in workflows; none where it may.
+    pub fn workflows(&self) -> Option<Refusal> {
+        let token = self.token.as_ref().filter(|it| !it.may_change_workflows())?;
+        Some(Refusal::workflows(token.kind == TokenKind::Actions))
+    }
+
     pub fn login(&self) -> String {
         let login = self.token.as_ref().map(|it| it.login.clone());
         login.unwrap_or_default()

@@ -39,6 +39,8 @@ mod git_data;
 #[cfg(feature = "server")]
 mod graphql;
 #[cfg(feature = "server")]
+mod hooks;
+#[cfg(feature = "server")]
 mod hub;
 #[cfg(feature = "server")]
 mod issues;

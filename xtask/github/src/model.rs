@@ -131,6 +131,8 @@ pub struct Token {
     pub kind: TokenKind,
     /// Scopes of a classic token. Without `repo` or `public_repo` it can't write to a release.
     pub scopes: Vec<String>,
+    /// The permission Workflows of a fine-grained token.
+    pub workflows: bool,
     /// By `owner/name`. A public repository that isn't named can be read.
     pub repositories: BTreeMap<String, Access>,
 }
@@ -163,7 +165,18 @@ impl Token {
             login: login.to_owned(),
             kind,
             scopes: scopes.iter().map(|&scope| scope.to_owned()).collect(),
+            workflows: false,
             repositories: BTreeMap::new(),
+        }
+    }
+
+    /// Whether it may bring in workflow files: a classic one with the scope, a fine-grained one with the permission, that of a workflow
+    /// never.
+    pub fn may_change_workflows(&self) -> bool {
+        match self.kind {
+            TokenKind::Classic => self.scopes.iter().any(|it| it == "workflow"),
+            TokenKind::FineGrained => self.workflows,
+            TokenKind::Actions => false,
         }
     }
 }

@@ -41,7 +41,7 @@ pub(crate) fn create(store: &mut Store, call: &Call, at: usize) -> Outcome {
     let repo = &mut store.repositories[at];
     call.require_push(repo)?;
     let change = Change::parse(&call.object()?)?;
-    let (rules, mut git) = repo.parts();
+    let (rules, mut git) = repo.parts(call.workflows());
     let id = rules.create(&mut git, &change, &call.login(), SystemTime::now())?.id;
     let json = json::release(repo, repo.rules.release(id)?);
     Ok(Answer::json(201, &json).with("Location", json["url"].as_str().unwrap_or_default()))
@@ -51,7 +51,7 @@ pub(crate) fn edit(store: &mut Store, call: &Call, at: usize, id: u64) -> Outcom
     let repo = &mut store.repositories[at];
     call.require_push(repo)?;
     let change = Change::parse(&call.object()?)?;
-    let (rules, mut git) = repo.parts();
+    let (rules, mut git) = repo.parts(call.workflows());
     rules.edit(&mut git, id, &change, SystemTime::now())?;
     Ok(Answer::json(200, &json::release(repo, repo.rules.release(id)?)))
 }

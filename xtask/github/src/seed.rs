@@ -103,7 +103,7 @@ impl Hub {
             prerelease: Some(seed.prerelease),
             ..Change::default()
         };
-        let (rules, mut git) = store.repositories[at].parts();
+        let (rules, mut git) = store.repositories[at].parts(None);
         let release = rules.create(&mut git, &change, "seed", SystemTime::now());
         let id = release.with_context(|| format!("seeding {:?}", change.tag_name))?.id;
         for asset in seed.assets {

@@ -151,14 +151,16 @@ impl Repo {
         Git(&self.config.git_dir)
     }
 
-    /// The rules, and the git that they ask.
-    pub fn parts(&mut self) -> (&mut rules::Repo, Asked<'_>) {
-        (&mut self.rules, Asked { git: Git(&self.config.git_dir), branches: &self.branches })
+    /// The rules, and the git that they ask. `workflows` is what a request is told that may not change workflows and would.
+    pub fn parts(&mut self, workflows: Option<Refusal>) -> (&mut rules::Repo, Asked<'_>) {
+        let head = self.branches.get(&self.rules.default_branch).map(|it| it.commit.as_str());
+        let asked = Asked { git: Git(&self.config.git_dir), branches: &self.branches, head, workflows };
+        (&mut self.rules, asked)
     }
 
     /// The commit that a name or an id stands for.
     pub fn commit_of(&self, name: &str) -> Result<Option<String>, Refusal> {
-        let git = Asked { git: self.git(), branches: &self.branches };
+        let git = Asked { git: self.git(), branches: &self.branches, head: None, workflows: None };
         Ok(self.rules.target(&git, name)?.map(|it| it.commit))
     }
 

@@ -151,7 +151,8 @@ impl Watch {
             self.violated(format!("run {run} deleted the only whole set: {ask:?}"));
         }
         if let Ask::Upload { name, .. } = ask
-            && name.contains(".qcow2") && !name.ends_with(".sha256")
+            && name.contains(".qcow2")
+            && !name.ends_with(".sha256")
             && let Verb::Publish { images, .. } = self.verbs[run]
             && self.at_start[run].as_ref().is_some_and(|shown| shown.by_us && shown.images == Some(images))
             && world.shown().is_some_and(|shown| shown.images == Some(images))
@@ -178,7 +179,8 @@ impl Watch {
                 let mut chance = Chance::of(plan.seed, 77, 7);
                 let published: Vec<Verb> =
                     self.verbs.iter().copied().filter(|verb| matches!(verb, Verb::Publish { .. })).collect();
-                let plain = |source, images| Verb::Publish { source, images, discard_incoming: false, keep_previous: true };
+                let plain =
+                    |source, images| Verb::Publish { source, images, discard_incoming: false, keep_previous: true };
                 let verb = match chance.below(4) {
                     0 if !published.is_empty() => match chance.of_list(&published) {
                         Verb::Publish { source, images, .. } => plain(source, images),
@@ -209,7 +211,8 @@ impl Watch {
         let last = self.last_changed_by?;
         let alone = self.ends.iter().enumerate().all(|(run, end)| run == last || !matches!(end, Some(End::Code(0, _))));
         let Verb::Publish { keep_previous: true, .. } = self.verbs[last] else { return None };
-        let well = matches!(self.ends[last], Some(End::Code(0, _))) && fails(self.verbs[last], world.shown().as_ref()).is_none();
+        let well = matches!(self.ends[last], Some(End::Code(0, _)))
+            && fails(self.verbs[last], world.shown().as_ref()).is_none();
         self.hidden[last].clone().filter(|shown| well && alone && shown.whole)
     }
 
@@ -228,7 +231,8 @@ impl Watch {
             self.violated("at the end nothing is live, and nobody was killed".to_owned());
         }
         for (run, what) in std::mem::take(&mut self.unproven) {
-            let others = self.ends.iter().enumerate().any(|(other, end)| other != run && matches!(end, Some(End::Code(0, _))));
+            let others =
+                self.ends.iter().enumerate().any(|(other, end)| other != run && matches!(end, Some(End::Code(0, _))));
             if self.judges_all && !others {
                 self.violated(format!("run {run} ended with 0, but {what}"));
             }

@@ -31,6 +31,10 @@ fn main() -> ExitCode {
         }
     }
     let seconds = started.elapsed().as_secs_f64();
-    println!("{count} schedules, {operations} operations, {} violations in {seconds:.1} s: {:.0} a second", bad.len(), count as f64 / seconds);
+    println!(
+        "{count} schedules, {operations} operations, {} violations in {seconds:.1} s: {:.0} a second",
+        bad.len(),
+        count as f64 / seconds
+    );
     ExitCode::from(u8::from(!bad.is_empty()))
 }

@@ -240,13 +240,16 @@ impl<'p> Schedule<'p> {
                 return;
             }
             if time > LONGEST || self.operations > MOST_OPERATIONS {
-                self.watch.violation = Some(format!("not over after {} s and {} operations", time / 1000, self.operations));
+                self.watch.violation =
+                    Some(format!("not over after {} s and {} operations", time / 1000, self.operations));
                 return;
             }
             self.shared.now.set(time.max(self.shared.now.get()));
             match event {
                 Event::Start(run) => self.start(run),
-                Event::Serve { run, ask, meets, answer_to, answered } => self.serve(run, &ask, meets, answer_to, answered),
+                Event::Serve { run, ask, meets, answer_to, answered } => {
+                    self.serve(run, &ask, meets, answer_to, answered)
+                }
                 Event::Answer { task, waits, answer } => {
                     let (run, current) = (self.tasks[task].run, self.tasks[task].waits == waits);
                     if !current {
@@ -274,9 +277,8 @@ impl<'p> Schedule<'p> {
     fn spawn(&mut self, run: usize, work: impl FnOnce(&dyn Outside) -> (u8, String) + 'static) {
         let stack = self.stacks.pop().unwrap_or_default();
         let shared = Rc::clone(&self.shared);
-        let routine = Coroutine::with_stack(stack, move |yielder, _first: Answer| {
-            work(&Process::new(yielder, shared, run))
-        });
+        let routine =
+            Coroutine::with_stack(stack, move |yielder, _first: Answer| work(&Process::new(yielder, shared, run)));
         self.tasks.push(Task { run, routine: Some(routine), waits: 0, sleeps: false, heeds_signals: false });
         self.resume(self.tasks.len() - 1, Ok(Told::Nothing));
     }
@@ -334,7 +336,10 @@ impl<'p> Schedule<'p> {
         for at in 0..self.tasks.len() {
             if self.tasks[at].run == run && self.tasks[at].routine.is_some() {
                 let waits = self.tasks[at].waits;
-                self.at(self.shared.now.get(), Event::Answer { task: at, waits, answer: Err(CallError::Lost("killed".into())) });
+                self.at(
+                    self.shared.now.get(),
+                    Event::Answer { task: at, waits, answer: Err(CallError::Lost("killed".into())) },
+                );
             }
         }
     }
@@ -441,7 +446,11 @@ impl<'p> Schedule<'p> {
             self.at(served, Event::Serve { run, ask, meets, answer_to, answered });
         }
         if !heard {
-            let (when, why) = if lost { (answered, "the connection was closed") } else { (gives_up.unwrap_or(answered), "no answer") };
+            let (when, why) = if lost {
+                (answered, "the connection was closed")
+            } else {
+                (gives_up.unwrap_or(answered), "no answer")
+            };
             self.at(when, Event::Answer { task, waits, answer: Err(CallError::Lost(why.into())) });
         }
         if heeds_signals && self.runs[run].signalled.is_some() {
@@ -513,9 +522,12 @@ impl fmt::Display for Told {
             Self::Nothing => f.write_str("done"),
             Self::Maybe(None) => f.write_str("none"),
             Self::Maybe(Some(release)) => write!(f, "release {}", release.id),
-            Self::Release(release) => write!(f, "release {} tag {} draft {}", release.id, release.tag_name, release.draft),
+            Self::Release(release) => {
+                write!(f, "release {} tag {} draft {}", release.id, release.tag_name, release.draft)
+            }
             Self::Releases(all) => {
-                let each: Vec<String> = all.iter().map(|it| format!("{} {} draft {}", it.id, it.tag_name, it.draft)).collect();
+                let each: Vec<String> =
+                    all.iter().map(|it| format!("{} {} draft {}", it.id, it.tag_name, it.draft)).collect();
                 f.write_str(&each.join("; "))
             }
             Self::Assets(all) => {

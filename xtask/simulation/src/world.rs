@@ -158,7 +158,9 @@ impl World {
                 };
                 let worlds = (0..200).rev().map(killed);
                 let stopped = |world: &World| {
-                    world.live().is_some_and(|live| live.id == Self::new(Start::OursOverOlder).live().map_or(0, |it| it.id))
+                    world
+                        .live()
+                        .is_some_and(|live| live.id == Self::new(Start::OursOverOlder).live().map_or(0, |it| it.id))
                         && world.tag().is_some_and(|tag| tag.commit == commit(44))
                 };
                 worlds.into_iter().find(stopped).expect("a run that was killed before its switch")
@@ -189,7 +191,11 @@ impl World {
             for piece in &image.pieces {
                 world.store(id, &piece.file, &bytes[piece.range.start as usize..piece.range.end as usize]);
             }
-            world.store(id, &format!("{}.qcow2.sha256", image.name), checksum::line(&image.name, image.sha256).as_bytes());
+            world.store(
+                id,
+                &format!("{}.qcow2.sha256", image.name),
+                checksum::line(&image.name, image.sha256).as_bytes(),
+            );
         }
         world
     }
@@ -270,7 +276,9 @@ impl World {
                 }
                 Told::Bytes(self.bytes.get(asset).cloned().unwrap_or_else(|| Rc::from([])))
             }
-            Ask::Create(new) => Told::Release(Box::new(release(self.repo.create(&mut Refs, &change(new), "ana", moment)?))),
+            Ask::Create(new) => {
+                Told::Release(Box::new(release(self.repo.create(&mut Refs, &change(new), "ana", moment)?)))
+            }
             Ask::Update(id, new) => {
                 let mut changed = release(self.repo.edit(&mut Refs, *id, &change(new), moment)?);
                 if meets.draft_instead && !new.draft {
@@ -339,7 +347,8 @@ impl World {
     pub fn shown(&self) -> Option<Shown> {
         let live = self.live()?;
         let (whole, manifest) = self.judge(live);
-        let digest = live.assets.iter().find(|it| it.name == "alpha.qcow2.sha256").and_then(|it| self.bytes.get(&it.id));
+        let digest =
+            live.assets.iter().find(|it| it.name == "alpha.qcow2.sha256").and_then(|it| self.bytes.get(&it.id));
         let images = digest.and_then(|line| {
             let line = String::from_utf8_lossy(line).into_owned();
             let digest: Digest = line.split(' ').next()?.parse().ok()?;
@@ -377,15 +386,18 @@ impl World {
             return (by_hand, None);
         };
         let Ok(manifest) = Manifest::parse(bytes) else { return (false, None) };
-        let whole = manifest.assets().iter().all(|expected| {
-            bytes_of(&expected.file).is_some_and(|bytes| Digest::of(bytes) == expected.sha256)
-        });
+        let whole = manifest
+            .assets()
+            .iter()
+            .all(|expected| bytes_of(&expected.file).is_some_and(|bytes| Digest::of(bytes) == expected.sha256));
         (whole, Some(manifest))
     }
 
     /// How many whole sets there are, live or as drafts of ours.
     pub fn whole_sets(&self) -> usize {
-        let ours = |release: &&github_stand_in::Release| release.tag_name.starts_with(TAG) || release.tag_name.starts_with("untagged");
+        let ours = |release: &&github_stand_in::Release| {
+            release.tag_name.starts_with(TAG) || release.tag_name.starts_with("untagged")
+        };
         self.repo.releases.iter().filter(ours).filter(|release| self.judge(release).0).count()
     }
 }

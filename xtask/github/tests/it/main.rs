@@ -11,4 +11,5 @@ mod observed;
 mod publishing;
 mod releases;
 mod uploads;
+mod workflows;
 mod world;
