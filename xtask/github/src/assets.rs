@@ -7,6 +7,7 @@ use serde_json::Value;
 use crate::answer::{Answer, Outcome};
 use crate::call::Call;
 use crate::download;
+use crate::faults::Fault;
 use crate::fields::text;
 use crate::json;
 use crate::model::{Asset, AssetState, Release};
@@ -17,6 +18,7 @@ use crate::store::{Repo, Store};
 
 /// Every asset of a release, those that broke included.
 pub(crate) fn list(store: &Store, call: &Call, at: usize, release: u64) -> Outcome {
+    store.require_shown(at, release)?;
     let repo = &store.repositories[at];
     let current = releases::visible(call, repo, release)?;
     let listed = store.listed(at).iter().find(|it| it.id == release);
@@ -37,8 +39,12 @@ pub(crate) fn by_id(store: &mut Store, call: &Call, at: usize, id: u64) -> Outco
     if asset.state != AssetState::Uploaded {
         return Err(Refusal::not_found());
     }
+    let direct = call.faults.has(&Fault::DirectBytes).then(|| download::content(call, asset));
     let address = download::signed(store, at, asset);
     count_download(&mut store.repositories[at], id);
+    if let Some(answer) = direct {
+        return Ok(answer);
+    }
     Ok(download::redirect(call, &address))
 }
 

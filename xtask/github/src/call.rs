@@ -4,6 +4,7 @@ use hyper::HeaderMap;
 use percent_encoding::percent_decode_str;
 use serde_json::Value;
 
+use crate::faults::Faults;
 use crate::model::{Access, Token, TokenKind};
 use crate::rules::Refusal;
 use crate::store::{Repo, Store};
@@ -18,9 +19,12 @@ pub(crate) struct Call {
     /// The path's parts, decoded.
     pub segments: Vec<String>,
     pub query: Vec<(String, String)>,
+    /// As sent, without `?`.
+    pub raw_query: String,
     pub headers: HeaderMap,
     pub token: Option<Token>,
     pub body: Vec<u8>,
+    pub faults: Faults,
 }
 
 impl Call {

@@ -84,6 +84,11 @@ pub(crate) fn bytes(store: &Store, call: &Call) -> Answer {
     let Some((_, asset)) = found else {
         return failure(404, "BlobNotFound");
     };
+    content(call, asset)
+}
+
+/// The bytes of an asset, or the part that is asked for.
+pub(crate) fn content(call: &Call, asset: &Asset) -> Answer {
     let (status, offset, length) = match range(call.header("range"), asset.size) {
         Range::Whole => (200, 0, asset.size),
         Range::Part { from, to } => (206, from, to + 1 - from),

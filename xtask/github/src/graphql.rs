@@ -114,7 +114,10 @@ fn list(store: &Store, call: &Call, query: &Query) -> Result<Value, Refusal> {
 
 fn repository(store: &Store, call: &Call, variables: &Value) -> Option<usize> {
     let (owner, name) = (variables["owner"].as_str()?, variables["name"].as_str()?);
-    call.repository(store, &format!("{owner}/{name}")).ok()
+    let name = format!("{owner}/{name}");
+    // A former name leads on without a word.
+    let at = store.find(&name).or_else(|| store.find_former(&name))?;
+    call.access(&store.repositories[at]).map(|_| at)
 }
 
 fn visible<'a>(store: &'a Store, call: &Call, at: usize) -> Vec<&'a Release> {

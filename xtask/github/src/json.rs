@@ -41,6 +41,26 @@ pub(crate) fn user(login: &str) -> Value {
     })
 }
 
+pub(crate) fn repository(repo: &Repo) -> Value {
+    let (owner, name) = repo.rules.name.split_once('/').unwrap_or_default();
+    json!({
+        "id": repo.rules.id,
+        "node_id": format!("R_{}", repo.rules.id),
+        "name": name,
+        "full_name": repo.rules.name,
+        "owner": user(owner),
+        "private": repo.config.private,
+        "visibility": if repo.config.private { "private" } else { "public" },
+        "archived": repo.config.archived,
+        "disabled": false,
+        "fork": false,
+        "default_branch": repo.rules.default_branch,
+        "html_url": format!("https://github.com/{}", repo.rules.name),
+        "url": format!("https://api.github.com/repos/{}", repo.rules.name),
+        "releases_url": format!("https://api.github.com/repos/{}/releases{{/id}}", repo.rules.name),
+    })
+}
+
 pub(crate) fn release(repo: &Repo, release: &Release) -> Value {
     let api = format!("https://api.github.com/repos/{}/releases", repo.rules.name);
     let (id, name) = (release.id, &repo.rules.name);

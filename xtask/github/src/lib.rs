@@ -53,6 +53,8 @@ mod pages;
 #[cfg(feature = "server")]
 mod releases;
 #[cfg(feature = "server")]
+mod repository;
+#[cfg(feature = "server")]
 mod rulesets;
 #[cfg(feature = "server")]
 mod seed;

@@ -33,6 +33,8 @@ pub struct Request {
     pub body: Option<Value>,
     /// What was answered; none while it runs and when the connection was closed without an answer.
     pub status: Option<u16>,
+    /// The answer's body where that is JSON.
+    pub answer: Option<Value>,
     /// Bytes of the body that were read.
     pub bytes_received: u64,
     /// Bytes of the answer's body that went out.

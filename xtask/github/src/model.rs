@@ -56,6 +56,10 @@ pub struct Repository {
     pub private: bool,
     pub immutable_releases: bool,
     pub rulesets: Vec<Ruleset>,
+    /// How many releases can be listed: beyond them a page is 422. 10,000 on GitHub, and 1000 on some paths (iree-org/iree#16506).
+    pub listed_releases: usize,
+    /// From how many releases a page on a listing is always 504 (astral-sh/rye#1475).
+    pub slow_page: Option<usize>,
 }
 
 /// Rules for the refs that its patterns cover. Pushes are not held to them: git's own hooks can do that.
@@ -101,6 +105,8 @@ impl Repository {
             private: false,
             immutable_releases: false,
             rulesets: Vec::new(),
+            listed_releases: 10_000,
+            slow_page: None,
         }
     }
 }

@@ -51,7 +51,7 @@ fn an_administrator_is_told_about_immutable_releases() {
     let stand_in = stand_in("admin");
     stand_in.allow(Access::Admin);
     let report = run(&stand_in, &named(&["`immutable-releases`"]));
-    assert_eq!(report.lines[0].told, Ok(Seen::Holds("404 Not Found to an administrator".to_owned())));
+    assert_eq!(report.lines[0].told, Ok(Seen::Holds("200 to an administrator".to_owned())));
 }
 
 #[test]

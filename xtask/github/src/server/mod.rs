@@ -4,7 +4,7 @@ mod body;
 mod exchange;
 mod router;
 
-pub(crate) use exchange::next;
+pub(crate) use exchange::{next, reset};
 
 use std::sync::Arc;
 

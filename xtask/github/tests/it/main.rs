@@ -7,6 +7,7 @@ mod downloads;
 mod faults;
 mod git_data;
 mod issues;
+mod names;
 mod observed;
 mod publishing;
 mod releases;
