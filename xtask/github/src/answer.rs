@@ -54,6 +54,11 @@ impl Answer {
         Self { status, headers: Vec::new(), body: Content::Bytes(Vec::new()) }
     }
 
+    /// 201, with the address of what was made.
+    pub fn created(value: &Value) -> Self {
+        Self::json(201, value).with("Location", value["url"].as_str().unwrap_or_default())
+    }
+
     /// The body where it is JSON.
     pub fn json_body(&self) -> Option<Value> {
         match &self.body {

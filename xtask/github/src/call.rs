@@ -54,7 +54,7 @@ impl Call {
         let token = self.token.as_ref();
         let granted = token.and_then(|token| {
             let mut all = token.repositories.iter();
-            all.find(|(name, _)| name.eq_ignore_ascii_case(&repo.rules.name))
+            all.find(|(name, _)| repo.is_or_was(name))
         });
         match granted {
             Some((_, access)) => Some(*access),

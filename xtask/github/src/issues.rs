@@ -42,7 +42,7 @@ pub(crate) fn comment(store: &mut Store, call: &Call, at: usize, number: u64) ->
     if let Some(issue) = issues.find(|it| it.number == number) {
         issue.comments.push(comment);
     }
-    Ok(Answer::json(201, &json))
+    Ok(Answer::created(&json))
 }
 
 pub(crate) fn edit_comment(store: &mut Store, call: &Call, at: usize, id: u64) -> Outcome {

@@ -63,7 +63,7 @@ pub(crate) fn create(store: &mut Store, call: &Call, at: usize) -> Outcome {
     if let Some(lasting) = late {
         store.hide(at, id, lasting);
     }
-    Ok(Answer::json(201, &json).with("Location", json["url"].as_str().unwrap_or_default()))
+    Ok(Answer::created(&json))
 }
 
 pub(crate) fn edit(store: &mut Store, call: &Call, at: usize, id: u64) -> Outcome {

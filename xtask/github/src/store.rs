@@ -100,18 +100,12 @@ impl Store {
     /// The repository that had this name once.
     pub fn find_former(&self, name: &str) -> Option<usize> {
         let mut all = self.repositories.iter();
-        all.position(|it| it.former.iter().any(|former| former.eq_ignore_ascii_case(name)))
+        all.position(|it| it.is_or_was(name))
     }
 
     pub fn rename(&mut self, at: usize, new: &str) {
         let repo = &mut self.repositories[at];
         let old = std::mem::replace(&mut repo.rules.name, new.to_owned());
-        // What a token may do there it may do there still.
-        for token in self.tokens.values_mut() {
-            if let Some(access) = token.repositories.remove(&old) {
-                token.repositories.insert(new.to_owned(), access);
-            }
-        }
         repo.former.retain(|it| !it.eq_ignore_ascii_case(new));
         repo.former.push(old);
     }
@@ -196,6 +190,11 @@ impl Store {
 }
 
 impl Repo {
+    /// Whether it has this name, or had it.
+    pub fn is_or_was(&self, name: &str) -> bool {
+        [&self.rules.name].into_iter().chain(&self.former).any(|it| it.eq_ignore_ascii_case(name))
+    }
+
     pub fn git(&self) -> Git<'_> {
         Git(&self.config.git_dir)
     }

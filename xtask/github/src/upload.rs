@@ -181,7 +181,7 @@ fn finish(store: &mut Store, call: &Call, started: &Started, size: u64, digest: 
     let repo = &store.repositories[started.at];
     let (release, asset) = repo.rules.asset(started.asset)?;
     let json = json::asset(repo, release, asset);
-    Ok(Answer::json(201, &json).with("Location", json["url"].as_str().unwrap_or_default()))
+    Ok(Answer::created(&json))
 }
 
 /// Gives an upload up. The name stays held where a `starter` is left.

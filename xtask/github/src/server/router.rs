@@ -1,10 +1,10 @@
 //! Which handler answers which method, host and path.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::answer::{Answer, Outcome};
 use crate::call::Call;
-use crate::json::user;
+use crate::json;
 use crate::model::TokenKind;
 use crate::rules::Refusal;
 use crate::store::{RATE, Store};
@@ -115,6 +115,8 @@ fn reading(store: &mut Store, call: &Call, at: usize, path: &[&str]) -> Option<O
         ["releases", "tags", tag @ ..] => releases::by_tag(store, at, &tag.join("/")),
         ["releases", id] => releases::by_id(store, call, at, number(id)?),
         ["releases", id, "assets"] => assets::list(store, call, at, number(id)?),
+        // No longer described, and still answered: a listing of all.
+        ["git", "refs"] => git_data::matching(repo, call, ""),
         ["git", "ref", name @ ..] => git_data::one_ref(repo, &name.join("/")),
         ["git", "matching-refs", prefix @ ..] => git_data::matching(repo, call, &prefix.join("/")),
         ["git", "tags", sha] => git_data::tag_object(repo, sha),
@@ -148,7 +150,7 @@ fn asset_host(store: &mut Store, call: &Call) -> Option<Outcome> {
 }
 
 /// <https://docs.github.com/rest/rate-limit/rate-limit>
-fn rate_limit(store: &Store) -> serde_json::Value {
+fn rate_limit(store: &Store) -> Value {
     let (remaining, reset) = (store.remaining, super::reset());
     let rate = json!({ "limit": RATE, "remaining": remaining, "used": RATE - remaining, "reset": reset });
     let search = json!({ "limit": 30, "remaining": 30, "used": 0, "reset": reset });
@@ -160,7 +162,7 @@ fn current_user(call: &Call) -> Outcome {
     if token.kind == TokenKind::Actions {
         return Err(call.forbidden());
     }
-    Ok(Answer::json(200, &user(&token.login)))
+    Ok(Answer::json(200, &json::current_user(&token.login)))
 }
 
 /// <https://docs.github.com/rest/apps/installations#list-repositories-accessible-to-the-app-installation>
@@ -170,7 +172,7 @@ fn installation(store: &Store, call: &Call) -> Outcome {
         return Err(Refusal::new(403, why.to_owned()));
     }
     let reached = store.repositories.iter().filter(|repo| call.access(repo).is_some());
-    let each: Vec<_> = reached.map(|repo| json!({ "full_name": repo.rules.name })).collect();
+    let each: Vec<_> = reached.map(json::repository).collect();
     Ok(Answer::json(200, &json!({ "total_count": each.len(), "repositories": each })))
 }
 

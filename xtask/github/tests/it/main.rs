@@ -3,6 +3,7 @@
 mod access;
 mod assets;
 mod clients;
+mod described;
 mod downloads;
 mod faults;
 mod git_data;
