@@ -229,6 +229,18 @@ impl Git<'_> {
         self.text(&arguments).map(drop)
     }
 
+    /// Points refs to objects, all or none: each a full name, the new object and the old one, which is looked at where it isn't empty.
+    /// Zeros stand for no ref. Returns why not.
+    pub fn set_refs(self, updates: &[[String; 3]]) -> Result<Option<String>> {
+        let mut input = String::new();
+        for [name, new, old] in updates {
+            let quoted = if old.is_empty() { String::new() } else { format!(" {old}") };
+            input += &format!("update {name} {new}{quoted}\n");
+        }
+        let done = self.run_with(&["update-ref", "--stdin"], input.as_bytes())?;
+        Ok((!done.status.success()).then(|| String::from_utf8_lossy(&done.stderr).trim().to_owned()))
+    }
+
     /// Deletes a ref, if it still points to `old`.
     pub fn delete_ref(self, name: &str, old: &str) -> Result<()> {
         self.text(&["update-ref", "-d", name, old]).map(drop)

@@ -36,6 +36,7 @@ fn inventory(stand_in: &StandIn) -> (Vec<(u64, String)>, String) {
 #[test]
 fn every_assumption_holds_of_the_stand_in() {
     let stand_in = stand_in("all");
+    let before = inventory(&stand_in);
     let checks = conformance::all();
     let report = run(&stand_in, &checks);
     let others: Vec<String> = report.lines.iter().filter(|line| line.told.is_err()).map(ToString::to_string).collect();
@@ -43,6 +44,7 @@ fn every_assumption_holds_of_the_stand_in() {
     assert_eq!(report.lines.len(), checks.len());
     assert!(report.is_good(), "{report}");
     assert_eq!(stand_in.hub().unexpected().len(), 0);
+    assert_eq!(inventory(&stand_in), before);
     println!("{report}");
 }
 

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::fmt;
 use std::io::{Read, Write as _};
 use std::os::unix::process::CommandExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::str::FromStr;
 use std::sync::Arc;
@@ -76,6 +76,8 @@ pub struct Client {
     start: Box<Start>,
     /// Where `curl` finds the stand-in.
     socket: Option<PathBuf>,
+    /// Where git finds the repository; none at GitHub's own address.
+    remote: Option<PathBuf>,
     /// The least time between two changes. GitHub asks for a second.
     pace: Duration,
     /// How long a listing may lag behind what was done.
@@ -123,6 +125,7 @@ impl Client {
             prefix: format!("conformance-{}-", random()?),
             start,
             socket,
+            remote: None,
             pace: Duration::ZERO,
             lag: Duration::ZERO,
             interrupted,
@@ -137,6 +140,12 @@ impl Client {
     #[must_use]
     pub fn with_times(self, pace: Duration, lag: Duration) -> Self {
         Self { pace, lag, ..self }
+    }
+
+    /// Another way for git to the repository.
+    #[must_use]
+    pub(super) fn with_remote(self, remote: PathBuf) -> Self {
+        Self { remote: Some(remote), ..self }
     }
 
     /// The longest time that something took to show.
@@ -278,6 +287,23 @@ impl Client {
         }
     }
 
+    /// The repository's address for git.
+    pub(super) fn git_url(&self) -> String {
+        let Repo { host, owner, name } = &self.repo;
+        let own = || format!("https://{host}/{owner}/{name}.git");
+        self.remote.as_ref().map_or_else(own, |remote| remote.display().to_string())
+    }
+
+    /// Runs git in a bare repository, with gh's login and nobody else's.
+    pub(super) fn git(&self, dir: &Path, arguments: &[&str]) -> Result<Git, Ending> {
+        self.keep_pace(if arguments.contains(&"push") { "PUSH" } else { "GET" })?;
+        let mut command = (self.start)("git");
+        command.args(["-c", "credential.helper=", "-c", "credential.helper=!gh auth git-credential"]);
+        command.arg("--git-dir").arg(dir).args(arguments).env("GIT_TERMINAL_PROMPT", "0").env("LC_ALL", "C");
+        let Ended { stdout, stderr, done } = finish(command, Some(b"")).map_err(Ending::NotTold)?;
+        Ok(Git { done, stdout: String::from_utf8_lossy(&stdout).into_owned(), stderr })
+    }
+
     /// Looks again and again until `look` finds what it wants, for as long as GitHub may lag.
     ///
     /// # Errors
@@ -338,7 +364,7 @@ impl Client {
 
     /// A whole URL stays, the empty path is the repository itself.
     fn url(&self, path: &str) -> String {
-        if path.starts_with("https://") {
+        if path.starts_with("https://") || path == "graphql" || path.starts_with('/') {
             return path.to_owned();
         }
         let whole = format!("repos/{}/{path}", self.repo);
@@ -349,6 +375,15 @@ impl Client {
 struct Ended {
     stdout: Vec<u8>,
     stderr: String,
+    /// Whether it succeeded.
+    done: bool,
+}
+
+/// What git said.
+pub(super) struct Git {
+    pub done: bool,
+    pub stdout: String,
+    pub stderr: String,
 }
 
 /// Runs a command to its end. It is in a process group of its own: Ctrl-C ends no request half-way.
@@ -365,16 +400,19 @@ fn finish(mut command: Command, input: Option<&[u8]>) -> Result<Ended, String> {
     }
     let until = Instant::now() + ANSWER;
     let waiting = |error: std::io::Error| format!("waiting for {name}: {error}");
-    while child.try_wait().map_err(waiting)?.is_none() {
+    let done = loop {
+        if let Some(status) = child.try_wait().map_err(waiting)? {
+            break status.success();
+        }
         if Instant::now() >= until {
             let _ = child.kill();
             let _ = child.wait();
-            break;
+            break false;
         }
         thread::sleep(Duration::from_millis(5));
-    }
+    };
     let read = |thread: Option<thread::JoinHandle<Vec<u8>>>| thread.and_then(|it| it.join().ok()).unwrap_or_default();
-    Ok(Ended { stdout: read(stdout), stderr: String::from_utf8_lossy(&read(stderr)).into_owned() })
+    Ok(Ended { stdout: read(stdout), stderr: String::from_utf8_lossy(&read(stderr)).into_owned(), done })
 }
 
 /// 16 random hex digits.

@@ -6,6 +6,7 @@
 mod answer;
 mod checks;
 mod client;
+mod push;
 mod scratch;
 pub mod stand_in;
 
