@@ -13,8 +13,8 @@ use crate::chance::Chance;
 use crate::fault::Fault;
 use crate::outside::Ask;
 use crate::plan::{Plan, Verb};
-use crate::schedule::End;
-use crate::world::{Shown, World, set};
+use crate::schedule::{End, shown as shown_ask};
+use crate::world::{Shown, World, commit, set};
 
 pub struct Watch {
     verbs: Vec<Verb>,
@@ -37,6 +37,7 @@ pub struct Watch {
     lasts: usize,
     expected_back: Option<Shown>,
     harmed: bool,
+    changes_in_gap: u32,
 }
 
 /// What is looked at before an operation is served.
@@ -84,6 +85,7 @@ impl Watch {
             lasts: 0,
             expected_back: None,
             harmed,
+            changes_in_gap: 0,
         }
     }
 
@@ -134,9 +136,10 @@ impl Watch {
             (Some(_), None) => {
                 if matches!(ask, Ask::Update(_, new) if new.draft && new.tag_name == PREVIOUS) {
                     self.missing = Some((now, run));
-                    self.hidden[run] = before.shown;
+                    self.hidden[run] = before.shown.map(settled);
+                    self.changes_in_gap = 0;
                 } else {
-                    self.violated(format!("`latest` is lost by run {run}: {ask:?}"));
+                    self.violated(format!("`latest` is lost by run {run}: {}", shown_ask(ask)));
                 }
             }
             (None, Some(_)) => {
@@ -147,8 +150,14 @@ impl Watch {
             }
             _ => {}
         }
+        if self.missing.is_some() && matches!(ask, Ask::Update(..)) {
+            self.changes_in_gap += 1;
+            if self.changes_in_gap > 30 {
+                self.violated(format!("run {run} sends PATCH after PATCH while nothing is live"));
+            }
+        }
         if before.whole.is_some_and(|whole| whole > 0) && world.whole_sets() == 0 {
-            self.violated(format!("run {run} deleted the only whole set: {ask:?}"));
+            self.violated(format!("run {run} deleted the only whole set: {}", shown_ask(ask)));
         }
         if let Ask::Upload { name, .. } = ask
             && name.contains(".qcow2")
@@ -182,6 +191,7 @@ impl Watch {
                 let plain =
                     |source, images| Verb::Publish { source, images, discard_incoming: false, keep_previous: true };
                 let verb = match chance.below(4) {
+                    _ if plan.last.is_some() => plan.last.unwrap_or(Verb::Rollback),
                     0 if !published.is_empty() => match chance.of_list(&published) {
                         Verb::Publish { source, images, .. } => plain(source, images),
                         Verb::Rollback => Verb::Rollback,
@@ -268,6 +278,12 @@ impl Watch {
             }
         }
     }
+}
+
+/// With the tag of its own set: the tag moves before its release does.
+fn settled(shown: Shown) -> Shown {
+    let tag = if shown.by_us { shown.commit.clone() } else { Some(commit(44)) };
+    Shown { tag, ..shown }
 }
 
 /// What is not as a run that ended with 0 promises.

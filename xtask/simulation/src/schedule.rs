@@ -75,6 +75,7 @@ struct Schedule<'p> {
     sequence: u64,
     no_hub_until: u64,
     no_git_until: u64,
+    limited_until: u64,
     operations: u64,
     timeline: Option<Vec<String>>,
     stacks: &'p mut Vec<DefaultStack>,
@@ -152,6 +153,7 @@ impl<'p> Schedule<'p> {
             sequence: 0,
             no_hub_until: 0,
             no_git_until: 0,
+            limited_until: 0,
             operations: 0,
             timeline: tells.then(Vec::new),
             stacks,
@@ -202,6 +204,7 @@ impl<'p> Schedule<'p> {
     fn afterwards(&mut self) {
         self.no_hub_until = 0;
         self.no_git_until = 0;
+        self.limited_until = 0;
         while let Some(verb) = self.watch.last_verb(self.plan, &self.world) {
             let at = self.add_run();
             self.watch.last_run(verb);
@@ -396,6 +399,7 @@ impl<'p> Schedule<'p> {
                     return Some(Err(CallError::Lost("killed".into())));
                 }
                 Fault::Limit { status, retry_after } => meets.refused = Some((status, retry_after, true)),
+                Fault::Limited { lasting } => self.limited_until = now + lasting,
                 Fault::Refuse { status } => meets.refused = Some((status, None, false)),
                 Fault::Lost => meets.lost = true,
                 Fault::AnswerLost => lost = true,
@@ -433,6 +437,9 @@ impl<'p> Schedule<'p> {
         if served < until {
             meets.lost = true;
             answered = now + patience.unwrap_or(20_000).min(10_000);
+        }
+        if served < self.limited_until && changes(&ask) {
+            meets.refused = Some((429, Some((self.limited_until - served).div_ceil(1000)), true));
         }
         let ask = Rc::new(ask);
         if let Some(again) = again {
@@ -506,8 +513,12 @@ fn is_git(ask: &Ask) -> bool {
     matches!(ask, Ask::RemoteTag | Ask::PushTag { .. })
 }
 
+fn changes(ask: &Ask) -> bool {
+    !matches!(ask, Ask::ByTag(_) | Ask::Releases | Ask::Release(_) | Ask::Assets(_) | Ask::Read { .. }) && !is_git(ask)
+}
+
 /// An operation in a few words.
-fn shown(ask: &Ask) -> String {
+pub fn shown(ask: &Ask) -> String {
     match ask {
         Ask::Create(new) => format!("create the draft {}", new.tag_name),
         Ask::Update(id, new) => format!("change release {id}: tag {}, draft {}", new.tag_name, new.draft),

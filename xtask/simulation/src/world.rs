@@ -132,7 +132,15 @@ impl rules::Git for Refs {
 
 fn play_first(start: Start, verbs: &[Verb], faults: &[Planned]) -> World {
     let runs = verbs.iter().map(|verb| Run { verb: *verb, starts: 0, after_the_one_before: true, clone: 0 }).collect();
-    let plan = Plan { seed: 0, start, runs, faults: faults.to_vec(), latest_arrival: 110_000, pace: Pace::Even(1) };
+    let plan = Plan {
+        seed: 0,
+        start,
+        runs,
+        faults: faults.to_vec(),
+        latest_arrival: 110_000,
+        pace: Pace::Even(1),
+        last: None,
+    };
     schedule::play_to(&plan)
 }
 
@@ -417,7 +425,7 @@ fn change(new: &NewRelease) -> Change {
 /// Through the same reading as an answer of gh.
 fn refused(refusal: &Refusal) -> CallError {
     let codes: Vec<serde_json::Value> =
-        refusal.errors.iter().map(|it| serde_json::json!({ "code": it.code, "message": it.message })).collect();
+        refusal.detail.iter().map(|it| serde_json::json!({ "code": it.code, "message": it.message })).collect();
     let body = serde_json::json!({ "message": refusal.message, "errors": codes });
     CallError::answered(refusal.status, Vec::new(), body.to_string().as_bytes())
 }
