@@ -84,6 +84,10 @@ impl Faults {
         self.during.contains(fault)
     }
 
+    pub fn any(&self, is_so: impl FnMut(&Fault) -> bool) -> bool {
+        self.during.iter().any(is_so)
+    }
+
     /// What the first fault says that says it.
     pub fn find<T>(&self, ask: impl FnMut(&Fault) -> Option<T>) -> Option<T> {
         self.during.iter().find_map(ask)
@@ -102,17 +106,13 @@ impl Faults {
         })
     }
 
-    /// What is left once the work is done: `later`, or what was to come then, or what there was all along.
+    /// What is left once the work is done: `later` alone, or what was to come then, before what there was all along.
     pub fn at_answer(self, later: Option<Fault>) -> Self {
-        match later {
-            Some(later) => Self::new(Some(later)),
-            None if !self.after.is_empty() => {
-                let mut faults = Self::default();
-                self.after.into_iter().for_each(|fault| faults.add(fault));
-                faults
-            }
-            None => self,
+        let mut faults = Self::new(later);
+        if faults.during.is_empty() {
+            self.after.into_iter().chain(self.during).for_each(|fault| faults.add(fault));
         }
+        faults
     }
 }
 

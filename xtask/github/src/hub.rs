@@ -181,7 +181,8 @@ impl Hub {
         Ok(())
     }
 
-    /// How many requests are left of the hour's 5000, in every answer and in `rate_limit`; nothing counts them down.
+    /// How many requests are left of the hour's 5000, in every answer and in `rate_limit`. Nothing counts them down; with none left all
+    /// but `rate_limit` is refused.
     pub fn set_remaining(&self, requests: u64) {
         self.shared.lock().remaining = requests.min(RATE);
     }

@@ -47,7 +47,7 @@ pub(crate) fn edit(store: &mut Store, call: &Call, at: usize) -> Outcome {
     get(store, call, at)
 }
 
-/// Where a request is led that names a repository by a name which it had before. gh follows what has no body.
+/// Where a request is led that names a repository by a name which it had before. gh follows where it can send the same again.
 pub(crate) fn moved(store: &Store, call: &Call) -> Option<Answer> {
     let of_api = call.segments.first().is_some_and(|it| it == "repos");
     let [owner, name, rest @ ..] = &call.segments[usize::from(of_api)..] else {

@@ -121,10 +121,9 @@ impl Exchange {
         if let Some(lasting) = faults.stall(StallPoint::BeforeAnswer) {
             self.shared.pause(lasting).await;
         }
-        let closes = |fault: &Fault| {
-            matches!(fault, Fault::DropAfterWork | Fault::DropBeforeBody | Fault::DropMidBody { .. }).then_some(())
-        };
-        if faults.find(closes).is_some() {
+        let closes =
+            |fault: &Fault| matches!(fault, Fault::DropAfterWork | Fault::DropBeforeBody | Fault::DropMidBody { .. });
+        if faults.any(closes) {
             self.note(|entry| entry.status = None);
             return Err(Closed);
         }
@@ -182,6 +181,9 @@ impl Exchange {
                 Err(refusal) => return Ok(Err(refusal)),
             }
         }
+        if takes_token && self.shared.lock().remaining == 0 && call.path != "/rate_limit" {
+            return Ok(Ok(limited(Limit::Primary, None)));
+        }
         if router::is_upload(call) {
             return upload::receive(&self.shared, call, body, &self.received).await;
         }
@@ -193,7 +195,7 @@ impl Exchange {
         if let Ok(value) = serde_json::from_slice::<Value>(&call.body) {
             self.note(|entry| entry.body = Some(value));
         }
-        if call.faults.find(|fault| matches!(fault, Fault::BadGateway { .. }).then_some(())).is_some() {
+        if call.faults.any(|fault| matches!(fault, Fault::BadGateway { .. })) {
             return Ok(Err(Refusal::new(502, "Server Error")));
         }
         if let Some(lasting) = call.faults.stall(StallPoint::BeforeWork) {

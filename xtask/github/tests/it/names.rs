@@ -106,4 +106,8 @@ fn the_limit_of_the_hour_is_told() {
     let core = &told["resources"]["core"];
     assert_eq!(json!([core["limit"], core["remaining"], core["used"]]), json!([5000, 7, 4993]));
     assert_eq!(&told["rate"], core);
+    world.hub.set_remaining(0);
+    let refused = world.get(WRITER, "user");
+    assert_eq!((refused.status, refused.header("X-RateLimit-Remaining")), (403, Some("0")));
+    world.get(WRITER, "rate_limit").ok(200);
 }

@@ -2,10 +2,9 @@
 
 use std::cell::Cell;
 use std::fmt;
-use std::io::{Read, Write as _};
-use std::os::unix::process::CommandExt as _;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,6 +15,7 @@ use anyhow::Context as _;
 use serde_json::Value;
 
 use super::answer::{Answer, Ending};
+use super::child::{Ended, finish};
 
 /// A repository, `[HOST/]OWNER/NAME`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,9 +90,6 @@ pub struct Client {
     unclear: Cell<bool>,
     longest_lag: Cell<Duration>,
 }
-
-/// GitHub ends a request of its own after 10 s; an upload of a few KB takes no longer either.
-const ANSWER: Duration = Duration::from_secs(60);
 
 impl Client {
     /// A repository on GitHub. Signals set `interrupted`.
@@ -372,47 +369,11 @@ impl Client {
     }
 }
 
-struct Ended {
-    stdout: Vec<u8>,
-    stderr: String,
-    /// Whether it succeeded.
-    done: bool,
-}
-
 /// What git said.
 pub(super) struct Git {
     pub done: bool,
     pub stdout: String,
     pub stderr: String,
-}
-
-/// Runs a command to its end. It is in a process group of its own: Ctrl-C ends no request half-way.
-fn finish(mut command: Command, input: Option<&[u8]>) -> Result<Ended, String> {
-    let name = command.get_program().to_string_lossy().into_owned();
-    command.process_group(0).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command.stdin(if input.is_some() { Stdio::piped() } else { Stdio::null() });
-    let mut child = command.spawn().map_err(|error| format!("starting {name}: {error}; install it"))?;
-    let stdout = child.stdout.take().map(|pipe| thread::spawn(move || read(pipe)));
-    let stderr = child.stderr.take().map(|pipe| thread::spawn(move || read(pipe)));
-    if let (Some(mut pipe), Some(bytes)) = (child.stdin.take(), input) {
-        // A few KB, which a pipe holds; where the command ended first its output says why.
-        let _ = pipe.write_all(bytes);
-    }
-    let until = Instant::now() + ANSWER;
-    let waiting = |error: std::io::Error| format!("waiting for {name}: {error}");
-    let done = loop {
-        if let Some(status) = child.try_wait().map_err(waiting)? {
-            break status.success();
-        }
-        if Instant::now() >= until {
-            let _ = child.kill();
-            let _ = child.wait();
-            break false;
-        }
-        thread::sleep(Duration::from_millis(5));
-    };
-    let read = |thread: Option<thread::JoinHandle<Vec<u8>>>| thread.and_then(|it| it.join().ok()).unwrap_or_default();
-    Ok(Ended { stdout: read(stdout), stderr: String::from_utf8_lossy(&read(stderr)).into_owned(), done })
 }
 
 /// 16 random hex digits.
@@ -421,13 +382,6 @@ fn random() -> anyhow::Result<String> {
     let read = std::fs::File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes));
     read.context("reading /dev/urandom for the names of this run")?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
-}
-
-fn read(mut pipe: impl Read) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    // What came before an error is what there is.
-    let _ = pipe.read_to_end(&mut bytes);
-    bytes
 }
 
 #[cfg(test)]

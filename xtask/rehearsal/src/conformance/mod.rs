@@ -5,6 +5,7 @@
 
 mod answer;
 mod checks;
+mod child;
 mod client;
 mod push;
 mod scratch;
