@@ -13,9 +13,9 @@ use hyper::body::{Body, Frame, SizeHint};
 use tokio::sync::mpsc;
 
 use super::Closed;
-use crate::answer::Content;
-use crate::faults::{Fault, Faults, Lasting, StallPoint};
-use crate::hub::Shared;
+use crate::server::answer::Content;
+use crate::server::faults::{Fault, Faults, Lasting, StallPoint};
+use crate::server::hub::Shared;
 
 /// How much of a file is read at once.
 const CHUNK: usize = 1 << 18;

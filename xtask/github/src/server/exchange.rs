@@ -13,15 +13,15 @@ use tokio::task::block_in_place;
 
 use super::body::Outgoing;
 use super::{Closed, router};
-use crate::answer::{Answer, Outcome};
-use crate::call::{Call, identify, segments};
-use crate::faults::{Action, Fault, Faults, Lasting, Limit, Moment, StallPoint, draw};
-use crate::hub::Shared;
-use crate::log::{Logged, Request};
 use crate::model::{Token, TokenKind};
 use crate::rules::Refusal;
-use crate::store::RATE;
-use crate::upload;
+use crate::server::answer::{Answer, Outcome};
+use crate::server::call::{Call, identify, segments};
+use crate::server::faults::{Action, Fault, Faults, Lasting, Limit, Moment, StallPoint, draw};
+use crate::server::hub::Shared;
+use crate::server::log::{Logged, Request};
+use crate::server::store::RATE;
+use crate::server::upload;
 
 /// The largest body of a request that isn't an upload, in bytes.
 const MAX_BODY: usize = 4 << 20;
@@ -173,7 +173,7 @@ impl Exchange {
         if let Some(lasting) = stale {
             self.keep_view(call, lasting);
         }
-        let takes_token = call.host != crate::download::HOST && call.host != "github.com";
+        let takes_token = call.host != crate::server::download::HOST && call.host != "github.com";
         if takes_token {
             let identified = identify(&self.shared.lock(), &call.headers);
             match identified {

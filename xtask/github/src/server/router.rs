@@ -2,13 +2,13 @@
 
 use serde_json::{Value, json};
 
-use crate::answer::{Answer, Outcome};
-use crate::call::Call;
-use crate::json;
 use crate::model::TokenKind;
 use crate::rules::Refusal;
-use crate::store::{RATE, Store};
-use crate::{assets, download, git_data, graphql, issues, releases, repository, rulesets};
+use crate::server::answer::{Answer, Outcome};
+use crate::server::call::Call;
+use crate::server::json;
+use crate::server::store::{RATE, Store};
+use crate::server::{assets, download, git_data, graphql, issues, releases, repository, rulesets};
 
 pub(super) const API: &str = "api.github.com";
 const UPLOADS: &str = "uploads.github.com";

@@ -2,7 +2,7 @@
 //!
 //! It is the npm package `@octokit/openapi`, which `scripts/setup test` brings. Without it a test says that it was skipped.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -70,7 +70,7 @@ impl Description {
 
     /// What in these answers isn't as described. Those that went wrong on demand are left out.
     pub fn differences(&self, requests: &[Request]) -> Vec<String> {
-        let mut differences = BTreeMap::new();
+        let mut differences = BTreeSet::new();
         for request in requests.iter().filter(|it| it.fault.is_none() && !is_undescribed(it)) {
             let (Some(status), Some(answer)) = (request.status, &request.answer) else {
                 continue;
@@ -83,12 +83,10 @@ impl Description {
             }
             let place = |it: String| format!("{} {path} {status} {it}", request.method);
             let excepted = |it: &String| EXCEPTIONS.iter().any(|(at, said)| it.contains(at) && it.contains(said));
-            for difference in found.into_iter().map(place).filter(|it| !excepted(it)) {
-                differences.insert(difference, ());
-            }
+            differences.extend(found.into_iter().map(place).filter(|it| !excepted(it)));
             VALIDATED.fetch_add(1, Ordering::Relaxed);
         }
-        differences.into_keys().collect()
+        differences.into_iter().collect()
     }
 
     /// What an answer is to look like.

@@ -7,9 +7,9 @@ use bytes::Bytes;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 
-use crate::git::{Commit, Signature, TagObject};
 use crate::model::{Asset, AssetState, Comment, Issue, Release};
-use crate::store::Repo;
+use crate::server::git::{Commit, Signature, TagObject};
+use crate::server::store::Repo;
 
 /// What stays as it is in a path.
 const PATH: &AsciiSet =

@@ -4,10 +4,10 @@ use hyper::HeaderMap;
 use percent_encoding::percent_decode_str;
 use serde_json::Value;
 
-use crate::faults::Faults;
 use crate::model::{Access, Token, TokenKind};
 use crate::rules::Refusal;
-use crate::store::{Repo, Store};
+use crate::server::faults::Faults;
+use crate::server::store::{Repo, Store};
 
 /// A request with its body read, except for uploads, whose body never is in one piece.
 pub(crate) struct Call {

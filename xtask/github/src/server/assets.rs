@@ -4,17 +4,17 @@ use std::time::SystemTime;
 
 use serde_json::Value;
 
-use crate::answer::{Answer, Outcome};
-use crate::call::Call;
-use crate::download;
-use crate::faults::Fault;
-use crate::fields::text;
-use crate::json;
 use crate::model::{Asset, AssetState, Release};
-use crate::pages::page;
-use crate::releases;
 use crate::rules::Refusal;
-use crate::store::{Repo, Store};
+use crate::server::answer::{Answer, Outcome};
+use crate::server::call::Call;
+use crate::server::download;
+use crate::server::faults::Fault;
+use crate::server::fields::text;
+use crate::server::json;
+use crate::server::pages::page;
+use crate::server::releases;
+use crate::server::store::{Repo, Store};
 
 /// Every asset of a release, those that broke included.
 pub(crate) fn list(store: &Store, call: &Call, at: usize, release: u64) -> Outcome {

@@ -2,13 +2,13 @@
 
 use serde_json::Value;
 
-use crate::answer::{Answer, Outcome};
-use crate::call::Call;
-use crate::fields::text;
-use crate::json;
-use crate::pages::page;
 use crate::rules::Refusal;
-use crate::store::Repo;
+use crate::server::answer::{Answer, Outcome};
+use crate::server::call::Call;
+use crate::server::fields::text;
+use crate::server::json;
+use crate::server::pages::page;
+use crate::server::store::Repo;
 
 /// `GET git/ref/…`: the ref of exactly this name, without `refs/`.
 pub(crate) fn one_ref(repo: &Repo, name: &str) -> Outcome {

@@ -2,14 +2,14 @@
 
 use serde_json::json;
 
-use crate::answer::{Answer, Outcome};
-use crate::call::Call;
-use crate::download::redirect;
-use crate::fields::text;
-use crate::json;
 use crate::model::{Access, TokenKind};
 use crate::rules::Refusal;
-use crate::store::Store;
+use crate::server::answer::{Answer, Outcome};
+use crate::server::call::Call;
+use crate::server::download::redirect;
+use crate::server::fields::text;
+use crate::server::json;
+use crate::server::store::Store;
 
 pub(crate) fn get(store: &Store, call: &Call, at: usize) -> Outcome {
     let repo = &store.repositories[at];

@@ -4,14 +4,14 @@ use std::time::SystemTime;
 
 use serde_json::Value;
 
-use crate::answer::{Answer, Outcome};
-use crate::call::Call;
-use crate::faults::Fault;
-use crate::json;
 use crate::model::Release;
-use crate::pages;
 use crate::rules::{Change, Refusal};
-use crate::store::{Repo, Store};
+use crate::server::answer::{Answer, Outcome};
+use crate::server::call::Call;
+use crate::server::faults::Fault;
+use crate::server::json;
+use crate::server::pages;
+use crate::server::store::{Repo, Store};
 
 pub(crate) fn list(store: &Store, call: &Call, at: usize) -> Outcome {
     let repo = &store.repositories[at];

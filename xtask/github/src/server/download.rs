@@ -4,13 +4,13 @@ use std::time::SystemTime;
 
 use sha2::{Digest, Sha256};
 
-use crate::answer::{Answer, Content, Outcome};
-use crate::assets::count_download;
-use crate::call::Call;
-use crate::json;
 use crate::model::{Asset, AssetState};
 use crate::rules::Refusal;
-use crate::store::Store;
+use crate::server::answer::{Answer, Content, Outcome};
+use crate::server::assets::count_download;
+use crate::server::call::Call;
+use crate::server::json;
+use crate::server::store::Store;
 
 pub(crate) const HOST: &str = "release-assets.githubusercontent.com";
 pub(crate) const FOLDER: &str = "github-production-release-asset";

@@ -13,16 +13,16 @@ use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 use tokio::task::block_in_place;
 
-use crate::answer::{Answer, Outcome};
-use crate::call::Call;
-use crate::faults::{Fault, Faults, StallPoint};
-use crate::hub::Shared;
-use crate::json;
 use crate::model::BrokenUpload;
-use crate::releases;
 use crate::rules::Refusal;
+use crate::server::answer::{Answer, Outcome};
+use crate::server::call::Call;
+use crate::server::faults::{Fault, Faults, StallPoint};
+use crate::server::hub::Shared;
+use crate::server::json;
+use crate::server::releases;
+use crate::server::store::Store;
 use crate::server::{Closed, next};
-use crate::store::Store;
 
 /// Takes an upload, or breaks it as its faults say. `Err` closes the connection.
 pub(crate) async fn receive(

@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use crate::faults::{Armed, Lasting};
-use crate::git::{Asked, Git, RefFiles};
-use crate::log::{Logged, Request, Shown, ShownAsset, ShownRelease, ShownTag};
 use crate::model::{Issue, Release, Repository, RepositoryState, Settings, State, Token};
 use crate::rules::{self, Refusal, Target};
+use crate::server::faults::{Armed, Lasting};
+use crate::server::git::{Asked, Git, RefFiles};
+use crate::server::log::{Logged, Request, Shown, ShownAsset, ShownRelease, ShownTag};
 
 /// How many requests a user has in an hour.
 pub(crate) const RATE: u64 = 5000;

@@ -4,14 +4,14 @@ use std::time::SystemTime;
 
 use serde_json::Value;
 
-use crate::answer::{Answer, Outcome};
-use crate::call::Call;
-use crate::fields::text;
-use crate::json;
 use crate::model::{Comment, Issue};
-use crate::pages::page;
 use crate::rules::Refusal;
-use crate::store::{Repo, Store};
+use crate::server::answer::{Answer, Outcome};
+use crate::server::call::Call;
+use crate::server::fields::text;
+use crate::server::json;
+use crate::server::pages::page;
+use crate::server::store::{Repo, Store};
 
 pub(crate) fn get(repo: &Repo, number: u64) -> Outcome {
     Ok(Answer::json(200, &json::issue(repo, find(repo, number)?)))

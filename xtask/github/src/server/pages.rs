@@ -2,9 +2,9 @@
 
 use serde_json::Value;
 
-use crate::answer::Answer;
-use crate::call::Call;
-use crate::store::Repo;
+use crate::server::answer::Answer;
+use crate::server::call::Call;
+use crate::server::store::Repo;
 
 /// Which page a request asks for, from 1, and how much is on one.
 pub(crate) fn asked(call: &Call) -> (usize, usize) {

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::faults::Fault;
 use crate::model::AssetState;
+use crate::server::faults::Fault;
 
 /// One request and what became of it.
 #[derive(Clone, Debug)]

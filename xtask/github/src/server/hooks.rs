@@ -4,8 +4,8 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use anyhow::{Context, Result};
 
-use crate::hub::Hub;
 use crate::model::TokenKind;
+use crate::server::hub::Hub;
 
 /// git gives the words of this hook to the client as the reason of a refusal, as GitHub's own server does. Those of the other hooks it
 /// doesn't. <https://git-scm.com/docs/githooks#proc-receive>

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::log::Request;
+use crate::server::log::Request;
 
 /// What goes wrong with one request.
 ///

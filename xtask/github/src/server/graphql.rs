@@ -2,12 +2,12 @@
 
 use serde_json::{Value, json};
 
-use crate::answer::{Answer, Outcome};
-use crate::call::Call;
-use crate::json;
 use crate::model::Release;
 use crate::rules::Refusal;
-use crate::store::Store;
+use crate::server::answer::{Answer, Outcome};
+use crate::server::call::Call;
+use crate::server::json;
+use crate::server::store::Store;
 
 /// `None` is a query that this stand-in doesn't know.
 pub(crate) fn answer(store: &Store, call: &Call) -> Option<Outcome> {

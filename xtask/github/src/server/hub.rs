@@ -10,11 +10,11 @@ use anyhow::{Context, Result, anyhow, bail};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
-use crate::faults::{Action, Armed, Injection, Lasting, Moment};
-use crate::log::{Request, Shown};
 use crate::model::{Repository, Settings, State, Token};
 use crate::server;
-use crate::store::{RATE, Store};
+use crate::server::faults::{Action, Armed, Injection, Lasting, Moment};
+use crate::server::log::{Request, Shown};
+use crate::server::store::{RATE, Store};
 
 type Hook = dyn Fn(&Request, Moment) -> Action + Send + Sync;
 
@@ -200,7 +200,7 @@ impl Hub {
     /// Every request so far, in the order in which they arrived.
     pub fn requests(&self) -> Vec<Request> {
         let store = self.shared.lock();
-        store.requests.iter().map(crate::log::Logged::snapshot).collect()
+        store.requests.iter().map(crate::server::log::Logged::snapshot).collect()
     }
 
     /// The requests that the stand-in has no answer for. A test wants none.
