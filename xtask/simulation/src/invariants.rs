@@ -56,10 +56,6 @@ impl Person for Asking {
         self.set.clone().map(|set| (set, Vec::new())).ok_or_else(|| failure::failed("a rollback wants no set"))
     }
 
-    fn before_healing(&mut self, _look: &Look) -> anyhow::Result<()> {
-        Ok(())
-    }
-
     fn agrees(&mut self, _question: &str) -> anyhow::Result<bool> {
         Ok(true)
     }
@@ -100,9 +96,15 @@ impl Watch {
         move |outside| {
             let doors = Doors::new(outside);
             let ended = match verb {
-                Verb::Rollback => rollback::run(doors, &mut Asking { set: None }).map(drop),
+                Verb::Rollback => rollback::run(doors, false, &mut Asking { set: None }).map(drop),
                 Verb::Publish { source, images, discard_incoming, keep_previous } => {
-                    let wish = Publish { discard_incoming, keep_previous, jobs: 1 };
+                    let wish = Publish {
+                        source: format!("v0.{source}"),
+                        take_over: false,
+                        discard_incoming,
+                        keep_previous,
+                        jobs: 1,
+                    };
                     wish.run(doors, &mut Asking { set: Some(set(source, images)) }).map(drop)
                 }
             };

@@ -124,11 +124,16 @@ impl Plan {
                 clone: if one_clone { 0 } else { at as u8 },
             })
             .collect();
+        let drawn = |chance: &mut Chance| match fault(chance, latest_arrival) {
+            // The next run of the same clone goes on after 30 s: its own network is the one that it sees.
+            Fault::KillAfterSending { served } if one_clone => Fault::KillAfterSending { served: served.min(29_000) },
+            fault => fault,
+        };
         let faults = (0..chance.below(4))
             .map(|_| Planned {
                 run: chance.below(count as u64) as usize,
-                operation: chance.below(70),
-                fault: fault(&mut chance, latest_arrival),
+                operation: chance.below(110),
+                fault: drawn(&mut chance),
             })
             .collect();
         let pace = match chance.below(4) {
