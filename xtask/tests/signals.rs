@@ -52,7 +52,7 @@ fn interrupted(world: &World, at: fn(&Request) -> bool) -> (Option<i32>, String)
 fn during_an_upload_it_stops_and_goes_on_later() {
     let world = world("upload");
     let (code, said) = interrupted(&world, |request| request.query.contains("debian-13-custom.qcow2.partab"));
-    assert_eq!(code, Some(1), "{said}");
+    assert_eq!(code, Some(130), "{said}");
     assert!(said.contains("interrupted"), "{said}");
     assert_eq!(world.remote_commit("latest"), world.remote_commit("v0.44"));
 

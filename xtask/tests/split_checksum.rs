@@ -377,7 +377,7 @@ fn an_interrupted_split_leaves_nothing() {
     let before = folder.files();
     let child = folder.start(&["split", "--part-size", "1GiB"]);
     until("the first part", || folder.files().len() > before.len());
-    interrupt(child).expect(1, &["interrupted"]);
+    interrupt(child).expect(130, &["interrupted"]);
     assert_eq!(folder.files(), before);
     assert_eq!(folder.read(&format!("{WHOLE}.partaa")), b"of a former cut");
 }
@@ -395,7 +395,7 @@ fn an_interrupted_checksum_leaves_nothing() {
         let open = fs::read_dir(&fds).into_iter().flatten().flatten().filter_map(|fd| fs::read_link(fd.path()).ok());
         open.into_iter().any(|target| target == path)
     });
-    interrupt(child).expect(1, &["interrupted"]);
+    interrupt(child).expect(130, &["interrupted"]);
     assert_eq!(folder.files(), [WHOLE]);
 }
 

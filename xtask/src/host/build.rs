@@ -11,10 +11,11 @@ use std::time::{Duration, Instant, SystemTime};
 use anyhow::Context as _;
 
 use super::Voice;
-use super::output::{self, Lines};
+use super::output::Lines;
 use crate::image::durable;
-use crate::ssh::trouble::{self, Fault, Quoted};
+use crate::ssh::trouble::{self, Fault};
 use crate::ssh::{BuildScript, Ssh};
+use crate::text::{self, Quoted};
 use crate::{failure, interrupt, ssh};
 
 /// How long a build may take to end once it was told to; then its connection is cut.
@@ -40,7 +41,7 @@ pub fn run(ssh: &Ssh, voice: &Voice<'_>, script: BuildScript<'_>, log: &Log) -> 
         let mut log_works = true;
         let mut line = |line: &str| {
             voice.quote(line);
-            let plain = output::safe(line, false);
+            let plain = text::drawn(line, false);
             // A full disk here is no reason to stop a build there.
             if log_works && writeln!(file, "{plain}").is_err() {
                 log_works = false;

@@ -3,12 +3,11 @@
 //! ssh ends with 255 for its own troubles, in English words that haven't changed in twenty years; scp ends with 1 or 255
 //! and passes ssh's words on. A remote command may end with 255 as well: then ssh says nothing.
 
-use std::fmt;
-
 use super::Host;
 use crate::failure::{self, failed, missing};
 use crate::image::durable;
 use crate::process::{Cut, Finished, Streamed};
+use crate::text::Quoted;
 
 /// Whose fault it is, and so who may try again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -150,25 +149,6 @@ fn changed_key(said: &str) -> Option<String> {
     Some(name.to_owned()).filter(|name| name.chars().all(plain))
 }
 
-/// The last lines of what another machine said, without anything that a terminal would obey.
-pub struct Quoted<'a>(pub &'a str);
-
-impl fmt::Display for Quoted<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const LINES: usize = 12;
-        let lines: Vec<&str> = self.0.lines().map(str::trim_end).filter(|line| !line.is_empty()).collect();
-        for (index, line) in lines[lines.len().saturating_sub(LINES)..].iter().enumerate() {
-            if index > 0 {
-                f.write_str("\n  ")?;
-            }
-            for c in line.chars() {
-                if c.is_control() { write!(f, "{}", c.escape_debug())? } else { write!(f, "{c}")? }
-            }
-        }
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -223,10 +203,5 @@ mod tests {
         }
         assert!(connection(&host, &finished(255, "")).is_none(), "a remote command may end with 255");
         assert!(connection(&host, &finished(1, "tail: cannot open 'x'")).is_none());
-    }
-
-    #[test]
-    fn a_remote_terminal_escape_is_shown_not_obeyed() {
-        assert_eq!(Quoted("a\x1b]0;x\x07\n\n b\u{9b}1m\r").to_string(), "a\\u{1b}]0;x\\u{7}\n   b\\u{9b}1m");
     }
 }
