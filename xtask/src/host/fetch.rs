@@ -11,7 +11,7 @@ use crate::backoff;
 use crate::console::{Transfer, size};
 use crate::failure::{self, Failure};
 use crate::image::digest::Digest;
-use crate::image::{durable, qcow2};
+use crate::image::{durable, hash, qcow2};
 use crate::interrupt;
 use crate::ssh::trouble::{Blame, Fault};
 use crate::ssh::{RemoteDir, RemoteImage, Ssh};
@@ -176,7 +176,7 @@ impl Fetch<'_> {
         let path = &partial.path;
         let room = source.size - before;
         let drain = Box::new(move |output: &mut (dyn Read + Send)| {
-            let mut buffer = vec![0; 256 * 1024];
+            let mut buffer = vec![0; hash::BUFFER];
             // One byte more than expected is enough to see that it is another file.
             let mut output = output.take(room + 1);
             loop {
