@@ -21,6 +21,7 @@ pub struct Console {
     json: bool,
     verbose: bool,
     colour: bool,
+    silent: bool,
     bars: Option<MultiProgress>,
     /// Why standard output didn't take a line.
     lost: Arc<OnceLock<String>>,
@@ -37,6 +38,11 @@ const YELLOW: char = COLOURS[3].0;
 const PLAIN: char = '\u{fdd4}';
 
 impl Console {
+    /// One that shows nothing.
+    pub fn silent() -> Self {
+        Self { json: true, verbose: false, colour: false, silent: true, bars: None, lost: Arc::default() }
+    }
+
     pub fn new(json: bool, verbose: bool) -> Self {
         let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
         let draws = set("TERM").is_some_and(|term| term != "dumb");
@@ -44,7 +50,7 @@ impl Console {
         let bars = (draws && io::stderr().is_terminal())
             .then(|| MultiProgress::with_draw_target(ProgressDrawTarget::stderr()));
         let colour = draws && shown_on_terminal && set("NO_COLOR").is_none();
-        Self { json, verbose, colour, bars, lost: Arc::default() }
+        Self { json, verbose, colour, silent: false, bars, lost: Arc::default() }
     }
 
     /// A line of the result.
@@ -162,6 +168,9 @@ impl Console {
     }
 
     fn print(&self, text: &str, to_stderr: bool) {
+        if self.silent {
+            return;
+        }
         let write = || {
             if to_stderr {
                 // Nobody is left to be told.
@@ -262,7 +271,8 @@ mod tests {
 
     #[test]
     fn colours_are_the_consoles_own() {
-        let console = |colour| Console { json: false, verbose: false, colour, bars: None, lost: Arc::default() };
+        let console =
+            |colour| Console { json: false, verbose: false, colour, silent: false, bars: None, lost: Arc::default() };
         let painted = console(true);
         assert_eq!(painted.shown(&painted.red("a\x1b[1mb\n")), "\x1b[31ma\\u{1b}[1mb\n\x1b[0m");
         let plain = console(false);

@@ -84,6 +84,11 @@ fn until(epoch: u64) -> Duration {
 }
 
 impl CallError {
+    /// What an answer with a status from 300 on is, its headers' names in lower case.
+    pub fn answered(status: u16, headers: Vec<(String, String)>, body: &[u8]) -> Self {
+        Self::Http(Http::new(&Head { status, headers }, body))
+    }
+
     pub fn status(&self) -> Option<u16> {
         match self {
             Self::Http(http) => Some(http.status),

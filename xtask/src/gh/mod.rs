@@ -23,8 +23,7 @@ use crate::process::{self, Cut, Patience, Stream, Streamed};
 pub use error::{CallError, Http};
 pub use issues::Comment;
 pub use releases::{Asset, Immutability, NewRelease, Release};
-pub use retry::{Backoff, pause};
-pub use transfer::Upload;
+pub use transfer::{Download, SMALL, Upload};
 
 /// How long to wait and how often to try.
 #[derive(clap::Args, Debug, Clone, Copy)]
@@ -113,22 +112,24 @@ impl Gh {
         self.tries
     }
 
-    /// Counts attempts as this door does.
-    pub fn backoff(&self) -> Backoff {
-        Backoff::new(self.tries.attempts, self.heed_signals)
+    /// The same door, which tries each request so often.
+    pub fn patient(&self, attempts: u32) -> Self {
+        Self { tries: Tries { attempts, ..self.tries }, ..self.clone() }
     }
 
-    /// For the time between the two calls of a flip: signals wait, nothing is tried twice, and a call that gets no
-    /// answer for `at_most` is given up.
-    pub fn steady(&self, at_most: Duration) -> Self {
-        let seconds = at_most.as_secs().max(1).min(self.tries.answer_timeout);
-        let tries = Tries { stall_timeout: seconds, answer_timeout: seconds, attempts: 1 };
-        Self { tries, heed_signals: false, ..self.clone() }
+    /// The same door, which tries nothing twice.
+    pub fn once_each(&self) -> Self {
+        self.patient(1)
     }
 
-    /// The same door, closed to signals: what puts things right after one arrived must not be ended by it.
-    pub fn deaf(&self) -> Self {
-        Self { heed_signals: false, ..self.clone() }
+    /// The same door, which gives up a call that gets no answer for `at_most`, and heeds signals or not.
+    pub fn like(&self, at_most: Option<Duration>, heed_signals: bool) -> Self {
+        let mut tries = self.tries;
+        if let Some(at_most) = at_most {
+            let seconds = at_most.as_secs().max(1).min(tries.answer_timeout);
+            (tries.stall_timeout, tries.answer_timeout) = (seconds, seconds);
+        }
+        Self { tries, heed_signals, ..self.clone() }
     }
 
     /// Sends a request that may be repeated without harm, as often as allowed.

@@ -49,7 +49,7 @@ pub struct Asset {
     pub state: String,
     /// `sha256:<hex>`; absent on assets from before June 2025.
     #[serde(default)]
-    digest: Option<String>,
+    pub digest: Option<String>,
     #[serde(default)]
     pub updated_at: Option<String>,
 }

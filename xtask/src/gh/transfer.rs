@@ -148,7 +148,7 @@ impl Gh {
 }
 
 /// More than a manifest of a thousand parts has.
-const SMALL: u64 = 1 << 20;
+pub const SMALL: u64 = 1 << 20;
 
 /// Reads the head of an answer, then hands on its body; a body that comes with another status than `wanted` is GitHub's
 /// reason and not the asset.

@@ -5,14 +5,15 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::failure;
-use crate::gh::{Gh, NewRelease, pause};
+use crate::gh::NewRelease;
 use crate::git::TagRef;
 use crate::manifest::Manifest;
 
+use super::doors::Doors;
 use super::look::{self, IncomingDraft, Look, PreviousDraft};
 use super::marker::{self, Replaced};
 use super::prove;
-use super::switch::{self, Doors};
+use super::switch;
 use super::{TAG, TITLE, notes};
 
 /// How `latest` gets a release again.
@@ -39,7 +40,7 @@ impl fmt::Display for Heal {
 }
 
 /// What there is to heal; `None` when `latest` is live, or never was.
-pub fn plan(gh: &Gh, look: &Look) -> anyhow::Result<Option<Heal>> {
+pub fn plan(doors: Doors<'_>, look: &Look) -> anyhow::Result<Option<Heal>> {
     if look.live.is_some() {
         return Ok(None);
     }
@@ -52,7 +53,7 @@ pub fn plan(gh: &Gh, look: &Look) -> anyhow::Result<Option<Heal>> {
     let mut drafts: Vec<&IncomingDraft> = look.incoming.iter().collect();
     drafts.sort_by_key(|draft| Some(draft.release.id) != named);
     for draft in drafts {
-        let Some(manifest) = proven(gh, draft)? else { continue };
+        let Some(manifest) = proven(doors, draft)? else { continue };
         let old = stamped.iter().find(|(_, marker)| marker.by == draft.release.id).map(|(draft, _)| (*draft).clone());
         // Without a stamp: a first publish that had moved the tag already.
         if old.is_some() || look.tag.as_ref().is_some_and(|tag| tag.commit == manifest.commit) {
@@ -67,14 +68,14 @@ pub fn plan(gh: &Gh, look: &Look) -> anyhow::Result<Option<Heal>> {
 }
 
 /// The draft's manifest, if all that it names is there.
-fn proven(gh: &Gh, draft: &IncomingDraft) -> anyhow::Result<Option<Manifest>> {
-    let assets = gh.assets(draft.release.id)?;
-    let Ok(Some(manifest)) = look::read_manifest(gh, &assets) else { return Ok(None) };
+fn proven(doors: Doors<'_>, draft: &IncomingDraft) -> anyhow::Result<Option<Manifest>> {
+    let assets = doors.assets(draft.release.id)?;
+    let Ok(Some(manifest)) = look::read_manifest(&assets, |asset| doors.read_asset(asset)) else { return Ok(None) };
     for expected in manifest.assets() {
         let asset = assets.iter().find(|asset| asset.name == expected.file);
         let right = match (prove::compare(&expected, asset), asset) {
             (None, _) => true,
-            (Some(prove::Difference::Unknown), Some(asset)) => prove::digest(gh, asset)? == expected.sha256,
+            (Some(prove::Difference::Unknown), Some(asset)) => prove::digest(doors, asset)? == expected.sha256,
             _ => false,
         };
         if !right {
@@ -89,10 +90,9 @@ const ALIVE: Duration = Duration::from_secs(3);
 
 /// Makes `latest` live.
 pub fn heal(doors: Doors<'_>, heal: &Heal, tag: Option<&TagRef>) -> anyhow::Result<()> {
-    let Doors { gh, git, remote, console } = doors;
-    pause(ALIVE, true)?;
-    if look::live(gh)?.is_some() {
-        console.note(format_args!("{TAG} is live again: another run was at work"));
+    doors.pause(ALIVE)?;
+    if look::live(doors)?.is_some() {
+        doors.note(format_args!("{TAG} is live again: another run was at work"));
         return Ok(());
     }
     let (draft, notes, target, old) = match heal {
@@ -124,15 +124,15 @@ pub fn heal(doors: Doors<'_>, heal: &Heal, tag: Option<&TagRef>) -> anyhow::Resu
         release.body = Some(marker::strip::<Replaced>(release.notes()));
         release
     });
-    switch::show(doors, &gh.steady(switch::CALL), draft.id, &new, old.as_ref())?;
-    console.line(format_args!("{TAG} is live again: release {}", draft.id));
+    switch::show(doors, doors.steady(switch::CALL), draft.id, &new, old.as_ref())?;
+    doors.line(format_args!("{TAG} is live again: release {}", draft.id));
     if let Some(target) = &target
-        && let Err(error) = git.set_local_tag(TAG, &target.object)
+        && let Err(error) = doors.outside().set_local_tag(&target.object)
     {
-        console.detail(format_args!("the local tag {TAG} does not follow: {error:#}"));
+        doors.detail(format_args!("the local tag {TAG} does not follow: {error:#}"));
     }
-    if look::remote_tag(git, remote)?.is_none() {
-        return Err(failure::failed(format!("{TAG} is live, but tag {TAG} is missing on {remote}; publish again")));
+    if doors.remote_tag()?.is_none() {
+        return Err(failure::failed(format!("{TAG} is live, but tag {TAG} is missing on the remote; publish again")));
     }
     Ok(())
 }

@@ -1,13 +1,11 @@
 //! What is on GitHub under the names of `latest`: read, never assumed.
 
-use std::thread;
-
 use crate::failure;
-use crate::gh::{Asset, CallError, Gh, Release};
-use crate::git::{Git, TagRef};
+use crate::gh::{Asset, CallError, Release};
+use crate::git::TagRef;
 use crate::manifest::{self, Manifest};
-use crate::process::joined;
 
+use super::doors::Doors;
 use super::marker::{self, Incoming, Replaced};
 use super::{INCOMING, PREVIOUS, TAG};
 
@@ -45,37 +43,34 @@ pub struct PreviousDraft {
     pub marker: Option<Replaced>,
 }
 
-/// Reads all of it; the questions that don't depend on each other are asked side by side.
-pub fn look(gh: &Gh, git: &Git, remote: &str) -> anyhow::Result<Look> {
-    thread::scope(|scope| {
-        let tag = scope.spawn(|| remote_tag(git, remote));
-        let drafts = scope.spawn(|| drafts(gh));
-        let live = live(gh);
-        let tag = joined(tag);
-        let (incoming, previous) = joined(drafts)?;
-        Ok(Look { live: live?, incoming, previous, tag: tag? })
-    })
-}
-
-/// The tag `latest` on the remote.
-pub fn remote_tag(git: &Git, remote: &str) -> anyhow::Result<Option<TagRef>> {
-    Ok(git.remote_tags(remote, &[TAG])?.pop().flatten())
+/// Reads all of it.
+pub fn look(doors: Doors<'_>) -> anyhow::Result<Look> {
+    let seen = doors.seen()?;
+    let (incoming, previous) = drafts(seen.releases);
+    let live = seen.live.map(|release| with_assets(doors, release)).transpose()?;
+    Ok(Look { live, incoming, previous, tag: seen.tag })
 }
 
 /// The published release with its assets and manifest.
-pub fn live(gh: &Gh) -> anyhow::Result<Option<Live>> {
-    let Some(release) = gh.release_by_tag(TAG)? else { return Ok(None) };
-    let assets = gh.assets(release.id)?;
-    let manifest = read_manifest(gh, &assets)?;
-    Ok(Some(Live { release, assets, manifest }))
+pub fn live(doors: Doors<'_>) -> anyhow::Result<Option<Live>> {
+    doors.release_by_tag(TAG)?.map(|release| with_assets(doors, release)).transpose()
+}
+
+fn with_assets(doors: Doors<'_>, release: Release) -> anyhow::Result<Live> {
+    let assets = doors.assets(release.id)?;
+    let manifest = read_manifest(&assets, |asset| doors.read_asset(asset))?;
+    Ok(Live { release, assets, manifest })
 }
 
 /// The manifest among some assets; `None` when there is none.
-pub fn read_manifest(gh: &Gh, assets: &[Asset]) -> anyhow::Result<Option<Manifest>> {
+pub fn read_manifest(
+    assets: &[Asset],
+    read: impl FnOnce(&Asset) -> Result<Vec<u8>, CallError>,
+) -> anyhow::Result<Option<Manifest>> {
     let Some(asset) = assets.iter().find(|asset| asset.name == manifest::FILE && asset.is_uploaded()) else {
         return Ok(None);
     };
-    let bytes = gh.read_asset(asset)?;
+    let bytes = read(asset)?;
     if asset.digest().is_some_and(|digest| digest != crate::image::digest::Digest::of(&bytes)) {
         return Err(failure::digest(format!(
             "{} on the release arrived with another digest than GitHub names",
@@ -85,9 +80,9 @@ pub fn read_manifest(gh: &Gh, assets: &[Asset]) -> anyhow::Result<Option<Manifes
     Manifest::parse(&bytes).map(Some)
 }
 
-fn drafts(gh: &Gh) -> Result<(Vec<IncomingDraft>, Vec<PreviousDraft>), CallError> {
+fn drafts(releases: Vec<Release>) -> (Vec<IncomingDraft>, Vec<PreviousDraft>) {
     let (mut incoming, mut previous) = (Vec::new(), Vec::new());
-    for release in gh.releases()?.into_iter().filter(|release| release.draft) {
+    for release in releases.into_iter().filter(|release| release.draft) {
         match release.tag_name.as_str() {
             INCOMING => {
                 let marker = marker::read(release.notes());
@@ -100,12 +95,12 @@ fn drafts(gh: &Gh) -> Result<(Vec<IncomingDraft>, Vec<PreviousDraft>), CallError
             _ => {}
         }
     }
-    Ok((incoming, previous))
+    (incoming, previous)
 }
 
 /// All drafts that are being filled, read again.
-pub fn incoming(gh: &Gh) -> Result<Vec<IncomingDraft>, CallError> {
-    drafts(gh).map(|(incoming, _)| incoming)
+pub fn incoming(doors: Doors<'_>) -> Result<Vec<IncomingDraft>, CallError> {
+    Ok(drafts(doors.releases()?).0)
 }
 
 impl Live {

@@ -3,15 +3,20 @@
 
 pub mod audit;
 pub mod choose;
+pub mod doors;
 pub mod fill;
+pub mod github;
 pub mod heal;
 pub mod look;
 pub mod marker;
 pub mod notes;
+pub mod outside;
 pub mod plan;
 pub mod preflight;
 pub mod prove;
+pub mod publish;
 pub mod relabel;
+pub mod rollback;
 mod send;
 pub mod set;
 pub mod source;

@@ -2,13 +2,13 @@
 //! takes its name by renames; then tag and notes follow.
 
 use crate::failure;
-use crate::gh::{Asset, CallError, NewRelease, Release, Upload};
+use crate::gh::{Asset, CallError, NewRelease, Release};
 use crate::image::digest::Digest;
-use crate::interrupt;
 use crate::manifest::{self, Manifest};
 
+use super::doors::Doors;
 use super::look::Live;
-use super::switch::{self, Change, Doors};
+use super::switch::{self, Change};
 use super::{TAG, notes};
 
 /// Gives the live release another manifest, notes and tag.
@@ -25,12 +25,10 @@ pub fn relabel(doors: Doors<'_>, live: &Live, change: &Change, manifest: &Manife
     if let Err(error) = renamed {
         if let (Some(old), Some(new)) = (old, &new) {
             // Both are no-ops where the renames had not begun.
-            let gh = doors.gh.deaf();
-            let back = gh.rename_asset(new.id, &staged).and_then(|_| gh.rename_asset(old.id, manifest::FILE));
+            let deaf = doors.deaf();
+            let back = deaf.rename_asset(new.id, &staged).and_then(|_| deaf.rename_asset(old.id, manifest::FILE));
             if let Err(error) = back {
-                doors
-                    .console
-                    .warn(format_args!("{} could not be put back: {error}; publish again to mend it", manifest::FILE));
+                doors.warn(format_args!("{} could not be put back: {error}; publish again to mend it", manifest::FILE));
             }
         }
         if moved {
@@ -41,7 +39,7 @@ pub fn relabel(doors: Doors<'_>, live: &Live, change: &Change, manifest: &Manife
     for spare in
         live.assets.iter().filter(|asset| is_spare(asset, &staged) || old.is_some_and(|old| old.id == asset.id))
     {
-        doors.gh.delete_asset(spare.id)?;
+        doors.delete_asset(spare.id)?;
     }
     switch::follow(doors, change)
 }
@@ -63,39 +61,37 @@ fn put(
     bytes: &[u8],
     assets: &[Asset],
 ) -> anyhow::Result<Option<Asset>> {
-    let gh = doors.gh;
     let digest = Digest::of(bytes);
     let right = |asset: &&Asset| asset.is_uploaded() && asset.digest() == Some(digest);
     if assets.iter().find(|asset| asset.name == manifest::FILE).filter(right).is_some() {
         return Ok(None);
     }
-    let mut backoff = gh.backoff();
+    let mut backoff = doors.backoff();
     let mut there = assets.iter().find(|asset| asset.name == staged).cloned();
     loop {
         if let Some(asset) = there.take() {
             let proven = asset.is_uploaded()
                 && match asset.digest() {
                     Some(there) => there == digest,
-                    None => gh.read_asset(&asset)? == bytes,
+                    None => doors.read_asset(&asset)? == bytes,
                 };
             if proven {
                 return Ok(Some(asset));
             }
-            gh.delete_asset(asset.id)?;
+            doors.delete_asset(asset.id)?;
         }
-        interrupt::check()?;
-        let upload = Upload { release, name: staged, size: bytes.len() as u64 };
-        match gh.upload(&upload, |pipe| Ok(pipe.write_all(bytes)?)) {
+        doors.check()?;
+        match doors.upload(release, staged, bytes.len() as u64, |pipe| Ok(pipe.write_all(bytes)?)) {
             Ok(asset) if asset.digest() == Some(digest) => return Ok(Some(asset)),
             Ok(asset) => {
                 there = Some(asset.clone());
                 if asset.digest().is_some() {
-                    backoff.wait(doors.console, staged, CallError::Lost("GitHub holds other bytes".into()))?;
+                    backoff.wait(staged, CallError::Lost("GitHub holds other bytes".into()))?;
                 }
             }
             Err(error) => {
-                backoff.wait_for(doors.console, staged, error, CallError::name_taken)?;
-                there = gh.assets(release.id)?.into_iter().find(|asset| asset.name == staged);
+                backoff.wait_for(staged, error, CallError::name_taken)?;
+                there = doors.assets(release.id)?.into_iter().find(|asset| asset.name == staged);
             }
         }
     }
@@ -110,13 +106,13 @@ fn rename(
     manifest: &Manifest,
 ) -> anyhow::Result<()> {
     // From here on the live release is between two states: signals wait.
-    let gh = doors.gh.deaf();
+    let deaf = doors.deaf();
     if let (Some(old), Some(_)) = (old, new) {
-        gh.rename_asset(old.id, &set_aside(old))?;
+        deaf.rename_asset(old.id, &set_aside(old))?;
     }
     if let Some(new) = new {
         // The answer itself tells: a listing may lag behind the rename.
-        let named = gh.rename_asset(new.id, manifest::FILE)?;
+        let named = deaf.rename_asset(new.id, manifest::FILE)?;
         if named.name != manifest::FILE || named.digest().is_some_and(|digest| digest != Digest::of(bytes)) {
             return Err(failure::failed(format!(
                 "{} on the live release is not the one sent; publish again",
@@ -132,6 +128,6 @@ fn rename(
         prerelease: true,
         target: None,
     };
-    gh.update_release(live.release.id, &face)?;
+    deaf.update_release(live.release.id, &face)?;
     Ok(())
 }

@@ -55,6 +55,8 @@ impl Piece {
 #[derive(Debug, Clone)]
 pub enum Origin {
     Local(Bytes),
+    /// Held in memory, all of it: sets as small as a simulation's.
+    Memory(Vec<u8>),
     /// Assets of a release, one a piece; `from` is its tag.
     Assets {
         from: String,

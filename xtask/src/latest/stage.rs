@@ -1,23 +1,21 @@
 //! The draft that a publish fills: created or taken over, and owned by one run at a time.
 
-use std::io::Read as _;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Context as _;
 
-use crate::console::Console;
 use crate::failure;
-use crate::gh::{Asset, CallError, Gh, NewRelease, Release};
+use crate::gh::{Asset, CallError, NewRelease, Release};
 
 use super::INCOMING;
+use super::doors::Doors;
 use super::look::{self, IncomingDraft};
 use super::marker::{self, Incoming};
 use super::set::Set;
 
 /// The draft of this run.
 pub struct Stage<'a> {
-    pub gh: &'a Gh,
-    pub console: &'a Console,
+    pub doors: Doors<'a>,
     pub release: Release,
     token: String,
     /// Made by this run a moment ago, so that nothing is on it.
@@ -29,13 +27,13 @@ const LAG: Duration = Duration::from_secs(15);
 
 impl<'a> Stage<'a> {
     /// Creates the draft for this set.
-    pub fn create(gh: &'a Gh, console: &'a Console, set: &Set) -> anyhow::Result<Self> {
-        let token = token()?;
+    pub fn create(doors: Doors<'a>, set: &Set) -> anyhow::Result<Self> {
+        let token = token(doors)?;
         let body = body(set, &token);
-        let mut backoff = gh.backoff();
+        let mut backoff = doors.backoff();
         loop {
-            match gh.create_release(&draft(body.clone())) {
-                Ok(release) => return Ok(Self { gh, console, release, token, is_new: true }),
+            match doors.create_release(&draft(body.clone())) {
+                Ok(release) => return Ok(Self { doors, release, token, is_new: true }),
                 Err(error @ (CallError::Interrupted | CallError::NoLogin(_) | CallError::Local(_))) => {
                     return Err(error.into());
                 }
@@ -43,26 +41,26 @@ impl<'a> Stage<'a> {
                     // The draft may have been made all the same, and be missing in listings for a while. A refusal made
                     // none.
                     let lost = error.status().is_none_or(|status| status >= 500);
-                    if let Some(release) = lost.then(|| created(gh, &token)).transpose()?.flatten() {
-                        return Ok(Self { gh, console, release, token, is_new: true });
+                    if let Some(release) = lost.then(|| created(doors, &token)).transpose()?.flatten() {
+                        return Ok(Self { doors, release, token, is_new: true });
                     }
-                    backoff.wait(console, "creating the draft", error)?;
+                    backoff.wait("creating the draft", error)?;
                 }
             }
         }
     }
 
     /// Makes a draft of the same set this run's own: from now on any other run that fills it ends.
-    pub fn take_over(gh: &'a Gh, console: &'a Console, set: &Set, draft_id: u64) -> anyhow::Result<Self> {
+    pub fn take_over(doors: Doors<'a>, set: &Set, draft_id: u64) -> anyhow::Result<Self> {
         // It may have gone live since the plan was made, and a PATCH would take it back.
-        if !still_a_draft(gh, draft_id)? {
+        if !still_a_draft(doors, draft_id)? {
             return Err(failure::failed(format!(
                 "another run dropped the draft {draft_id} since the plan was made; run again"
             )));
         }
-        let token = token()?;
-        let release = gh.update_release(draft_id, &draft(body(set, &token)))?;
-        let stage = Self { gh, console, release, token, is_new: false };
+        let token = token(doors)?;
+        let release = doors.update_release(draft_id, &draft(body(set, &token)))?;
+        let stage = Self { doors, release, token, is_new: false };
         stage.assert_own()?;
         Ok(stage)
     }
@@ -73,7 +71,7 @@ impl<'a> Stage<'a> {
     ///
     /// It isn't this run's any more.
     pub fn assert_own(&self) -> anyhow::Result<()> {
-        let now = self.gh.release(self.release.id);
+        let now = self.doors.release(self.release.id);
         let lost = |what: &str| {
             failure::failed(format!(
                 "{what}; nothing of this run is live. Look with `cargo xtask packer status`, then publish again"
@@ -91,20 +89,20 @@ impl<'a> Stage<'a> {
     }
 
     pub fn assets(&self) -> Result<Vec<Asset>, CallError> {
-        self.gh.assets(self.release.id)
+        self.doors.assets(self.release.id)
     }
 
     /// Removes one asset of the draft, if the draft is still this run's.
     pub fn remove(&self, asset: &Asset, why: &str) -> anyhow::Result<()> {
         self.assert_own()?;
-        self.console.note(format_args!("{}: removing what is on the draft: {why}", asset.name));
-        Ok(self.gh.delete_asset(asset.id)?)
+        self.doors.note(format_args!("{}: removing what is on the draft: {why}", asset.name));
+        Ok(self.doors.delete_asset(asset.id)?)
     }
 
     /// Drops the draft with all that it holds.
     pub fn discard(&self) -> anyhow::Result<()> {
         self.assert_own()?;
-        Ok(self.gh.delete_release(self.release.id)?)
+        Ok(self.doors.delete_release(self.release.id)?)
     }
 }
 
@@ -113,13 +111,13 @@ impl<'a> Stage<'a> {
 /// # Errors
 ///
 /// It was published meanwhile, and so is not for a plan to drop that was made before.
-pub fn drop_draft(gh: &Gh, id: u64) -> anyhow::Result<()> {
-    if still_a_draft(gh, id)? { Ok(gh.delete_release(id)?) } else { Ok(()) }
+pub fn drop_draft(doors: Doors<'_>, id: u64) -> anyhow::Result<()> {
+    if still_a_draft(doors, id)? { Ok(doors.delete_release(id)?) } else { Ok(()) }
 }
 
 /// `false` when it is gone.
-fn still_a_draft(gh: &Gh, id: u64) -> anyhow::Result<bool> {
-    match gh.release(id) {
+fn still_a_draft(doors: Doors<'_>, id: u64) -> anyhow::Result<bool> {
+    match doors.release(id) {
         Ok(now) if now.draft => Ok(true),
         Ok(_) => Err(failure::failed(format!(
             "release {id} was a draft when the plan was made and is published now, so it is left alone: another run was at work. \
@@ -131,19 +129,19 @@ fn still_a_draft(gh: &Gh, id: u64) -> anyhow::Result<bool> {
 }
 
 /// The draft with this run's token, once a listing shows it.
-fn created(gh: &Gh, token: &str) -> Result<Option<Release>, CallError> {
-    let until = Instant::now() + LAG;
+fn created(doors: Doors<'_>, token: &str) -> Result<Option<Release>, CallError> {
+    let until = doors.now() + LAG;
     loop {
-        let found: Option<IncomingDraft> = look::incoming(gh)?
+        let found: Option<IncomingDraft> = look::incoming(doors)?
             .into_iter()
             .find(|draft| draft.marker.as_ref().is_some_and(|marker| marker.token == token));
         if let Some(draft) = found {
             return Ok(Some(draft.release));
         }
-        if Instant::now() >= until {
+        if doors.now() >= until {
             return Ok(None);
         }
-        crate::gh::pause(Duration::from_secs(1), true)?;
+        doors.pause(Duration::from_secs(1))?;
     }
 }
 
@@ -165,10 +163,7 @@ fn body(set: &Set, token: &str) -> String {
 }
 
 /// 32 random hex digits.
-fn token() -> anyhow::Result<String> {
-    let mut bytes = [0; 16];
-    std::fs::File::open("/dev/urandom")
-        .and_then(|mut file| file.read_exact(&mut bytes))
-        .context("reading /dev/urandom for a run token")?;
+fn token(doors: Doors<'_>) -> anyhow::Result<String> {
+    let bytes = doors.outside().random().context("drawing a run token")?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }

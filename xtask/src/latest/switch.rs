@@ -4,27 +4,17 @@
 //! Whoever stops after the tag was moved puts it back, with a lease on what it pushed, and only while the old release is
 //! the one that is live.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Duration;
 
 use anyhow::Context as _;
 
-use crate::console::Console;
 use crate::failure;
-use crate::gh::{Gh, NewRelease, Release, pause};
-use crate::git::{Git, Pushed, TagRef};
-use crate::interrupt;
+use crate::gh::{NewRelease, Release};
+use crate::git::{Pushed, TagRef};
 
+use super::doors::Doors;
 use super::marker::{self, Replaced};
-use super::{PREVIOUS, TAG, TITLE, look};
-
-/// The doors that a change of places goes through.
-#[derive(Clone, Copy)]
-pub struct Doors<'a> {
-    pub gh: &'a Gh,
-    pub git: &'a Git,
-    pub remote: &'a str,
-    pub console: &'a Console,
-}
+use super::{PREVIOUS, TAG, TITLE};
 
 /// What is to take the place of what.
 #[derive(Debug, Clone)]
@@ -49,16 +39,15 @@ const READ_BACK: Duration = Duration::from_secs(30);
 
 /// Moves tag and release. `own` says whether the draft is still this run's.
 pub fn change(doors: Doors<'_>, change: &Change, own: impl Fn() -> anyhow::Result<()>) -> anyhow::Result<()> {
-    let Doors { git, remote, console, .. } = doors;
     own()?;
     assert_unchanged(doors, change)?;
-    interrupt::check()?;
-    bring_object(git, remote, change.tag.as_ref());
+    doors.check()?;
+    bring_object(doors, change.tag.as_ref());
     let moved = move_tag(doors, change)?;
     if moved {
-        console.note(format_args!("tag {TAG} moved to {}", change.target.commit));
+        doors.note(format_args!("tag {TAG} moved to {}", change.target.commit));
     }
-    let flipped = interrupt::check().and_then(|()| flip(doors, change));
+    let flipped = doors.check().and_then(|()| flip(doors, change));
     if let Err(error) = flipped {
         if moved {
             put_tag_back(doors, change);
@@ -71,56 +60,34 @@ pub fn change(doors: Doors<'_>, change: &Change, own: impl Fn() -> anyhow::Resul
 /// Moves the tag alone: the release that is live stays. Whether it had to be moved.
 pub fn move_tag_only(doors: Doors<'_>, change: &Change) -> anyhow::Result<bool> {
     assert_unchanged(doors, change)?;
-    interrupt::check()?;
-    bring_object(doors.git, doors.remote, change.tag.as_ref());
+    doors.check()?;
+    bring_object(doors, change.tag.as_ref());
     move_tag(doors, change)
 }
 
 /// Reads back what is live; the local tag follows.
 pub fn follow(doors: Doors<'_>, change: &Change) -> anyhow::Result<()> {
-    let deaf = doors.gh.deaf();
-    read_back(Doors { gh: &deaf, ..doors }, change).with_context(|| {
+    read_back(doors.deaf(), change).with_context(|| {
         format!("{TAG} was switched, but reading it back failed; look with `cargo xtask packer verify`")
     })?;
-    if let Err(error) = doors.git.set_local_tag(TAG, &change.target.object) {
-        doors.console.warn(format_args!("the local tag {TAG} does not follow: {error:#}"));
+    if let Err(error) = doors.outside().set_local_tag(&change.target.object) {
+        doors.warn(format_args!("the local tag {TAG} does not follow: {error:#}"));
     }
     Ok(())
 }
 
 /// Has the tag point to `target`.
 pub fn set_tag(doors: Doors<'_>, seen: Option<&TagRef>, target: &TagRef) -> anyhow::Result<()> {
-    let Doors { git, remote, .. } = doors;
     if seen.is_some_and(|seen| seen.object == target.object) {
         return Ok(());
     }
-    let object = bring(git, remote, target)?;
-    match git.push_tag(remote, TAG, &object, seen.map(|seen| seen.object.as_str()))? {
+    let object = doors.outside().bring(target)?;
+    match doors.push_tag(&object, seen.map(|seen| seen.object.as_str()))? {
         Pushed::Moved | Pushed::Already => Ok(()),
         Pushed::Stale => {
-            Err(failure::failed(format!("tag {TAG} on {remote} moved meanwhile: another run is at work; run again")))
+            Err(failure::failed(format!("tag {TAG} on the remote moved meanwhile: another run is at work; run again")))
         }
     }
-}
-
-/// Has the object here that a tag is to point to. What can be pushed: the object, or, for a tag object that nothing
-/// points to any more and that so can't be fetched, its commit, which serves readers as well.
-pub fn bring(git: &Git, remote: &str, target: &TagRef) -> anyhow::Result<String> {
-    let here = |id: &str| matches!(git.resolve(&format!("{id}^{{object}}")), Ok(Some(_)));
-    if !here(&target.object) {
-        // By its id, where the server allows it.
-        let _ = git.fetch(remote, std::slice::from_ref(&target.object));
-    }
-    if !here(&target.commit) {
-        // The tags of the remote lead to all released commits.
-        git.fetch(remote, &["refs/tags/*".to_owned()])?;
-    }
-    for id in [&target.object, &target.commit] {
-        if here(id) {
-            return Ok(id.clone());
-        }
-    }
-    Err(failure::missing(format!("commit {} is not on {remote} any more; publish the set anew", target.commit)))
 }
 
 /// # Errors
@@ -134,7 +101,7 @@ pub fn assert_unchanged(doors: Doors<'_>, change: &Change) -> anyhow::Result<()>
     };
     match &change.old {
         Some(old) => {
-            let now = doors.gh.release(old.id);
+            let now = doors.release(old.id);
             match now {
                 Err(error) if error.status() == Some(404) => return Err(lost(format!("release {TAG} was deleted"))),
                 Err(error) => return Err(error.into()),
@@ -143,12 +110,12 @@ pub fn assert_unchanged(doors: Doors<'_>, change: &Change) -> anyhow::Result<()>
             }
         }
         None => {
-            if doors.gh.release_by_tag(TAG)?.is_some() {
+            if doors.release_by_tag(TAG)?.is_some() {
                 return Err(lost(format!("another run published {TAG}")));
             }
         }
     }
-    let tag = look::remote_tag(doors.git, doors.remote)?;
+    let tag = doors.remote_tag()?;
     if tag != change.tag {
         let shown = |tag: &Option<TagRef>| tag.as_ref().map_or_else(|| "nothing".to_owned(), |tag| tag.object.clone());
         return Err(lost(format!("tag {TAG} moved from {} to {}", shown(&change.tag), shown(&tag))));
@@ -157,17 +124,14 @@ pub fn assert_unchanged(doors: Doors<'_>, change: &Change) -> anyhow::Result<()>
 }
 
 /// Has the object here that the tag points to now, so that it can be put back. Best effort: without it the commit is.
-fn bring_object(git: &Git, remote: &str, tag: Option<&TagRef>) {
-    if let Some(tag) = tag
-        && !matches!(git.resolve(&format!("{}^{{object}}", tag.object)), Ok(Some(_)))
-    {
-        let _ = git.fetch(remote, &[format!("refs/tags/{TAG}")]);
+fn bring_object(doors: Doors<'_>, tag: Option<&TagRef>) {
+    if let Some(tag) = tag {
+        let _ = doors.outside().bring(tag);
     }
 }
 
 /// Whether this run moved it: not when it was there already.
 fn move_tag(doors: Doors<'_>, change: &Change) -> anyhow::Result<bool> {
-    let Doors { git, remote, .. } = doors;
     let seen = change.tag.as_ref().map(|tag| tag.object.as_str());
     let target = change.target.object.as_str();
     if seen == Some(target) {
@@ -175,19 +139,20 @@ fn move_tag(doors: Doors<'_>, change: &Change) -> anyhow::Result<bool> {
     }
     let rival = || {
         failure::failed(format!(
-            "tag {TAG} on {remote} moved while this run was under way: another publish is running; nothing was switched"
+            "tag {TAG} on the remote moved while this run was under way: another publish is running; nothing was switched"
         ))
     };
-    match git.push_tag(remote, TAG, target, seen) {
+    match doors.push_tag(target, seen) {
         Ok(Pushed::Moved) => Ok(true),
         // It wasn't there a moment ago, and git checks no lease when the value pushed is there already.
         Ok(Pushed::Already | Pushed::Stale) => Err(rival()),
         Err(error) => {
-            match look::remote_tag(git, remote) {
+            match doors.remote_tag() {
                 // The answer was lost, the work was done.
                 Ok(Some(now)) if now.object == target => Ok(true),
-                _ => Err(error
-                    .context(format!("moving tag {TAG} on {remote}; is it protected by a rule? Nothing was switched"))),
+                _ => Err(error.context(format!(
+                    "moving tag {TAG} on the remote; is it protected by a rule? Nothing was switched"
+                ))),
             }
         }
     }
@@ -195,9 +160,9 @@ fn move_tag(doors: Doors<'_>, change: &Change) -> anyhow::Result<bool> {
 
 /// The two PATCHes.
 fn flip(doors: Doors<'_>, change: &Change) -> anyhow::Result<()> {
-    let steady = doors.gh.steady(CALL);
+    let steady = doors.steady(CALL);
     if let Some(old) = &change.old {
-        hide(doors, &steady, old, change)?;
+        hide(doors, steady, old, change)?;
     }
     let new = NewRelease {
         tag_name: TAG.to_owned(),
@@ -207,17 +172,17 @@ fn flip(doors: Doors<'_>, change: &Change) -> anyhow::Result<()> {
         prerelease: true,
         target: Some(change.target.commit.clone()),
     };
-    show(doors, &steady, change.draft, &new, change.old.as_ref())
+    show(doors, steady, change.draft, &new, change.old.as_ref())
 }
 
 /// PATCH 1: the live release becomes the draft `latest-previous`. Until it is done the old set stays live, so failing
 /// and waiting are harmless; as soon as it may be done, nothing waits.
-fn hide(doors: Doors<'_>, steady: &Gh, old: &Release, change: &Change) -> anyhow::Result<()> {
+fn hide(doors: Doors<'_>, steady: Doors<'_>, old: &Release, change: &Change) -> anyhow::Result<()> {
     let stamp = Replaced {
         by: change.draft,
         tag_object: change.tag.as_ref().map(|tag| tag.object.clone()),
         commit: change.tag.as_ref().map(|tag| tag.commit.clone()),
-        at: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
+        at: humantime::format_rfc3339_seconds(doors.outside().wall_clock()).to_string(),
     };
     let hidden = NewRelease {
         tag_name: PREVIOUS.to_owned(),
@@ -227,20 +192,20 @@ fn hide(doors: Doors<'_>, steady: &Gh, old: &Release, change: &Change) -> anyhow
         prerelease: old.prerelease,
         target: None,
     };
-    let mut backoff = doors.gh.backoff();
+    let mut backoff = doors.backoff();
     loop {
         let Err(error) = steady.update_release(old.id, &hidden) else { return Ok(()) };
         match reread(steady, old.id) {
             // Hidden, or unknown: what comes next finds out.
             None => return Ok(()),
             Some(now) if now.draft => return Ok(()),
-            Some(_) => backoff.wait(doors.console, &format!("taking {TAG} back to a draft"), error)?,
+            Some(_) => backoff.wait(format!("taking {TAG} back to a draft"), error)?,
         }
     }
 }
 
 /// A release as it is now, asked at once and again if need be; `None` when nobody answers.
-fn reread(steady: &Gh, id: u64) -> Option<Release> {
+fn reread(steady: Doors<'_>, id: u64) -> Option<Release> {
     (0..3).find_map(|_| steady.release(id).ok())
 }
 
@@ -249,8 +214,13 @@ fn is_live(release: &Release) -> bool {
 }
 
 /// PATCH 2: a draft becomes live. If that can't be, what was live before becomes so again; the two are tried in turn.
-pub fn show(doors: Doors<'_>, steady: &Gh, draft: u64, new: &NewRelease, old: Option<&Release>) -> anyhow::Result<()> {
-    let console = doors.console;
+pub fn show(
+    doors: Doors<'_>,
+    steady: Doors<'_>,
+    draft: u64,
+    new: &NewRelease,
+    old: Option<&Release>,
+) -> anyhow::Result<()> {
     let mut last = None;
     for round in 0..ROUNDS {
         let Err(error) = steady.update_release(draft, new) else { return Ok(()) };
@@ -273,7 +243,7 @@ pub fn show(doors: Doors<'_>, steady: &Gh, draft: u64, new: &NewRelease, old: Op
                 Ok(None) | Err(_) => {}
             }
         }
-        console.note(format_args!("publishing {TAG}: attempt {} failed: {error}", round + 1));
+        doors.note(format_args!("publishing {TAG}: attempt {} failed: {error}", round + 1));
         // Once more at once; from then on the old set is the surer way.
         if round > 0 || !error.passes() {
             if let Some(old) = old {
@@ -282,15 +252,15 @@ pub fn show(doors: Doors<'_>, steady: &Gh, draft: u64, new: &NewRelease, old: Op
                         "publishing {TAG} failed and the old set is live again: {error}"
                     )));
                 }
-            } else if round + 1 >= doors.gh.tries().attempts || !error.passes() {
+            } else if round + 1 >= doors.attempts() || !error.passes() {
                 // Nothing was live before, so nobody waits.
                 return Err(error.into());
             }
-            let _ = pause(Duration::from_millis(u64::from(round) * 500).min(Duration::from_secs(2)), false);
+            let _ = steady.pause(Duration::from_millis(u64::from(round) * 500).min(Duration::from_secs(2)));
         }
         last = Some(error);
     }
-    let repo = doors.gh.repo();
+    let repo = doors.repo();
     let command = |id: u64, tag: &str| {
         format!(
             "gh api --hostname {} --method PATCH repos/{}/{}/releases/{id} -f tag_name={tag} -F draft=false -F prerelease=true -f make_latest=false",
@@ -307,7 +277,7 @@ pub fn show(doors: Doors<'_>, steady: &Gh, draft: u64, new: &NewRelease, old: Op
 }
 
 /// Makes the old release what it was. Whether it is.
-fn restore(steady: &Gh, old: &Release) -> bool {
+fn restore(steady: Doors<'_>, old: &Release) -> bool {
     let was = NewRelease {
         tag_name: old.tag_name.clone(),
         name: old.name.clone().unwrap_or_default(),
@@ -321,34 +291,31 @@ fn restore(steady: &Gh, old: &Release) -> bool {
 
 /// After a stop: the tag goes back to where it was, unless somebody else's set is live by now.
 pub fn put_tag_back(doors: Doors<'_>, change: &Change) {
-    let Doors { git, remote, console, .. } = doors;
-    let gh = doors.gh.deaf();
+    let deaf = doors.deaf();
     let ours_to_undo = match &change.old {
-        Some(old) => gh.release(old.id).map(|now| is_live(&now)),
-        None => gh.release_by_tag(TAG).map(|live| live.is_none()),
+        Some(old) => deaf.release(old.id).map(|now| is_live(&now)),
+        None => deaf.release_by_tag(TAG).map(|live| live.is_none()),
     };
     match ours_to_undo {
         Ok(true) => {}
         Ok(false) => return,
         Err(error) => {
-            console.warn(format_args!("can't see what is live ({error}); putting tag {TAG} back all the same"));
+            doors.warn(format_args!("can't see what is live ({error}); putting tag {TAG} back all the same"));
         }
     }
     let pushed = change.target.object.as_str();
     let result = match &change.tag {
-        None => git.push_tag(remote, TAG, "", Some(pushed)),
+        None => doors.push_tag("", Some(pushed)),
         // An old tag object that git can't bring here any more still has its commit.
-        Some(tag) => git
-            .push_tag(remote, TAG, &tag.object, Some(pushed))
-            .or_else(|_| git.push_tag(remote, TAG, &tag.commit, Some(pushed))),
+        Some(tag) => doors.push_tag(&tag.object, Some(pushed)).or_else(|_| doors.push_tag(&tag.commit, Some(pushed))),
     };
     match result {
-        Ok(Pushed::Moved | Pushed::Already) => console.note(format_args!("tag {TAG} put back")),
-        Ok(Pushed::Stale) => console.note(format_args!("tag {TAG} was moved by another run meanwhile and stays there")),
+        Ok(Pushed::Moved | Pushed::Already) => doors.note(format_args!("tag {TAG} put back")),
+        Ok(Pushed::Stale) => doors.note(format_args!("tag {TAG} was moved by another run meanwhile and stays there")),
         Err(error) => {
             let was = change.tag.as_ref().map_or("", |tag| &tag.object);
-            console.warn(format_args!(
-                "tag {TAG} could not be put back: {error:#}\n  by hand: git push --force-with-lease=refs/tags/{TAG}:{pushed} {remote} {was}:refs/tags/{TAG}"
+            doors.warn(format_args!(
+                "tag {TAG} could not be put back: {error:#}\n  by hand: git push --force-with-lease=refs/tags/{TAG}:{pushed} origin {was}:refs/tags/{TAG}"
             ));
         }
     }
@@ -356,28 +323,27 @@ pub fn put_tag_back(doors: Doors<'_>, change: &Change) {
 
 /// Looks as a stranger would. Listings lag, so one stale answer undoes nothing.
 fn read_back(doors: Doors<'_>, change: &Change) -> anyhow::Result<()> {
-    let Doors { gh, git, remote, console } = doors;
-    let until = Instant::now() + READ_BACK;
+    let until = doors.now() + READ_BACK;
     loop {
-        match gh.release_by_tag(TAG) {
+        match doors.release_by_tag(TAG) {
             Ok(Some(live)) if live.id == change.draft => break,
-            _ if Instant::now() < until => pause(Duration::from_secs(1), false)?,
+            _ if doors.now() < until => doors.pause(Duration::from_secs(1))?,
             _ => {
-                let by_id = gh.release(change.draft)?;
+                let by_id = doors.release(change.draft)?;
                 if !is_live(&by_id) {
                     return Err(failure::failed(format!(
                         "{TAG} was published, but is not live now: another run changed it"
                     )));
                 }
-                console.warn(format_args!("{TAG} is published; looking it up by its tag still gives another answer"));
+                doors.warn(format_args!("{TAG} is published; looking it up by its tag still gives another answer"));
                 break;
             }
         }
     }
     // A rival that stopped may have put the tag back after this set went live.
-    if let Some(now) = look::remote_tag(git, remote)?.filter(|now| now.commit != change.target.commit) {
-        console.note(format_args!("tag {TAG} was moved to {} meanwhile; moving it to the live set again", now.commit));
-        git.push_tag(remote, TAG, &change.target.object, Some(&now.object))?;
+    if let Some(now) = doors.remote_tag()?.filter(|now| now.commit != change.target.commit) {
+        doors.note(format_args!("tag {TAG} was moved to {} meanwhile; moving it to the live set again", now.commit));
+        doors.push_tag(&change.target.object, Some(&now.object))?;
     }
     Ok(())
 }

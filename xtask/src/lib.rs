@@ -1,0 +1,96 @@
+//! `cargo xtask packer`: phase 64 of a homestak release, the packer VM images.
+//!
+//! Each verb observes (processes), plans (pure functions), and applies (processes). See CONTRIBUTING.md for the map.
+
+mod backoff;
+mod checklist;
+pub mod console;
+mod decide;
+mod document;
+pub mod failure;
+pub mod gh;
+pub mod git;
+mod host;
+pub mod image;
+mod interrupt;
+pub mod latest;
+pub mod manifest;
+pub mod packer;
+mod process;
+mod ssh;
+mod text;
+mod verbs;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use console::Console;
+use verbs::{Outcome, Verb};
+
+#[derive(Parser)]
+#[command(
+    name = "cargo xtask",
+    bin_name = "cargo xtask",
+    about = "Tasks of the homestak repository",
+    disable_help_subcommand = true
+)]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Decide, build, publish and verify the packer VM images (phase 64)
+    Packer {
+        #[command(subcommand)]
+        verb: Verb,
+    },
+}
+
+/// What `cargo xtask` runs.
+pub fn main() -> ExitCode {
+    let (verb, common) = match Cli::try_parse() {
+        Ok(Cli { task: Task::Packer { verb } }) => {
+            let common = verb.common().clone();
+            (verb, common)
+        }
+        Err(error) => return ExitCode::from(not_run(&error)),
+    };
+    let console = Console::new(common.json, common.verbose);
+    let outcome = verb.run(&common, &console).unwrap_or_else(|error| {
+        console.note(format_args!("{} {error:#}", console.red("error:")));
+        Outcome::error(failure::kind(&error) as u8, &error)
+    });
+    ExitCode::from(told(&console, common.json, &outcome))
+}
+
+/// Ends with what a person or a program asked for on standard output. What was done stays done when that can't be told:
+/// the exit code then is that of a failure.
+fn told(console: &Console, json: bool, outcome: &Outcome) -> u8 {
+    let lost = if json {
+        console.object(&outcome.to_json()).err().map(|error| error.to_string())
+    } else {
+        console.lost().map(str::to_owned)
+    };
+    let Some(why) = lost else { return outcome.exit };
+    console.note(format_args!("{} writing the result to standard output: {why}", console.red("error:")));
+    if outcome.exit == 0 { failure::Kind::Failed as u8 } else { outcome.exit }
+}
+
+/// `--help`, or a command line that can't be. With `--json` that is an object too.
+fn not_run(error: &clap::Error) -> u8 {
+    let printed = error.print();
+    if !error.use_stderr() {
+        return if printed.is_ok() { 0 } else { failure::Kind::Failed as u8 };
+    }
+    let usage = failure::Kind::Usage as u8;
+    // Nothing was parsed, so the words themselves are looked at; those after `--` are names.
+    if std::env::args_os().take_while(|word| word != "--").any(|word| word == "--json") {
+        let said = error.to_string();
+        let said = said.trim().trim_start_matches("error: ");
+        return told(&Console::new(true, false), true, &Outcome::error(usage, &failure::usage(said)));
+    }
+    usage
+}
