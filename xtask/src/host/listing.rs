@@ -51,7 +51,10 @@ impl Remote {
             ))));
         };
         checksum::parse(image, text).map_err(|error| {
-            Fault::image(failure::failed(format!("checksum file {file} on {host} is damaged: {error:#}")))
+            Fault::image(failure::failed(format!(
+                "checksum file {file} on {host} is damaged: {error:#}; build the image anew with \
+                 `--force`, or, if it is known to be good, remove the file there and run `./checksums.sh {image}`"
+            )))
         })
     }
 }

@@ -45,12 +45,13 @@ pub fn into(hash: &mut Sha256, mut reader: impl Read, moved: impl Fn(u64)) -> an
 ///
 /// # Errors
 ///
-/// Exit code 1 when the image can't be read or becomes shorter while it is read.
+/// Exit code 1 when the image can't be read, or changes while it is read.
 pub fn image(image: &LocalImage, moved: impl Fn(u64)) -> anyhow::Result<Digest> {
     let file = name::whole(&image.name);
     let size = image.bytes.size();
     let reader = image.bytes.reader(0..size).with_context(|| format!("opening {file}"))?;
     let (digest, read) = stream(reader, moved).with_context(|| format!("reading {file}"))?;
+    image.bytes.must_hold()?;
     if read != size {
         return Err(shrunk(&file, size, read));
     }

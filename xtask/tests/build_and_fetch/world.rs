@@ -172,10 +172,10 @@ pub fn until(what: &str, mut happened: impl FnMut() -> bool) {
     }
 }
 
-/// A qcow2's magic, and then bytes of which no two blocks are alike.
+/// The smallest qcow2, and then bytes of which no two blocks are alike.
 pub fn qcow2(size: usize) -> Vec<u8> {
     let mut state: u64 = 0x9e37_79b9_7f4a_7c15 ^ size as u64;
-    let mut bytes = b"QFI\xfb".to_vec();
+    let mut bytes = rehearsal::image::smallest();
     while bytes.len() < size {
         state ^= state << 13;
         state ^= state >> 7;

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Stands in for packer's build.sh on a rehearsed build host: the same results from no virtual machine.
 # `./build.sh [--force] IMAGE` writes images/IMAGE/ unless it is there. Settings, from the environment or stand-in.env:
-#   SIZE    bytes of an image (default 262144), of which the first four are a qcow2's
+#   SIZE    bytes of an image (default 262144), of which the first 2048 are the smallest qcow2
 #   BYTES   a file to take as the image
 #   FORCE   build although the image is there
 #   SAY     printed before building
@@ -24,6 +24,18 @@ work=images/.$name.work
 
 say() {
     printf '%s\n' "$*" >&2
+}
+
+# The 2048 bytes of the smallest qcow2: see image.rs.
+smallest() {
+    printf 'QFI\373\0\0\0\2'
+    head -c 12 /dev/zero
+    printf '\0\0\0\011\0\0\0\0\0\0\002\0\0\0\0\0\0\0\0\001\0\0\0\0\0\0\006\0\0\0\0\0\0\0\002\0\0\0\0\001'
+    head -c 452 /dev/zero
+    printf '\0\0\0\0\0\0\004\0'
+    head -c 504 /dev/zero
+    printf '\0\001\0\001\0\001\0\001'
+    head -c 1016 /dev/zero
 }
 
 stopped() {
@@ -79,7 +91,7 @@ mkdir -p "$dir" "$work"
 if [ -n "${BYTES-}" ]; then
     cp "$BYTES" "$work/$name.qcow2"
 else
-    { printf 'QFI\373' && head -c "$((${SIZE:-262144} - 4))" /dev/urandom; } >"$work/$name.qcow2"
+    { smallest && head -c "$((${SIZE:-262144} - 2048))" /dev/urandom; } >"$work/$name.qcow2"
 fi
 (cd "$work" && sha256sum "$name.qcow2" >"$name.qcow2.sha256")
 digest=$(cut -d ' ' -f 1 "$work/$name.qcow2.sha256")
