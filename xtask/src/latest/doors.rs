@@ -73,9 +73,9 @@ impl<'a> Doors<'a> {
     pub fn check(&self) -> anyhow::Result<()> {
         match self.outside.signal() {
             None => Ok(()),
-            Some(signal) => {
-                Err(failure::failed(format!("interrupted by signal {signal}; run the same command again to go on")))
-            }
+            Some(signal) => Err(failure::interrupted(format!(
+                "interrupted by signal {signal}; run the same command again to go on"
+            ))),
         }
     }
 
