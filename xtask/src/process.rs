@@ -126,7 +126,7 @@ pub struct Patience {
 
 /// Writes a command's input; drop the writer by returning.
 pub type Feed<'a> = Box<dyn FnOnce(&mut (dyn Write + Send)) -> anyhow::Result<()> + Send + 'a>;
-/// Reads a command's output to its end.
+/// Reads a command's output to its end, or for as long as it wants: a command that goes on after that is ended.
 pub type Drain<'a> = Box<dyn FnOnce(&mut (dyn Read + Send)) -> anyhow::Result<()> + Send + 'a>;
 
 /// A command with bytes going in or coming out, and how long that may stand still.
@@ -145,6 +145,8 @@ pub enum Cut {
     Stalled(Duration),
     NoAnswer(Duration),
     Interrupted,
+    /// More came than was wanted.
+    Enough,
 }
 
 impl std::fmt::Display for Cut {
@@ -153,6 +155,7 @@ impl std::fmt::Display for Cut {
             Self::Stalled(after) => write!(f, "no byte moved for {} s", after.as_secs()),
             Self::NoAnswer(after) => write!(f, "no answer for {} s", after.as_secs()),
             Self::Interrupted => write!(f, "interrupted"),
+            Self::Enough => write!(f, "more came than was expected"),
         }
     }
 }
@@ -176,12 +179,13 @@ pub fn stream(cmd: Cmd<'_>, stream: Stream<'_>) -> anyhow::Result<Streamed> {
 }
 
 /// Runs a command that moves bytes past this process, as scp does: `gauge` says how many have arrived, and when that
-/// number changes a byte has moved. Heeds signals, in a process group of its own, as [`stream`] does.
+/// number changes a byte has moved; `None` ends the command. Heeds signals, in a process group of its own, as [`stream`]
+/// does.
 ///
 /// # Errors
 ///
 /// Only when the command can't be started.
-pub fn gauged(cmd: Cmd<'_>, stall: Duration, mut gauge: impl FnMut() -> u64) -> anyhow::Result<Streamed> {
+pub fn gauged(cmd: Cmd<'_>, stall: Duration, mut gauge: impl FnMut() -> Option<u64>) -> anyhow::Result<Streamed> {
     let patience = Patience { stall, answer: stall };
     let stream = Stream { feed: None, drain: None, patience, heed_signals: true };
     run(cmd, stream, Some(&mut gauge), Group::Own)
@@ -200,7 +204,7 @@ enum Group {
 fn run(
     cmd: Cmd<'_>,
     stream: Stream<'_>,
-    gauge: Option<&mut dyn FnMut() -> u64>,
+    gauge: Option<&mut dyn FnMut() -> Option<u64>>,
     group: Group,
 ) -> anyhow::Result<Streamed> {
     use std::os::unix::process::CommandExt as _;
@@ -241,12 +245,14 @@ fn run(
             let Some(stdout) = stdout else { return (kept, Ok(())) };
             let result = Pipe::new(stdout, end).and_then(|stdout| {
                 let mut moving = Moving { inner: stdout, clock };
-                match stream.drain {
+                let result = match stream.drain {
                     Some(drain) => drain(&mut moving),
                     None => moving.read_to_end(&mut kept).map(drop).map_err(Into::into),
-                }
+                };
+                // It may be no more than the end of the pipe that wasn't read.
+                given_up.store(!moving.inner.at_end, Ordering::Relaxed);
+                result
             });
-            given_up.fetch_or(result.is_err(), Ordering::Relaxed);
             (kept, result)
         });
         let complaints = scope.spawn(move || {
@@ -270,9 +276,9 @@ struct Watch<'a, 'g> {
     clock: &'a Clock,
     /// Says nothing, and is hung up once both outputs are at their end.
     closed: mpsc::Receiver<()>,
-    /// Nobody reads on. The child may not notice for as long as it has nothing to say.
+    /// Nobody reads on, before the end. The child may not notice for as long as it has nothing to say.
     given_up: &'a AtomicBool,
-    gauge: Option<&'g mut dyn FnMut() -> u64>,
+    gauge: Option<&'g mut dyn FnMut() -> Option<u64>>,
     patience: Patience,
     heed: bool,
 }
@@ -281,24 +287,31 @@ impl Watch<'_, '_> {
     /// Looks at the child until it has ended, and ends it when it stands still for too long or a signal arrived.
     fn until_the_end(mut self, child: &mut Child, group: Group) -> io::Result<(ExitStatus, Option<Cut>)> {
         const LONGEST: Duration = Duration::from_millis(100);
-        let mut arrived = self.gauge.as_mut().map(|gauge| gauge());
+        /// For a child of which nobody wants more, to end by itself: most are about to.
+        const GRACE: Duration = Duration::from_secs(1);
+        let mut arrived = None;
+        let mut given_up = None;
         let mut cut = None;
         let mut nap = Duration::from_millis(1);
         loop {
             let status = child.try_wait()?;
-            let now = self.gauge.as_mut().map(|gauge| gauge());
-            if now != arrived {
-                arrived = now;
+            let gauged = self.gauge.as_mut().map(|gauge| gauge());
+            if gauged.is_some_and(|now| now.is_some() && now != arrived) {
+                arrived = gauged.flatten();
                 self.clock.tick();
+            }
+            if cut.is_none() && gauged == Some(None) {
+                cut = Some(Cut::Enough);
             }
             if let Some(status) = status {
                 return Ok((status, cut));
             }
-            if cut.is_none() {
-                cut = self.reason_to_cut();
-                if cut.is_some() || self.given_up.load(Ordering::Relaxed) {
-                    end_group(child, group);
-                }
+            cut = cut.or_else(|| self.reason_to_cut());
+            if self.given_up.load(Ordering::Relaxed) {
+                given_up = given_up.or_else(|| Some(Instant::now()));
+            }
+            if cut.is_some() || given_up.is_some_and(|since| since.elapsed() >= GRACE) {
+                end_group(child, group);
             }
             // A child that has closed its outputs ends in a moment, or has a reason not to.
             if self.closed.recv_timeout(LONGEST) == Err(mpsc::RecvTimeoutError::Disconnected) {
@@ -360,13 +373,15 @@ struct Pipe<'a, T> {
     end: &'a End,
     /// Bytes left, once the child has ended.
     left: Option<u64>,
+    /// All was read.
+    at_end: bool,
 }
 
 impl<'a, T: AsFd> Pipe<'a, T> {
     fn new(inner: T, end: &'a End) -> anyhow::Result<Self> {
         // Only this side of the pipe: the child's is another description.
         rustix::io::ioctl_fionbio(&inner, true).context("preparing a child's pipe")?;
-        Ok(Self { inner, end, left: None })
+        Ok(Self { inner, end, left: None, at_end: false })
     }
 
     /// Sleeps until the pipe is ready, or the child has ended.
@@ -392,6 +407,7 @@ impl<T: Read + AsFd> Read for Pipe<'_, T> {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
                 Ok(read) => {
+                    self.at_end |= read == 0 && !buffer.is_empty();
                     self.left = self.left.map(|left| left.saturating_sub(read as u64));
                     return Ok(read);
                 }

@@ -1,13 +1,13 @@
 //! What ssh and scp say when it goes wrong, as an exit code and a cure.
 //!
-//! ssh ends with 255 for its own troubles, in English words that haven't changed in twenty years; scp ends with 1 or 255
-//! and passes ssh's words on. A remote command may end with 255 as well: then ssh says nothing.
+//! ssh ends with 255 for its own troubles, in English words that haven't changed in twenty years, and scp passes both on. At
+//! any other time such words are a login script's, or a build's, and mean nothing: the scripts here never end with 255.
 
 use super::Host;
 use crate::failure::{self, failed, missing};
 use crate::image::durable;
 use crate::process::{Cut, Finished, Streamed};
-use crate::text::Quoted;
+use crate::text::{self, Quoted};
 
 /// Whose fault it is, and so who may try again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,10 +75,13 @@ pub fn of(host: &Host, streamed: &Streamed) -> Option<Fault> {
 
 /// Trouble with the connection itself, by ssh's words.
 pub fn connection(host: &Host, finished: &Finished) -> Option<Fault> {
+    if finished.status.code() != Some(255) {
+        return None;
+    }
     let said = finished.stderr.as_str();
     let has = |words: &[&str]| words.iter().any(|words| said.contains(words));
-    let full = || format!("\nssh said: {}", Quoted(said));
-    let permanent = |message: String| Some(Fault::host(missing(message + &full())));
+    let full = if said.trim().is_empty() { String::new() } else { format!("\nssh said: {}", Quoted(said)) };
+    let permanent = |message: String| Some(Fault::host(missing(message + &full)));
     if has(&["IDENTIFICATION HAS CHANGED", "host key for", "Host key for"]) && has(&["has changed"]) {
         let known = changed_key(said).unwrap_or_else(|| host.name.clone());
         return permanent(format!(
@@ -91,7 +94,15 @@ pub fn connection(host: &Host, finished: &Finished) -> Option<Fault> {
             "the host key of {host} is not known here; connect once by hand and compare its fingerprint: `ssh {host}`"
         ));
     }
-    if has(&["Permission denied (", "Too many authentication failures", "Permission denied, please try again"]) {
+    if has(&["Too many authentication failures"]) {
+        return permanent(format!(
+            "{host} refused the login after too many keys: your agent offers all that it has, one after the other; name \
+             the one for this host in your ssh configuration: `Host {name}` with `IdentityFile ~/.ssh/KEY` and \
+             `IdentitiesOnly yes`",
+            name = host.name
+        ));
+    }
+    if has(&["Permission denied (", "Permission denied, please try again"]) {
         return permanent(format!(
             "{host} refused the login; no password is asked for here: put your public key there (`ssh-copy-id {host}`), \
              load it (`ssh-add`), and see that `ssh -o BatchMode=yes {host} true` works"
@@ -105,6 +116,11 @@ pub fn connection(host: &Host, finished: &Finished) -> Option<Fault> {
     ]) {
         return permanent(format!("can't reach {host}; check the name and your ssh configuration (`ssh -G {host}`)"));
     }
+    if has(&["Received message too long", "produces no output for non-interactive"]) {
+        return Some(Fault::line(failed(format!(
+            "the login on {host} prints something that nobody asked for, and scp can't work so; {NOISE_CURE}"
+        ))));
+    }
     let unreachable = [
         "Connection refused",
         "Connection timed out",
@@ -115,26 +131,48 @@ pub fn connection(host: &Host, finished: &Finished) -> Option<Fault> {
     ];
     if has(&unreachable) {
         return Some(Fault::line(missing(format!(
-            "can't reach {host}; is it switched on, and does `ssh {host} true` work?{}",
-            full()
+            "can't reach {host}; is it switched on, and does `ssh {host} true` work?{full}"
         ))));
     }
-    let by_ssh = finished.status.code() == Some(255) && !said.trim().is_empty();
-    let lost =
-        ["Connection closed", "Connection reset", "Broken pipe", "lost connection", "Connection to ", "not responding"];
-    if by_ssh || has(&lost) {
-        return Some(Fault::line(failed(format!(
-            "the connection to {host} ended; see that `ssh {host} true` works{}",
-            full()
-        ))));
-    }
-    None
+    Some(Fault::line(failed(format!("the connection to {host} ended; see that `ssh {host} true` works{full}"))))
 }
 
-/// What a failed command said, without a judgement.
-pub fn words(finished: &Finished) -> anyhow::Error {
+/// For a login script that prints where nobody looks.
+pub const NOISE_CURE: &str = "on the host, let the login's shell be silent when no person is at it: in `~/.bashrc`, before \
+                              anything that prints, `case $- in *i*) ;; *) return ;; esac`";
+
+/// The host let the login in and ran no script for it.
+pub fn no_shell(host: &Host, finished: &Finished) -> Fault {
+    let said = if finished.stdout.is_empty() { finished.stderr.clone() } else { finished.text() };
+    let said = said.lines().find(|line| !line.trim().is_empty()).map(|line| line.trim().chars().take(200).collect());
+    let said: String = said.unwrap_or_else(|| format!("it ended with {}", finished.status));
+    Fault::host(missing(format!(
+        "the login on {host} runs no commands (`{}`), and a build host needs one that does: give that account a shell, or \
+         name another one: `--host USER@{}`",
+        text::line(&said),
+        host.name
+    )))
+}
+
+/// What a command on the host said when it failed: about a file there, as a rule.
+pub fn on_the_host(host: &Host, finished: &Finished) -> Fault {
     let said = if finished.stderr.trim().is_empty() { finished.text() } else { finished.stderr.clone() };
-    failed(format!("`{}` failed ({}): {}", finished.command, finished.status, Quoted(&said)))
+    let denied = ["Permission denied", "no permission to read"].iter().any(|words| said.contains(words));
+    let message = format!("{host} said: {}", Quoted(&said));
+    Fault::image(match (denied, finished.status.code()) {
+        (true, _) => missing(format!("{message}\n{}", readable(host))),
+        (false, Some(3)) => missing(message),
+        _ => failed(format!("`{}` failed ({}): {message}", finished.command, finished.status)),
+    })
+}
+
+/// The cure for files that only another login may read.
+pub fn readable(host: &Host) -> String {
+    format!(
+        "on {host}, let this login read what is built: `sudo chmod -R a+rX FOLDER`; or log in as the owner: \
+         `--host OWNER@{}`",
+        host.name
+    )
 }
 
 pub fn interrupted() -> anyhow::Error {
@@ -194,14 +232,30 @@ mod tests {
                 "fingerprint",
             ),
             (255, "Connection to build1 closed by remote host.", Blame::Line, Kind::Failed, "ssh build1 true"),
-            (1, "scp: Connection closed", Blame::Line, Kind::Failed, "ssh build1 true"),
+            (255, "scp: Connection closed", Blame::Line, Kind::Failed, "ssh build1 true"),
+            (255, "", Blame::Line, Kind::Failed, "ssh build1 true"),
+            (
+                255,
+                "Received disconnect from ::1 port 22:2: Too many authentication failures\nDisconnected from ::1 port 22",
+                Blame::Host,
+                Kind::Missing,
+                "`IdentitiesOnly yes`",
+            ),
+            (
+                255,
+                "scp: Received message too long 1751477356\nscp: Connection closed",
+                Blame::Line,
+                Kind::Failed,
+                "case $- in",
+            ),
         ] {
             let fault = connection(&host, &finished(code, said)).unwrap();
             assert_eq!((fault.blame, failure::kind(&fault.error)), (blame, kind), "{said}");
             let message = fault.error.to_string();
             assert!(message.contains(cure) && message.contains("build1"), "{message}");
         }
-        assert!(connection(&host, &finished(255, "")).is_none(), "a remote command may end with 255");
-        assert!(connection(&host, &finished(1, "tail: cannot open 'x'")).is_none());
+        for words in ["Connection refused", "Host key verification failed.", "x: Permission denied (publickey)."] {
+            assert!(connection(&host, &finished(1, words)).is_none(), "{words}: a login script said so");
+        }
     }
 }

@@ -94,7 +94,7 @@ fn a_killed_tool_leaves_no_build_behind() {
 }
 
 #[test]
-fn an_old_build_script_that_goes_on_holds_nobody_up() {
+fn an_old_build_script_that_does_not_watch_its_input_is_ended_as_well() {
     let world = World::new();
     let host = world.network.host("build1").unwrap();
     for (name, value) in [("OLD", "1"), ("CHATTER", "600")] {
@@ -103,7 +103,10 @@ fn an_old_build_script_that_goes_on_holds_nobody_up() {
     let mut tool = world.start_at("build1", &host, &[]);
     tool.until("the build begins", || host.packer_dir().join("started").exists());
     tool.signal("INT");
-    tool.wait().expect(130, &["may go on there", "interrupted by signal 2"]);
+    let ran = tool.wait();
+    ran.expect(130, &["telling the build on build1 to end", "interrupted by signal 2"]);
+    assert!(!ran.stderr.contains("may go on there"), "{}", ran.stderr);
+    assert!(host.packer_dir().join("stopped").exists());
 }
 
 #[test]

@@ -55,16 +55,21 @@ impl World {
         self.images().join(name).join(format!("{name}.qcow2"))
     }
 
+    /// `build-and-fetch` with these arguments, ready to start.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        self.tool(&[&["build-and-fetch"], arguments].concat())
+    }
+
     /// The tool with these arguments, ready to start, in a process group of its own as a shell's job is.
     #[expect(
         clippy::disallowed_methods,
         reason = "the rule is for the tool's children; here the tool itself is started"
     )]
-    pub fn command(&self, arguments: &[&str]) -> Command {
+    pub fn tool(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
         let path = std::env::var("PATH").unwrap();
         command
-            .args(["packer", "build-and-fetch"])
+            .arg("packer")
             .args(arguments)
             .current_dir(&self.dir)
             .env("PATH", format!("{}:{path}", self.network.bin().display()))

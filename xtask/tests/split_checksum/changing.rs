@@ -14,8 +14,10 @@ fn has_open(child: &Child, path: &Path) -> bool {
     open.any(|target| target == path)
 }
 
+type Change = fn(&Path);
+
 /// What somebody does to an image while it is read, by name.
-const CHANGES: [(&str, fn(&Path)); 4] = [
+const CHANGES: [(&str, Change); 4] = [
     ("grows", |path| File::options().append(true).open(path).unwrap().write_all(b"more").unwrap()),
     ("shrinks", |path| {
         let file = File::options().write(true).open(path).unwrap();

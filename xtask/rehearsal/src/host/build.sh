@@ -10,6 +10,8 @@
 #   FAIL    exit code of a build that fails
 #   OLD     do as a build.sh that knows nothing of PACKER_BUILD_WATCH_STDIN and of build records
 #   COMMIT  what the record names as built from
+#   DEAF    ignore all signals that can be ignored
+#   DAEMON  leave a process behind that holds standard output
 set -eu
 cd "$(dirname "$0")"
 # shellcheck source=/dev/null
@@ -52,7 +54,8 @@ if [ -f "$dir/$name.qcow2" ] && [ -z "${FORCE-}" ]; then
     exit 0
 fi
 
-trap stopped HUP INT TERM
+if [ -n "${DEAF-}" ]; then trap '' HUP INT TERM; else trap stopped HUP INT TERM; fi
+if [ -n "${DAEMON-}" ]; then setsid sleep 300 & fi
 if [ -n "${PACKER_BUILD_WATCH_STDIN-}" ] && [ -z "${OLD-}" ]; then
     main=$$
     exec 7<&0
