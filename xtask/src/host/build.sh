@@ -15,7 +15,7 @@ running() {
         case $line in *"/cwd -> $PWD") ;; *) continue ;; esac
         pid=${line##* /proc/}
         pid=${pid%%/*}
-        command=$(tr '\0\n' '  ' <"/proc/$pid/cmdline" 2>/dev/null)
+        command=$({ tr '\0\n' '  ' <"/proc/$pid/cmdline"; } 2>/dev/null)
         case $command in
         "sh -s -- "*) ;;
         *build.sh*" $name "*) echo "$pid $command" ;;
@@ -30,7 +30,7 @@ holders() {
         case $line in *"-> $mine") ;; *) continue ;; esac
         pid=${line##* /proc/}
         pid=${pid%%/*}
-        command=$(tr '\0\n' '  ' <"/proc/$pid/cmdline" 2>/dev/null)
+        command=$({ tr '\0\n' '  ' <"/proc/$pid/cmdline"; } 2>/dev/null)
         case $command in "" | "sh -s -- "*) ;; *) echo "$pid $command" ;; esac
     done | sort -u
 }

@@ -41,7 +41,7 @@ fn a_login_that_prints_something_is_borne_and_told() {
     assert_eq!(ran.json()["images"][0]["fetched"], SIZE);
     // Resumed, whatever is printed before.
     fs::remove_dir_all(world.images()).unwrap();
-    line::cut_once(&world, &host, 1, SIZE / 2);
+    line::cut_once(&world, &host, 2, SIZE / 2);
     world.run_at("cut", &host, &["--skip-build"]).expect(0, &["going on in"]);
     world.assert_fetched(&host, IMAGE);
     fs::remove_dir_all(world.images()).unwrap();
@@ -134,7 +134,9 @@ fn a_proxy_that_leaves_a_helper_behind_holds_nobody_up() {
     let ran = world.run_at("helped", &host, &[]);
     let helpers = fs::read_to_string(&pids).unwrap();
     assert!(helpers.lines().any(|pid| Path::new(&format!("/proc/{pid}")).exists()), "they outlive their ssh");
-    helpers.lines().for_each(|pid| drop(kill("KILL", pid)));
+    for pid in helpers.lines() {
+        kill("KILL", pid);
+    }
     ran.expect(0, &[]);
     world.assert_fetched(&host, IMAGE);
 }
@@ -293,7 +295,7 @@ fn a_build_that_leaves_a_daemon_ends_when_it_has_ended() {
 fn a_build_that_goes_on_is_not_joined_by_another() {
     let world = World::new();
     let host = world.network.host("build1").unwrap();
-    for (name, value) in [("DEAF", "1"), ("OLD", "1"), ("CHATTER", "600")] {
+    for (name, value) in [("DEAF", "1"), ("OLD", "1"), ("SLEEP", "600")] {
         host.set(name, value).unwrap();
     }
     let mut tool = world.start_at("build1", &host, &[]);
