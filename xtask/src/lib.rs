@@ -11,6 +11,8 @@ pub mod failure;
 pub mod gh;
 pub mod git;
 mod host;
+#[cfg(test)]
+mod hostile;
 pub mod image;
 mod interrupt;
 pub mod latest;

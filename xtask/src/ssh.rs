@@ -484,4 +484,16 @@ mod tests {
             assert_eq!(failure::kind(&error), failure::Kind::Usage, "{text}");
         }
     }
+
+    #[test]
+    fn hostile_hosts_and_versions() {
+        crate::hostile::try_with(&[b"ssh://me@[fe80::1%eth0]:22", b"OpenSSH_9.2p1"], |bytes| {
+            let text = String::from_utf8_lossy(bytes);
+            version(&text);
+            if let Ok(host) = text.parse::<Host>() {
+                assert_eq!(host.to_string().parse::<Host>().unwrap(), host);
+                assert!(!host.destination().starts_with('-'));
+            }
+        });
+    }
 }

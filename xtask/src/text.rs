@@ -173,4 +173,17 @@ mod tests {
             assert_eq!(drawn(line, true), coloured, "{line:?}");
         }
     }
+
+    #[test]
+    fn hostile_text() {
+        crate::hostile::try_with(&["\x1b[1;31mred\x1b[0m\x1b]0;x\x07\r\u{202e}\u{9b}".as_bytes()], |bytes| {
+            let text = String::from_utf8_lossy(bytes);
+            assert!(!line(&text).contains(is_obeyed));
+            assert!(!drawn(&text, false).replace('\t', "").contains(is_obeyed));
+            let colours = drawn(&text, true);
+            assert!(!colours.contains(['\r', '\u{7}', '\u{9b}', '\u{202e}']), "{colours:?}");
+            let json = json(&serde_json::Value::from(text.as_ref()).to_string());
+            assert_eq!(serde_json::from_str::<String>(&json).unwrap(), text);
+        });
+    }
 }

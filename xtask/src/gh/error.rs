@@ -206,4 +206,19 @@ mod tests {
         }
         assert!(CallError::Lost("EOF".into()).passes());
     }
+
+    #[test]
+    fn hostile_refusals() {
+        let examples: [&[u8]; 2] = [
+            b"HTTP/2.0 403 Forbidden\r\nRetry-After: 7\r\nX-Ratelimit-Remaining: 0\r\nX-Ratelimit-Reset: 99\r\n\r\n{\"message\": \"x\"}",
+            b"HTTP/2.0 429 Too Many\nretry-after: 18446744073709551615\n\n{\"message\": \"m\", \"errors\": [{\"code\": \"c\"}, \"e\"]}",
+        ];
+        crate::hostile::try_with(&examples, |bytes| {
+            let (head, body) = super::super::split_head(bytes);
+            let Some(head) = Head::parse(&head) else { return };
+            let error = CallError::Http(Http::new(&head, body));
+            assert!(error.retry_after().is_none_or(|wait| wait <= HOUR));
+            assert!(!error.to_string().is_empty());
+        });
+    }
 }

@@ -165,4 +165,16 @@ mod tests {
         assert!(parse("folder=yes\n").is_none());
         assert!(is_packer("Packer v1.11.2") && is_packer("1.6.6") && is_packer("v1.7.0-dev"));
     }
+
+    #[test]
+    fn hostile_answers_to_doctor() {
+        crate::hostile::try_with(
+            &[b"folder=yes\nbuild-script=yes\nfree-kib=99\npacker=1.8.5\nkvm=no\nend\n"],
+            |bytes| {
+                if let Some(facts) = parse(&String::from_utf8_lossy(bytes)) {
+                    judge(&"build1".parse().unwrap(), &facts, "/dir");
+                }
+            },
+        );
+    }
 }

@@ -276,4 +276,17 @@ mod tests {
         assert!(listed(&["image", "b", stat, "-", "-", "-", "end"]).is_err(), "not asked for");
         assert!(listed(&["image", "a", "", "-", "-", "-", "end"]).is_err(), "no stat");
     }
+
+    #[test]
+    fn hostile_listings() {
+        let example: &[u8] = b"build-script\0file\0images/a/a.qcow2\0image\0a\x0012 1700000000 99 x\n\0+x\n\0-\0+\0unreadable\0b\0/x\0end\0";
+        crate::hostile::try_with(&[example], |bytes| {
+            let host = "build1".parse().unwrap();
+            if let Ok(listing) = parse(&host, &"/srv/packer".parse().unwrap(), &["a", "b"], bytes) {
+                assert!(listing.images.keys().all(|name| name == "a" || name == "b"));
+                let said = listing.odd_files(&host).unwrap_or_default();
+                assert!(!said.contains(crate::text::is_obeyed), "{said:?}");
+            }
+        });
+    }
 }

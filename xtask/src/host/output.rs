@@ -60,4 +60,16 @@ mod tests {
         lines.push(&vec![b'x'; LONGEST * 3 + 1], |line| longest = longest.max(line.len()));
         assert_eq!(longest, LONGEST);
     }
+
+    #[test]
+    fn hostile_output() {
+        crate::hostile::try_with(&[b"one\ntwo\r\n10%\r50%\r\n"], |bytes| {
+            let mut lines = Lines::default();
+            let mut longest = 0;
+            lines.push(bytes, |line| longest = longest.max(line.len()));
+            lines.end(|line| longest = longest.max(line.len()));
+            // What is no UTF-8 takes three bytes.
+            assert!(longest <= 3 * LONGEST);
+        });
+    }
 }

@@ -168,4 +168,13 @@ mod tests {
             assert!(error.contains(why) && error.contains("`<64 hex>  a.qcow2`"), "{text:?}: {error}");
         }
     }
+
+    #[test]
+    fn hostile_checksum_files() {
+        let line = format!("{0}  a.qcow2\n{0} *b.qcow2\r\n# x\n", Digest::of(b"x"));
+        let tagged = format!("SHA256 (a.qcow2) = {}\n\\{}  a\\\\.qcow2\n", Digest::of(b"x"), Digest::of(b"y"));
+        crate::hostile::try_with(&[line.as_bytes(), tagged.as_bytes()], |bytes| {
+            let _ = parse("a", &String::from_utf8_lossy(bytes));
+        });
+    }
 }

@@ -360,4 +360,17 @@ pub mod tests {
         }
         assert!(examined(&bytes).unwrap_err().to_string().contains("many times"));
     }
+
+    #[test]
+    fn hostile_images() {
+        let (old, new) = (smallest(2), smallest(3));
+        crate::hostile::try_with(&[&old, &new], |bytes| drop(examined(bytes)));
+        // The field that leads furthest, alone.
+        crate::hostile::try_with(&[&new[..104]], |head| {
+            let mut bytes = new.clone();
+            let length = head.len().min(104);
+            bytes[..length].copy_from_slice(&head[..length]);
+            drop(examined(&bytes));
+        });
+    }
 }

@@ -128,4 +128,17 @@ mod tests {
             assert_eq!((given.as_slice(), told), (text, Told::default()));
         }
     }
+
+    #[test]
+    fn hostile_frames() {
+        crate::hostile::try_with(
+            &[b"a\0packer:began\0b\0\0packer:ended 7\0\0packer:left 12 x\0\0packer:end\0c"],
+            |bytes| {
+                let (text, told) = parted(&[bytes]);
+                let (again, told_again) = parted(&bytes.chunks(7).collect::<Vec<_>>());
+                assert_eq!((&text, &told), (&again, &told_again), "it depends on how the bytes arrive");
+                assert!(text.len() <= bytes.len() && told.left.len() <= MOST_LEFT);
+            },
+        );
+    }
 }

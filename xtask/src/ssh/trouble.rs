@@ -258,4 +258,24 @@ mod tests {
             assert!(connection(&host, &finished(1, words)).is_none(), "{words}: a login script said so");
         }
     }
+
+    #[test]
+    fn hostile_words() {
+        let host: Host = "build1".parse().unwrap();
+        let examples: [&[u8]; 3] = [
+            b"Host key for [10.0.0.1]:2222 has changed and you have requested strict checking.\n",
+            b"Received disconnect from ::1 port 22:2: Too many authentication failures\n",
+            b"This service allows sftp connections only.\n",
+        ];
+        crate::hostile::try_with(&examples, |bytes| {
+            let mut finished = finished(255, &String::from_utf8_lossy(bytes));
+            finished.stdout = bytes.to_vec();
+            let faults =
+                [connection(&host, &finished), Some(no_shell(&host, &finished)), Some(on_the_host(&host, &finished))];
+            for fault in faults.into_iter().flatten() {
+                let said = fault.error.to_string();
+                assert!(!said.replace('\n', "").contains(text::is_obeyed), "{said:?}");
+            }
+        });
+    }
 }

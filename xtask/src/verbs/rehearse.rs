@@ -3,6 +3,7 @@
 //! The stand-ins are a crate of their own and compile only now, so that no other command waits for them. The rehearsal
 //! starts this same binary: there is no second code path.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::Stdio;
 
@@ -40,6 +41,14 @@ impl Rehearse {
         let top = packer::workspace().filter(|top| top.join("xtask/rehearsal").is_dir()).ok_or_else(|| {
             failure::missing("the rehearsal is compiled from this repository; run it as `cargo xtask packer rehearse`")
         })?;
+        if let Some(gh) = &self.gh {
+            let file = std::fs::metadata(gh).map_err(|error| {
+                failure::missing(format!("--gh {}: {error}; give the path of a gh", gh.display()))
+            })?;
+            if !file.is_file() || file.permissions().mode() & 0o111 == 0 {
+                return Err(failure::missing(format!("--gh {} is no program; give the path of a gh", gh.display())));
+            }
+        }
         let manifest = top.join("Cargo.toml");
         let tool = std::env::current_exe().context("finding this program")?;
         let packer_dir = common.packer_dir();
@@ -64,6 +73,7 @@ impl Rehearse {
         let mut command = process::command(cmd);
         command.stderr(Stdio::inherit()).stdout(if common.json { Stdio::piped() } else { Stdio::inherit() });
         let output = command.output().context("starting cargo for the rehearsal")?;
+        interrupt::check()?;
         let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
         if output.status.success() {
             return Ok(Outcome::done(report));
