@@ -4,7 +4,7 @@
 //! starts this same binary: there is no second code path.
 
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use anyhow::Context as _;
@@ -41,14 +41,7 @@ impl Rehearse {
         let top = packer::workspace().filter(|top| top.join("xtask/rehearsal").is_dir()).ok_or_else(|| {
             failure::missing("the rehearsal is compiled from this repository; run it as `cargo xtask packer rehearse`")
         })?;
-        if let Some(gh) = &self.gh {
-            let file = std::fs::metadata(gh).map_err(|error| {
-                failure::missing(format!("--gh {}: {error}; give the path of a gh", gh.display()))
-            })?;
-            if !file.is_file() || file.permissions().mode() & 0o111 == 0 {
-                return Err(failure::missing(format!("--gh {} is no program; give the path of a gh", gh.display())));
-            }
-        }
+        let gh = self.gh.as_deref().map(program).transpose()?;
         let manifest = top.join("Cargo.toml");
         let tool = std::env::current_exe().context("finding this program")?;
         let packer_dir = common.packer_dir();
@@ -61,7 +54,7 @@ impl Rehearse {
             .arg(tool)
             .arg("--packer-dir")
             .arg(packer_dir);
-        if let Some(gh) = self.gh {
+        if let Some(gh) = gh {
             cmd = cmd.arg("--gh").arg(gh);
         }
         if self.keep {
@@ -81,4 +74,19 @@ impl Rehearse {
         let why = report["error"].as_str().unwrap_or("see above");
         Err(failure::failed(format!("the rehearsal failed: {why}")))
     }
+}
+
+/// The whole path of a program that can be run.
+///
+/// # Errors
+///
+/// Exit code 3 when it can't.
+fn program(gh: &Path) -> anyhow::Result<PathBuf> {
+    let refused = |why: String| failure::missing(format!("--gh {} {why}; give the path of a gh", gh.display()));
+    let path = gh.canonicalize().map_err(|error| refused(format!("can't be found: {error}")))?;
+    let file = path.metadata().map_err(|error| refused(format!("can't be read: {error}")))?;
+    if !file.is_file() || file.permissions().mode() & 0o111 == 0 {
+        return Err(refused("is no program".to_owned()));
+    }
+    Ok(path)
 }
