@@ -8,7 +8,7 @@
 
 use std::fmt::Display;
 use std::io::{self, IsTerminal as _, Write as _};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -22,6 +22,8 @@ pub struct Console {
     verbose: bool,
     colour: bool,
     silent: bool,
+    /// Lines that wait while nothing may block; `None`: they don't.
+    held: Arc<Mutex<Option<Vec<(String, bool)>>>>,
     bars: Option<MultiProgress>,
     /// Why standard output didn't take a line.
     lost: Arc<OnceLock<String>>,
@@ -40,7 +42,15 @@ const PLAIN: char = '\u{fdd4}';
 impl Console {
     /// One that shows nothing.
     pub fn silent() -> Self {
-        Self { json: true, verbose: false, colour: false, silent: true, bars: None, lost: Arc::default() }
+        Self {
+            json: true,
+            verbose: false,
+            colour: false,
+            silent: true,
+            held: Arc::default(),
+            bars: None,
+            lost: Arc::default(),
+        }
     }
 
     pub fn new(json: bool, verbose: bool) -> Self {
@@ -50,7 +60,7 @@ impl Console {
         let bars = (draws && io::stderr().is_terminal())
             .then(|| MultiProgress::with_draw_target(ProgressDrawTarget::stderr()));
         let colour = draws && shown_on_terminal && set("NO_COLOR").is_none();
-        Self { json, verbose, colour, silent: false, bars, lost: Arc::default() }
+        Self { json, verbose, colour, silent: false, held: Arc::default(), bars, lost: Arc::default() }
     }
 
     /// A line of the result.
@@ -167,8 +177,26 @@ impl Console {
         Transfer { what, bytes, bar, started: Instant::now(), console: self.clone() }
     }
 
+    /// While it holds, lines are kept: a terminal that was stopped with Ctrl-S takes none. They are printed after.
+    pub fn hold(&self, hold: bool) {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        if hold {
+            held.get_or_insert_default();
+            return;
+        }
+        let lines = held.take().unwrap_or_default();
+        drop(held);
+        for (text, to_stderr) in lines {
+            self.print(&text, to_stderr);
+        }
+    }
+
     fn print(&self, text: &str, to_stderr: bool) {
         if self.silent {
+            return;
+        }
+        if let Some(lines) = &mut *self.held.lock().unwrap_or_else(PoisonError::into_inner) {
+            lines.push((text.to_owned(), to_stderr));
             return;
         }
         let write = || {
@@ -271,8 +299,15 @@ mod tests {
 
     #[test]
     fn colours_are_the_consoles_own() {
-        let console =
-            |colour| Console { json: false, verbose: false, colour, silent: false, bars: None, lost: Arc::default() };
+        let console = |colour| Console {
+            json: false,
+            verbose: false,
+            colour,
+            silent: false,
+            held: Arc::default(),
+            bars: None,
+            lost: Arc::default(),
+        };
         let painted = console(true);
         assert_eq!(painted.shown(&painted.red("a\x1b[1mb\n")), "\x1b[31ma\\u{1b}[1mb\n\x1b[0m");
         let plain = console(false);

@@ -11,6 +11,8 @@ pub enum Fault {
     KillAfterSending { served: u64 },
     /// Refused, nothing is done: a limit with `Retry-After` in seconds.
     Limit { status: u16, retry_after: Option<u64> },
+    /// From here on all that changes something is refused for so long, with a `Retry-After` that is right.
+    Limited { lasting: u64 },
     /// Refused, nothing is done.
     Refuse { status: u16 },
     /// The connection breaks, nothing is done.

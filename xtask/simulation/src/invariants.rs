@@ -13,8 +13,8 @@ use crate::chance::Chance;
 use crate::fault::Fault;
 use crate::outside::Ask;
 use crate::plan::{Plan, Verb};
-use crate::schedule::End;
-use crate::world::{Shown, World, set};
+use crate::schedule::{End, shown as shown_ask};
+use crate::world::{Shown, World, commit, set};
 
 pub struct Watch {
     verbs: Vec<Verb>,
@@ -37,6 +37,7 @@ pub struct Watch {
     lasts: usize,
     expected_back: Option<Shown>,
     harmed: bool,
+    changes_in_gap: u32,
 }
 
 /// What is looked at before an operation is served.
@@ -53,10 +54,6 @@ struct Asking {
 impl Person for Asking {
     fn want(&mut self, _look: &Look) -> anyhow::Result<(Set, Vec<String>)> {
         self.set.clone().map(|set| (set, Vec::new())).ok_or_else(|| failure::failed("a rollback wants no set"))
-    }
-
-    fn before_healing(&mut self, _look: &Look) -> anyhow::Result<()> {
-        Ok(())
     }
 
     fn agrees(&mut self, _question: &str) -> anyhow::Result<bool> {
@@ -84,6 +81,7 @@ impl Watch {
             lasts: 0,
             expected_back: None,
             harmed,
+            changes_in_gap: 0,
         }
     }
 
@@ -98,9 +96,15 @@ impl Watch {
         move |outside| {
             let doors = Doors::new(outside);
             let ended = match verb {
-                Verb::Rollback => rollback::run(doors, &mut Asking { set: None }).map(drop),
+                Verb::Rollback => rollback::run(doors, false, &mut Asking { set: None }).map(drop),
                 Verb::Publish { source, images, discard_incoming, keep_previous } => {
-                    let wish = Publish { discard_incoming, keep_previous, jobs: 1 };
+                    let wish = Publish {
+                        source: format!("v0.{source}"),
+                        take_over: false,
+                        discard_incoming,
+                        keep_previous,
+                        jobs: 1,
+                    };
                     wish.run(doors, &mut Asking { set: Some(set(source, images)) }).map(drop)
                 }
             };
@@ -134,9 +138,10 @@ impl Watch {
             (Some(_), None) => {
                 if matches!(ask, Ask::Update(_, new) if new.draft && new.tag_name == PREVIOUS) {
                     self.missing = Some((now, run));
-                    self.hidden[run] = before.shown;
+                    self.hidden[run] = before.shown.map(settled);
+                    self.changes_in_gap = 0;
                 } else {
-                    self.violated(format!("`latest` is lost by run {run}: {ask:?}"));
+                    self.violated(format!("`latest` is lost by run {run}: {}", shown_ask(ask)));
                 }
             }
             (None, Some(_)) => {
@@ -147,8 +152,14 @@ impl Watch {
             }
             _ => {}
         }
+        if self.missing.is_some() && matches!(ask, Ask::Update(..)) {
+            self.changes_in_gap += 1;
+            if self.changes_in_gap > 30 {
+                self.violated(format!("run {run} sends PATCH after PATCH while nothing is live"));
+            }
+        }
         if before.whole.is_some_and(|whole| whole > 0) && world.whole_sets() == 0 {
-            self.violated(format!("run {run} deleted the only whole set: {ask:?}"));
+            self.violated(format!("run {run} deleted the only whole set: {}", shown_ask(ask)));
         }
         if let Ask::Upload { name, .. } = ask
             && name.contains(".qcow2")
@@ -182,6 +193,7 @@ impl Watch {
                 let plain =
                     |source, images| Verb::Publish { source, images, discard_incoming: false, keep_previous: true };
                 let verb = match chance.below(4) {
+                    _ if plan.last.is_some() => plan.last.unwrap_or(Verb::Rollback),
                     0 if !published.is_empty() => match chance.of_list(&published) {
                         Verb::Publish { source, images, .. } => plain(source, images),
                         Verb::Rollback => Verb::Rollback,
@@ -268,6 +280,12 @@ impl Watch {
             }
         }
     }
+}
+
+/// With the tag of its own set: the tag moves before its release does.
+fn settled(shown: Shown) -> Shown {
+    let tag = if shown.by_us { shown.commit.clone() } else { Some(commit(44)) };
+    Shown { tag, ..shown }
 }
 
 /// What is not as a run that ended with 0 promises.

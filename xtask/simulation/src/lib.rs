@@ -3,6 +3,7 @@
 //!
 //! A schedule follows from its [`Plan`] alone, so a plan that fails is told again in words, and can be made smaller.
 
+pub mod cases;
 mod chance;
 mod fault;
 mod invariants;

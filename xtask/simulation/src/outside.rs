@@ -1,40 +1,71 @@
 //! The outside of one simulated run: each call is handed to the schedule, which resumes the run when it has an answer.
 
 use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::fmt;
 use std::rc::Rc;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use corosensei::Yielder;
 use send_wrapper::SendWrapper;
 use xtask::console::{Console, Transfer};
-use xtask::gh::{Asset, CallError, NewRelease, Release};
+use xtask::gh::{Asset, CallError, NewRelease, Release, Upload};
 use xtask::git::{Pushed, TagRef};
 use xtask::latest::TAG;
-use xtask::latest::outside::{Feed, How, Outside, Say, Seen, Take};
+use xtask::latest::doors::Doors;
+use xtask::latest::lock::Permit;
+use xtask::latest::outside::{Bell, Budget, Feed, How, Outside, Push, Refs, Say, Seen, Take, Task};
 use xtask::packer::Repo;
 
 use crate::chance::Chance;
 
 /// What a run asks for.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub enum Ask {
     ByTag(String),
     Releases,
     Release(u64),
     Assets(u64),
-    Read { asset: u64, start: u64 },
+    Read {
+        asset: u64,
+    },
     Create(NewRelease),
     Update(u64, NewRelease),
     Delete(u64),
-    Upload { release: u64, name: String, bytes: Vec<u8> },
+    Upload {
+        release: u64,
+        name: String,
+        bytes: Vec<u8>,
+    },
     Rename(u64, String),
     DeleteAsset(u64),
-    RemoteTag,
-    PushTag { object: String, expected: Option<String> },
-    Sleep { millis: u64, heeds_signals: bool },
+    Refs,
+    LockNote(String),
+    Push(Push),
+    Budget,
+    CommitOfTag,
+    /// gh or git begins: what comes next is sent a moment later.
+    Begin,
+    Sleep {
+        millis: u64,
+    },
+    Wait {
+        bell: Arc<Bell>,
+        millis: u64,
+    },
+    Ring(Arc<Bell>),
+    Beside(Beside),
     Say(String),
+}
+
+/// A task that begins.
+pub struct Beside(pub RefCell<Option<Task>>);
+
+impl fmt::Debug for Beside {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a task beside")
+    }
 }
 
 /// What it is told.
@@ -46,8 +77,11 @@ pub enum Told {
     Assets(Vec<Asset>),
     Asset(Box<Asset>),
     Bytes(Rc<[u8]>),
-    Tag(Option<TagRef>),
+    Refs(Refs),
+    Note(Option<String>),
     Pushed(Pushed),
+    Budget(Budget),
+    Commit(Option<String>),
 }
 
 pub type Answer = Result<Told, CallError>;
@@ -71,6 +105,14 @@ pub struct RunState {
     /// Lines that would wait while the terminal takes none, until this moment.
     pub blocked_until: Cell<u64>,
     drawn: Cell<u64>,
+    pub clone: Cell<u8>,
+    /// It has its clone's file locked.
+    pub holds_clone: Cell<bool>,
+    /// It may not print.
+    pub still: Cell<bool>,
+    unsaid: RefCell<Vec<String>>,
+    /// What was asked for after its death: for a dead run time flies, so that it ends.
+    after_death: Cell<u64>,
 }
 
 #[derive(Default)]
@@ -80,6 +122,25 @@ pub struct Shared {
     pub seed: Cell<u64>,
     pub runs: RefCell<Vec<Rc<RunState>>>,
     pub tells: Cell<bool>,
+    pub locks: RefCell<Locks>,
+}
+
+/// The commits that locks point to, by number, and which clone made them.
+#[derive(Default)]
+pub struct Locks {
+    made: Vec<(String, u8)>,
+    /// Until when what a clone's last run sent may arrive, as it wrote down.
+    unclear: HashMap<u8, u64>,
+}
+
+impl Locks {
+    fn number(id: &str) -> Option<usize> {
+        id.strip_prefix("lock")?.parse().ok()
+    }
+
+    pub fn note(&self, id: &str) -> Option<String> {
+        Some(self.made.get(Self::number(id)?)?.0.clone())
+    }
 }
 
 /// One task of a run.
@@ -114,15 +175,20 @@ impl<'y> Process<'y> {
 
     fn hand_over(&self, asked: Asked) -> Answer {
         if self.state.dead.get() {
+            self.state.after_death.set(self.state.after_death.get() + 1);
+            assert!(self.state.after_death.get() < 100_000, "a dead run goes on: {:?}", asked.ask);
             return Err(CallError::Lost("killed".into()));
         }
         let answer = self.yielder.suspend(asked);
         if self.state.dead.get() { Err(CallError::Lost("killed".into())) } else { answer }
     }
 
-    fn git(&self, ask: Ask) -> anyhow::Result<Told> {
-        let answer = self.hand_over(Asked { ask, patience: None, heeds_signals: false });
-        answer.map_err(|error| anyhow::anyhow!("git: {error}"))
+    /// With a permit, asked twice: when the program begins, and before the last byte.
+    fn change(&self, how: How, permit: &Permit<'_>, ask: Ask) -> Answer {
+        permit.check(self.elapsed())?;
+        self.hand_over(Asked { ask: Ask::Begin, patience: None, heeds_signals: false })?;
+        permit.last_byte(self.elapsed())?;
+        self.ask(how, ask)
     }
 }
 
@@ -145,11 +211,11 @@ impl Outside for Process<'_> {
     }
 
     fn seen(&self, how: How) -> anyhow::Result<Seen> {
-        let doors = xtask::latest::doors::Doors::new(self);
         let _ = how;
+        let doors = Doors::new(self);
         let live = doors.release_by_tag(TAG)?;
         let releases = doors.releases()?;
-        Ok(Seen { live, releases, tag: self.remote_tag()? })
+        Ok(Seen { live, releases, refs: doors.refs()? })
     }
 
     fn release_by_tag(&self, how: How, tag: &str) -> Result<Option<Release>, CallError> {
@@ -169,50 +235,87 @@ impl Outside for Process<'_> {
     }
 
     fn read(&self, how: How, asset: &Asset, start: u64, take: Take<'_>) -> Result<(), CallError> {
-        let bytes: Rc<[u8]> = told!(self.ask(how, Ask::Read { asset: asset.id, start }), Bytes)?;
+        let bytes: Rc<[u8]> = told!(self.ask(how, Ask::Read { asset: asset.id }), Bytes)?;
         take(&bytes[(start as usize).min(bytes.len())..]).map_err(CallError::Local)
     }
 
-    fn create_release(&self, how: How, new: &NewRelease) -> Result<Release, CallError> {
-        told!(self.ask(how, Ask::Create(new.clone())), Release).map(|release: Box<Release>| *release)
+    fn create_release(&self, how: How, permit: &Permit<'_>, new: &NewRelease) -> Result<Release, CallError> {
+        told!(self.change(how, permit, Ask::Create(new.clone())), Release).map(|release: Box<Release>| *release)
     }
 
-    fn update_release(&self, how: How, id: u64, new: &NewRelease) -> Result<Release, CallError> {
-        told!(self.ask(how, Ask::Update(id, new.clone())), Release).map(|release: Box<Release>| *release)
+    fn update_release(&self, how: How, permit: &Permit<'_>, id: u64, new: &NewRelease) -> Result<Release, CallError> {
+        told!(self.change(how, permit, Ask::Update(id, new.clone())), Release).map(|release: Box<Release>| *release)
     }
 
-    fn delete_release(&self, how: How, id: u64) -> Result<(), CallError> {
-        self.ask(how, Ask::Delete(id)).map(drop)
+    fn delete_release(&self, how: How, permit: &Permit<'_>, id: u64) -> Result<(), CallError> {
+        self.change(how, permit, Ask::Delete(id)).map(drop)
     }
 
-    fn upload(&self, how: How, release: &Release, name: &str, _size: u64, feed: Feed<'_>) -> Result<Asset, CallError> {
-        let mut bytes = Vec::new();
+    fn upload(&self, how: How, permit: &Permit<'_>, upload: Upload<'_>, feed: Feed<'_>) -> Result<Asset, CallError> {
+        let mut bytes = Vec::with_capacity(upload.size as usize);
         feed(&mut bytes).map_err(CallError::Local)?;
-        let ask = Ask::Upload { release: release.id, name: name.to_owned(), bytes };
-        told!(self.ask(how, ask), Asset).map(|asset: Box<Asset>| *asset)
+        let ask = Ask::Upload { release: upload.release.id, name: upload.name.to_owned(), bytes };
+        told!(self.change(how, permit, ask), Asset).map(|asset: Box<Asset>| *asset)
     }
 
-    fn rename_asset(&self, how: How, id: u64, name: &str) -> Result<Asset, CallError> {
-        told!(self.ask(how, Ask::Rename(id, name.to_owned())), Asset).map(|asset: Box<Asset>| *asset)
+    fn rename_asset(&self, how: How, permit: &Permit<'_>, id: u64, name: &str) -> Result<Asset, CallError> {
+        told!(self.change(how, permit, Ask::Rename(id, name.to_owned())), Asset).map(|asset: Box<Asset>| *asset)
     }
 
-    fn delete_asset(&self, how: How, id: u64) -> Result<(), CallError> {
-        self.ask(how, Ask::DeleteAsset(id)).map(drop)
+    fn delete_asset(&self, how: How, permit: &Permit<'_>, id: u64) -> Result<(), CallError> {
+        self.change(how, permit, Ask::DeleteAsset(id)).map(drop)
     }
 
-    fn remote_tag(&self) -> anyhow::Result<Option<TagRef>> {
-        match self.git(Ask::RemoteTag)? {
-            Told::Tag(tag) => Ok(tag),
-            _ => unreachable!("an answer of another kind"),
-        }
+    fn budget(&self, how: How) -> Result<Budget, CallError> {
+        told!(self.ask(how, Ask::Budget), Budget)
     }
 
-    fn push_tag(&self, object: &str, expected: Option<&str>) -> anyhow::Result<Pushed> {
-        let ask = Ask::PushTag { object: object.to_owned(), expected: expected.map(str::to_owned) };
-        match self.git(ask)? {
-            Told::Pushed(pushed) => Ok(pushed),
-            _ => unreachable!("an answer of another kind"),
-        }
+    fn commit_of_tag(&self, how: How) -> Result<Option<String>, CallError> {
+        told!(self.ask(how, Ask::CommitOfTag), Commit)
+    }
+
+    fn refs(&self, how: How) -> Result<Refs, CallError> {
+        told!(self.ask(how, Ask::Refs), Refs)
+    }
+
+    fn lock_note(&self, how: How, id: &str) -> Result<Option<String>, CallError> {
+        told!(self.ask(how, Ask::LockNote(id.to_owned())), Note)
+    }
+
+    fn new_lock(&self, text: &str) -> anyhow::Result<String> {
+        let mut locks = self.shared.locks.borrow_mut();
+        locks.made.push((text.to_owned(), self.state.clone.get()));
+        Ok(format!("lock{}", locks.made.len() - 1))
+    }
+
+    fn push(&self, how: How, push: &Push) -> Result<Pushed, CallError> {
+        told!(self.ask(how, Ask::Push(push.clone())), Pushed)
+    }
+
+    fn hold_clone(&self) -> anyhow::Result<bool> {
+        let runs = self.shared.runs.borrow();
+        let others = runs.iter().enumerate().filter(|(at, run)| *at != self.run && run.clone == self.state.clone);
+        let alone = others.into_iter().all(|(_, run)| !run.holds_clone.get());
+        self.state.holds_clone.set(alone);
+        Ok(alone)
+    }
+
+    fn pushed_by_this_clone(&self, lock: &str) -> anyhow::Result<Option<Duration>> {
+        let locks = self.shared.locks.borrow();
+        let ours = Locks::number(lock)
+            .and_then(|at| locks.made.get(at))
+            .is_some_and(|(_, clone)| *clone == self.state.clone.get());
+        let unclear = locks.unclear.get(&self.state.clone.get()).copied().unwrap_or(0);
+        Ok(ours.then(|| Duration::from_millis(unclear.saturating_sub(self.shared.now.get()))))
+    }
+
+    fn leave_lock(&self, unclear_for: Duration) {
+        let until = self.shared.now.get() + unclear_for.as_millis() as u64;
+        self.shared.locks.borrow_mut().unclear.insert(self.state.clone.get(), until);
+    }
+
+    fn address_of_run(&self) -> Option<String> {
+        None
     }
 
     fn set_local_tag(&self, _object: &str) -> anyhow::Result<()> {
@@ -224,7 +327,11 @@ impl Outside for Process<'_> {
     }
 
     fn now(&self) -> Duration {
-        Duration::from_millis(self.shared.now.get() - self.state.slept.get())
+        Duration::from_millis(self.shared.now.get() - self.state.slept.get() + self.state.after_death.get() * 10_000)
+    }
+
+    fn elapsed(&self) -> Duration {
+        Duration::from_millis(self.shared.now.get() + self.state.after_death.get() * 10_000)
     }
 
     fn wall_clock(&self) -> SystemTime {
@@ -232,7 +339,7 @@ impl Outside for Process<'_> {
     }
 
     fn sleep(&self, time: Duration, heeds_signals: bool) {
-        let ask = Ask::Sleep { millis: time.as_millis() as u64, heeds_signals };
+        let ask = Ask::Sleep { millis: time.as_millis() as u64 };
         let _ = self.hand_over(Asked { ask, patience: None, heeds_signals });
     }
 
@@ -251,10 +358,15 @@ impl Outside for Process<'_> {
     }
 
     fn say(&self, how: Say, text: fmt::Arguments<'_>) {
+        if self.state.still.get() {
+            if self.shared.tells.get() && how != Say::Detail {
+                self.state.unsaid.borrow_mut().push(text.to_string());
+            }
+            return;
+        }
         if self.state.blocked_until.get() > self.shared.now.get() {
             let millis = self.state.blocked_until.get() - self.shared.now.get();
-            let ask = Ask::Sleep { millis, heeds_signals: false };
-            let _ = self.hand_over(Asked { ask, patience: None, heeds_signals: false });
+            let _ = self.hand_over(Asked { ask: Ask::Sleep { millis }, patience: None, heeds_signals: false });
         }
         if self.shared.tells.get() && how != Say::Detail {
             let _ = self.hand_over(Asked { ask: Ask::Say(text.to_string()), patience: None, heeds_signals: false });
@@ -267,5 +379,32 @@ impl Outside for Process<'_> {
 
     fn side_by_side(&self, _jobs: usize, work: &(dyn Fn() + Sync)) {
         work();
+    }
+
+    fn beside(&self, task: Task) {
+        let ask = Ask::Beside(Beside(RefCell::new(Some(task))));
+        let _ = self.hand_over(Asked { ask, patience: None, heeds_signals: false });
+    }
+
+    fn wait(&self, bell: &Arc<Bell>, at_most: Duration) {
+        if bell.is_rung() {
+            return;
+        }
+        let ask = Ask::Wait { bell: Arc::clone(bell), millis: at_most.as_millis() as u64 };
+        let _ = self.hand_over(Asked { ask, patience: None, heeds_signals: false });
+    }
+
+    fn ring(&self, bell: &Arc<Bell>) {
+        bell.ring();
+        let _ = self.hand_over(Asked { ask: Ask::Ring(Arc::clone(bell)), patience: None, heeds_signals: false });
+    }
+
+    fn hold_still(&self, still: bool) {
+        self.state.still.set(still);
+        if !still {
+            for text in self.state.unsaid.take() {
+                self.say(Say::Note, format_args!("{text}"));
+            }
+        }
     }
 }

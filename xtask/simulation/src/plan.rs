@@ -52,6 +52,8 @@ pub struct Plan {
     pub latest_arrival: u64,
     /// How requests take their time.
     pub pace: Pace,
+    /// What somebody else runs in the end; drawn from the seed unless it is given.
+    pub last: Option<Verb>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,6 +78,7 @@ pub fn fault(chance: &mut Chance, latest_arrival: u64) -> Fault {
         3..5 => Fault::KillAfterSending { served: late(chance) },
         5 => Fault::Limit { status: 429, retry_after: Some(chance.of_list(&[1, 6, 60, 600])) },
         6 => Fault::Limit { status: 403, retry_after: None },
+        7 if chance.one_in(2) => Fault::Limited { lasting: chance.of_list(&[6_000, 60_000, 600_000]) },
         7 => Fault::Refuse { status: chance.of_list(&[401, 404, 422, 500, 502, 503]) },
         8 => Fault::Lost,
         9..11 => Fault::AnswerLost,
@@ -121,11 +124,16 @@ impl Plan {
                 clone: if one_clone { 0 } else { at as u8 },
             })
             .collect();
+        let drawn = |chance: &mut Chance| match fault(chance, latest_arrival) {
+            // The next run of the same clone goes on after 30 s: its own network is the one that it sees.
+            Fault::KillAfterSending { served } if one_clone => Fault::KillAfterSending { served: served.min(29_000) },
+            fault => fault,
+        };
         let faults = (0..chance.below(4))
             .map(|_| Planned {
                 run: chance.below(count as u64) as usize,
-                operation: chance.below(70),
-                fault: fault(&mut chance, latest_arrival),
+                operation: chance.below(110),
+                fault: drawn(&mut chance),
             })
             .collect();
         let pace = match chance.below(4) {
@@ -134,7 +142,7 @@ impl Plan {
             2 => Pace::Uneven(3_000),
             _ => Pace::Spikes(8_000),
         };
-        Self { seed, start, runs, faults, latest_arrival, pace }
+        Self { seed, start, runs, faults, latest_arrival, pace, last: None }
     }
 }
 

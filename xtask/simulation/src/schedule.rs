@@ -4,11 +4,12 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::fmt;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use corosensei::stack::DefaultStack;
 use corosensei::{Coroutine, CoroutineResult};
 use xtask::gh::CallError;
-use xtask::latest::outside::Outside;
+use xtask::latest::outside::{Bell, Outside};
 
 use crate::chance::Chance;
 use crate::fault::Fault;
@@ -44,6 +45,9 @@ struct Task {
     waits: u64,
     sleeps: bool,
     heeds_signals: bool,
+    bell: Option<Arc<Bell>>,
+    /// What the run is for: it ends with this task.
+    is_main: bool,
 }
 
 struct Progress {
@@ -58,6 +62,7 @@ enum Event {
     Start(usize),
     Serve { run: usize, ask: Rc<Ask>, meets: Meets, answer_to: Option<(usize, u64)>, answered: u64 },
     Answer { task: usize, waits: u64, answer: Answer },
+    Beside { run: usize, work: xtask::latest::outside::Task },
 }
 
 /// A schedule has ended long before.
@@ -75,6 +80,7 @@ struct Schedule<'p> {
     sequence: u64,
     no_hub_until: u64,
     no_git_until: u64,
+    limited_until: u64,
     operations: u64,
     timeline: Option<Vec<String>>,
     stacks: &'p mut Vec<DefaultStack>,
@@ -152,6 +158,7 @@ impl<'p> Schedule<'p> {
             sequence: 0,
             no_hub_until: 0,
             no_git_until: 0,
+            limited_until: 0,
             operations: 0,
             timeline: tells.then(Vec::new),
             stacks,
@@ -202,6 +209,7 @@ impl<'p> Schedule<'p> {
     fn afterwards(&mut self) {
         self.no_hub_until = 0;
         self.no_git_until = 0;
+        self.limited_until = 0;
         while let Some(verb) = self.watch.last_verb(self.plan, &self.world) {
             let at = self.add_run();
             self.watch.last_run(verb);
@@ -217,7 +225,10 @@ impl<'p> Schedule<'p> {
     }
 
     fn add_run(&mut self) -> usize {
-        self.shared.runs.borrow_mut().push(Rc::new(RunState::default()));
+        let state = RunState::default();
+        let at = self.runs.len();
+        state.clone.set(self.plan.runs.get(at).map_or(200 + at as u8, |run| run.clone));
+        self.shared.runs.borrow_mut().push(Rc::new(state));
         self.runs.push(Progress { started: 0, ended: None, operations: 0, frozen_until: 0, signalled: None });
         self.runs.len() - 1
     }
@@ -247,6 +258,10 @@ impl<'p> Schedule<'p> {
             self.shared.now.set(time.max(self.shared.now.get()));
             match event {
                 Event::Start(run) => self.start(run),
+                Event::Beside { run, work } => self.spawn(run, false, move |outside| {
+                    work(outside);
+                    (0, String::new())
+                }),
                 Event::Serve { run, ask, meets, answer_to, answered } => {
                     self.serve(run, &ask, meets, answer_to, answered)
                 }
@@ -271,15 +286,23 @@ impl<'p> Schedule<'p> {
         let verb = self.watch.verb(run);
         self.note(format_args!("run {run} starts: {verb:?}"));
         let work = self.watch.work(run, &self.world);
-        self.spawn(run, move |outside| work(outside));
+        self.spawn(run, true, work);
     }
 
-    fn spawn(&mut self, run: usize, work: impl FnOnce(&dyn Outside) -> (u8, String) + 'static) {
+    fn spawn(&mut self, run: usize, is_main: bool, work: impl FnOnce(&dyn Outside) -> (u8, String) + 'static) {
         let stack = self.stacks.pop().unwrap_or_default();
         let shared = Rc::clone(&self.shared);
         let routine =
             Coroutine::with_stack(stack, move |yielder, _first: Answer| work(&Process::new(yielder, shared, run)));
-        self.tasks.push(Task { run, routine: Some(routine), waits: 0, sleeps: false, heeds_signals: false });
+        self.tasks.push(Task {
+            run,
+            routine: Some(routine),
+            waits: 0,
+            sleeps: false,
+            heeds_signals: false,
+            bell: None,
+            is_main,
+        });
         self.resume(self.tasks.len() - 1, Ok(Told::Nothing));
     }
 
@@ -290,7 +313,9 @@ impl<'p> Schedule<'p> {
             match routine.resume(answer) {
                 CoroutineResult::Return((code, said)) => {
                     self.stacks.push(routine.into_stack());
-                    self.ended(self.tasks[task].run, code, said);
+                    if self.tasks[task].is_main {
+                        self.ended(self.tasks[task].run, code, said);
+                    }
                     return;
                 }
                 CoroutineResult::Yield(asked) => {
@@ -313,6 +338,7 @@ impl<'p> Schedule<'p> {
     }
 
     fn over(&mut self, run: usize, end: End) {
+        self.shared.runs.borrow()[run].holds_clone.set(false);
         let now = self.shared.now.get();
         let progress = &mut self.runs[run];
         progress.ended = Some(end.clone());
@@ -351,13 +377,35 @@ impl<'p> Schedule<'p> {
         let waits = self.tasks[task].waits;
         self.tasks[task].heeds_signals = heeds_signals;
         self.tasks[task].sleeps = false;
+        self.tasks[task].bell = None;
         match &ask {
             Ask::Say(text) => {
                 let text = text.clone();
                 self.note(format_args!("run {run} says: {text}"));
                 return Some(Ok(Told::Nothing));
             }
-            Ask::Sleep { millis, .. } => {
+            Ask::Ring(bell) => {
+                let now = self.shared.now.get();
+                for at in 0..self.tasks.len() {
+                    if self.tasks[at].bell.as_ref().is_some_and(|waited| Arc::ptr_eq(waited, bell)) {
+                        let waits = self.tasks[at].waits;
+                        self.at(now, Event::Answer { task: at, waits, answer: Ok(Told::Nothing) });
+                    }
+                }
+                return Some(Ok(Told::Nothing));
+            }
+            Ask::Wait { bell, millis } => {
+                self.tasks[task].bell = Some(Arc::clone(bell));
+                self.at(now + millis, Event::Answer { task, waits, answer: Ok(Told::Nothing) });
+                return None;
+            }
+            Ask::Beside(beside) => {
+                if let Some(work) = beside.0.take() {
+                    self.at(now, Event::Beside { run, work });
+                }
+                return Some(Ok(Told::Nothing));
+            }
+            Ask::Sleep { millis } => {
                 if heeds_signals && self.runs[run].signalled.is_some() {
                     return Some(Ok(Told::Nothing));
                 }
@@ -376,6 +424,9 @@ impl<'p> Schedule<'p> {
         let mut served = now + to;
         let mut answered = served + back;
         let mut meets = Meets::default();
+        if matches!(ask, Ask::Begin) {
+            (served, answered) = (now + 40, now + 40);
+        }
         let (mut lost, mut again) = (false, None);
         let faults: Vec<Fault> = (self.plan.faults.iter())
             .filter(|planned| planned.run == run && planned.operation == operation)
@@ -396,6 +447,7 @@ impl<'p> Schedule<'p> {
                     return Some(Err(CallError::Lost("killed".into())));
                 }
                 Fault::Limit { status, retry_after } => meets.refused = Some((status, retry_after, true)),
+                Fault::Limited { lasting } => self.limited_until = now + lasting,
                 Fault::Refuse { status } => meets.refused = Some((status, None, false)),
                 Fault::Lost => meets.lost = true,
                 Fault::AnswerLost => lost = true,
@@ -426,13 +478,19 @@ impl<'p> Schedule<'p> {
                 Fault::NoGit { lasting } => self.no_git_until = now + lasting,
                 Fault::Blocked { lasting } => self.shared.runs.borrow()[run].blocked_until.set(now + lasting),
                 Fault::ClockBack { by } => self.shared.runs.borrow()[run].clock_back.set(by),
-                Fault::LockDeleted => self.world.delete_lock(),
+                Fault::LockDeleted => {
+                    self.note(format_args!("somebody deletes the lock"));
+                    self.world.delete_lock();
+                }
             }
         }
         let until = if is_git(&ask) { self.no_git_until } else { self.no_hub_until };
         if served < until {
             meets.lost = true;
             answered = now + patience.unwrap_or(20_000).min(10_000);
+        }
+        if served < self.limited_until && changes(&ask) {
+            meets.refused = Some((429, Some((self.limited_until - served).div_ceil(1000)), true));
         }
         let ask = Rc::new(ask);
         if let Some(again) = again {
@@ -487,7 +545,10 @@ impl<'p> Schedule<'p> {
     fn serve(&mut self, run: usize, ask: &Ask, meets: Meets, answer_to: Option<(usize, u64)>, answered: u64) {
         let now = self.shared.now.get();
         let before = self.watch.before(ask, &self.world);
-        let answer = self.world.serve(ask, meets, now);
+        let mut answer = self.world.serve(ask, meets, now);
+        if let (Ask::LockNote(id), Ok(told)) = (ask, &mut answer) {
+            *told = Told::Note(self.shared.locks.borrow().note(id));
+        }
         if self.timeline.is_some() {
             let said = match &answer {
                 Ok(told) => told.to_string(),
@@ -503,11 +564,18 @@ impl<'p> Schedule<'p> {
 }
 
 fn is_git(ask: &Ask) -> bool {
-    matches!(ask, Ask::RemoteTag | Ask::PushTag { .. })
+    matches!(ask, Ask::Refs | Ask::LockNote(_) | Ask::Push(_))
+}
+
+fn changes(ask: &Ask) -> bool {
+    matches!(
+        ask,
+        Ask::Create(_) | Ask::Update(..) | Ask::Delete(_) | Ask::Upload { .. } | Ask::Rename(..) | Ask::DeleteAsset(_)
+    )
 }
 
 /// An operation in a few words.
-fn shown(ask: &Ask) -> String {
+pub fn shown(ask: &Ask) -> String {
     match ask {
         Ask::Create(new) => format!("create the draft {}", new.tag_name),
         Ask::Update(id, new) => format!("change release {id}: tag {}, draft {}", new.tag_name, new.draft),
@@ -536,7 +604,10 @@ impl fmt::Display for Told {
             }
             Self::Asset(asset) => write!(f, "asset {} {}", asset.id, asset.name),
             Self::Bytes(bytes) => write!(f, "{} bytes", bytes.len()),
-            Self::Tag(tag) => write!(f, "{:?}", tag.as_ref().map(|tag| &tag.object)),
+            Self::Refs(refs) => write!(f, "tag {:?}, lock {:?}", refs.tag.as_ref().map(|tag| &tag.object), refs.lock),
+            Self::Note(note) => write!(f, "{note:?}"),
+            Self::Budget(budget) => write!(f, "{budget:?}"),
+            Self::Commit(commit) => write!(f, "{commit:?}"),
             Self::Pushed(pushed) => write!(f, "{pushed:?}"),
         }
     }

@@ -14,6 +14,7 @@ use xtask::image::checksum;
 use xtask::image::digest::Digest;
 use xtask::image::parts::PartSize;
 use xtask::latest::TAG;
+use xtask::latest::outside::{Budget, Push, Refs};
 use xtask::latest::set::{Facts, Origin, Piece, Set, SetImage};
 use xtask::manifest::{self, Manifest};
 
@@ -39,6 +40,7 @@ pub struct World {
     repo: Repo,
     /// What assets hold, by id.
     bytes: HashMap<u64, Rc<[u8]>>,
+    lock: Option<String>,
     /// What listings show instead, until then.
     stale: Option<(u64, Rc<Vec<github_stand_in::Release>>)>,
     now: u64,
@@ -114,9 +116,9 @@ fn new_set(source: u8, images: u8) -> Set {
     Set { source: format!("v0.{source}"), commit: commit(source), part_size, images: NAMES.map(image).to_vec() }
 }
 
-struct Refs;
+struct NoGit;
 
-impl rules::Git for Refs {
+impl rules::Git for NoGit {
     fn is_tag_name(&self, _name: &str) -> Result<bool, Refusal> {
         Ok(true)
     }
@@ -132,7 +134,15 @@ impl rules::Git for Refs {
 
 fn play_first(start: Start, verbs: &[Verb], faults: &[Planned]) -> World {
     let runs = verbs.iter().map(|verb| Run { verb: *verb, starts: 0, after_the_one_before: true, clone: 0 }).collect();
-    let plan = Plan { seed: 0, start, runs, faults: faults.to_vec(), latest_arrival: 110_000, pace: Pace::Even(1) };
+    let plan = Plan {
+        seed: 0,
+        start,
+        runs,
+        faults: faults.to_vec(),
+        latest_arrival: 110_000,
+        pace: Pace::Even(1),
+        last: None,
+    };
     schedule::play_to(&plan)
 }
 
@@ -171,7 +181,7 @@ impl World {
     }
 
     fn empty() -> Self {
-        Self { repo: Repo::new(1, "o/n"), bytes: HashMap::new(), stale: None, now: 0 }
+        Self { repo: Repo::new(1, "o/n"), bytes: HashMap::new(), lock: None, stale: None, now: 0 }
     }
 
     fn by_hand() -> Self {
@@ -185,7 +195,7 @@ impl World {
             prerelease: Some(false),
             ..Change::default()
         };
-        let id = world.repo.create(&mut Refs, &change, "ana", UNIX_EPOCH).expect("a release").id;
+        let id = world.repo.create(&mut NoGit, &change, "ana", UNIX_EPOCH).expect("a release").id;
         for image in &set(44, 1).images {
             let bytes = image_bytes(&image.name, 1);
             for piece in &image.pieces {
@@ -223,11 +233,13 @@ impl World {
         self.stale = Some((until, Rc::new(view)));
     }
 
-    pub fn delete_lock(&mut self) {}
+    pub fn delete_lock(&mut self) {
+        self.lock = None;
+    }
 
     /// The clock begins anew.
     pub fn forget_time(&mut self) {
-        (self.now, self.stale) = (0, None);
+        (self.now, self.stale, self.lock) = (0, None, None);
     }
 
     fn listed(&self) -> &[github_stand_in::Release] {
@@ -248,7 +260,7 @@ impl World {
             return Err(CallError::Lost("the connection broke".into()));
         }
         if let Some((status, retry_after, limit)) = meets.refused
-            && !matches!(ask, Ask::RemoteTag | Ask::PushTag { .. })
+            && !matches!(ask, Ask::Refs | Ask::LockNote(_) | Ask::Push(_) | Ask::Begin)
         {
             let header = retry_after.map(|seconds| ("retry-after".to_owned(), seconds.to_string()));
             let message: &[u8] =
@@ -277,10 +289,10 @@ impl World {
                 Told::Bytes(self.bytes.get(asset).cloned().unwrap_or_else(|| Rc::from([])))
             }
             Ask::Create(new) => {
-                Told::Release(Box::new(release(self.repo.create(&mut Refs, &change(new), "ana", moment)?)))
+                Told::Release(Box::new(release(self.repo.create(&mut NoGit, &change(new), "ana", moment)?)))
             }
             Ask::Update(id, new) => {
-                let mut changed = release(self.repo.edit(&mut Refs, *id, &change(new), moment)?);
+                let mut changed = release(self.repo.edit(&mut NoGit, *id, &change(new), moment)?);
                 if meets.draft_instead && !new.draft {
                     let untagged = self.repo.release(*id)?.untagged();
                     let lost = self.repo.release_mut(*id)?;
@@ -299,26 +311,30 @@ impl World {
                 self.repo.delete_asset(*id)?;
                 Told::Nothing
             }
-            Ask::RemoteTag => Told::Tag(self.tag()),
-            Ask::PushTag { object, expected } => Told::Pushed(self.push_tag(object, expected.as_deref())),
-            Ask::Sleep { .. } | Ask::Say(_) => Told::Nothing,
+            Ask::Refs => Told::Refs(Refs { tag: self.tag(), lock: self.lock.clone() }),
+            // The notes of locks are where the runs keep them.
+            Ask::LockNote(_) => Told::Note(None),
+            Ask::Push(push) => Told::Pushed(self.push(push)),
+            Ask::Budget => Told::Budget(Budget { remaining: 5_000, renews_in: Duration::from_secs(3_600) }),
+            Ask::CommitOfTag => Told::Commit(self.tag().map(|tag| tag.commit)),
+            Ask::Begin | Ask::Sleep { .. } | Ask::Wait { .. } | Ask::Ring(_) | Ask::Beside(_) | Ask::Say(_) => {
+                Told::Nothing
+            }
         })
     }
 
-    fn push_tag(&mut self, object: &str, expected: Option<&str>) -> Pushed {
-        let now = self.tag().map(|tag| tag.object);
-        if now.as_deref() == Some(object) || (now.is_none() && object.is_empty()) {
-            return Pushed::Already;
-        }
-        if now.as_deref() != expected {
+    /// Both refs, or none.
+    fn push(&mut self, push: &Push) -> Pushed {
+        let tag = self.tag().map(|tag| tag.object);
+        let stale = self.lock != push.lock.expected || push.tag.as_ref().is_some_and(|it| tag != it.expected);
+        if stale {
             return Pushed::Stale;
         }
-        if object.is_empty() {
-            self.repo.tags.remove(TAG);
-        } else {
-            self.set_tag(object.to_owned());
+        self.lock.clone_from(&push.lock.to);
+        if let Some(object) = push.tag.as_ref().and_then(|it| it.to.clone()) {
+            self.set_tag(object);
+            self.repo.tags_changed();
         }
-        self.repo.tags_changed();
         Pushed::Moved
     }
 
@@ -405,7 +421,7 @@ impl World {
 fn change(new: &NewRelease) -> Change {
     Change {
         tag_name: Some(new.tag_name.clone()),
-        target_commitish: new.target.clone(),
+        target_commitish: None,
         name: Some(Some(new.name.clone())),
         body: Some(Some(new.body.clone())),
         draft: Some(new.draft),
@@ -417,7 +433,7 @@ fn change(new: &NewRelease) -> Change {
 /// Through the same reading as an answer of gh.
 fn refused(refusal: &Refusal) -> CallError {
     let codes: Vec<serde_json::Value> =
-        refusal.errors.iter().map(|it| serde_json::json!({ "code": it.code, "message": it.message })).collect();
+        refusal.detail.iter().map(|it| serde_json::json!({ "code": it.code, "message": it.message })).collect();
     let body = serde_json::json!({ "message": refusal.message, "errors": codes });
     CallError::answered(refusal.status, Vec::new(), body.to_string().as_bytes())
 }

@@ -19,6 +19,8 @@ pub enum CallError {
     NoLogin(String),
     /// A signal arrived.
     Interrupted,
+    /// The lock wasn't renewed in time, so nothing was sent.
+    Lapsed,
     /// It is not GitHub's doing: gh is not installed, a file can't be read, a digest differs.
     Local(anyhow::Error),
 }
@@ -110,8 +112,17 @@ impl CallError {
     pub fn passes(&self) -> bool {
         match self {
             Self::Http(http) => http.status >= 500 || http.status == 408 || http.rate.is_some(),
-            Self::Lost(_) => true,
+            Self::Lost(_) | Self::Lapsed => true,
             Self::NoLogin(_) | Self::Interrupted | Self::Local(_) => false,
+        }
+    }
+
+    /// Whether it is known that nothing was done, and nothing will be.
+    pub fn is_clear(&self) -> bool {
+        match self {
+            Self::Http(http) => http.status < 500 && http.status != 408,
+            Self::Lost(_) | Self::Interrupted => false,
+            Self::NoLogin(_) | Self::Lapsed | Self::Local(_) => true,
         }
     }
 
@@ -133,6 +144,7 @@ impl fmt::Display for CallError {
             Self::NoLogin(host) => {
                 write!(f, "gh is not logged in to {host}; run `gh auth login --hostname {host}`, or set GH_TOKEN")
             }
+            Self::Lapsed => write!(f, "the lock was not renewed in time, so nothing was sent"),
             Self::Interrupted => write!(f, "interrupted; run the same command again to go on"),
             Self::Local(error) => write!(f, "{error:#}"),
         }

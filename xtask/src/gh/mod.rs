@@ -4,12 +4,14 @@
 //! the response headers, without which there is no `Retry-After` to obey.
 
 mod error;
+mod gate;
 mod issues;
 mod releases;
 mod retry;
 mod rulesets;
 mod transfer;
 
+use std::io::Write as _;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -21,6 +23,8 @@ use crate::packer::Repo;
 use crate::process::{self, Cut, Patience, Stream, Streamed};
 
 pub use error::{CallError, Http};
+pub use gate::Gate;
+use gate::{Closed, Gated};
 pub use issues::Comment;
 pub use releases::{Asset, Immutability, NewRelease, Release};
 pub use transfer::{Download, SMALL, Upload};
@@ -117,11 +121,6 @@ impl Gh {
         Self { tries: Tries { attempts, ..self.tries }, ..self.clone() }
     }
 
-    /// The same door, which tries nothing twice.
-    pub fn once_each(&self) -> Self {
-        self.patient(1)
-    }
-
     /// The same door, which gives up a call that gets no answer for `at_most`, and heeds signals or not.
     pub fn like(&self, at_most: Option<Duration>, heed_signals: bool) -> Self {
         let mut tries = self.tries;
@@ -140,8 +139,18 @@ impl Gh {
 
     /// Sends a request once.
     pub(crate) fn once(&self, request: &Request) -> Result<Answer, CallError> {
-        let body = request.body.as_ref().map(|body| body.to_string().into_bytes());
-        let length = format!("Content-Length: {}", body.as_ref().map_or(0, Vec::len));
+        self.send(request, None)
+    }
+
+    /// Sends a request that changes something, once; its last byte when the gate allows it.
+    pub(crate) fn gated(&self, gate: Gate<'_>, request: &Request) -> Result<Answer, CallError> {
+        self.send(request, Some(gate))
+    }
+
+    fn send(&self, request: &Request, gate: Option<Gate<'_>>) -> Result<Answer, CallError> {
+        // A request without a body gets one for its gate.
+        let body = request.body.as_ref().map(ToString::to_string).or_else(|| gate.map(|_| "{}".to_owned()));
+        let length = format!("Content-Length: {}", body.as_ref().map_or(0, String::len));
         let input: &[&str] =
             if body.is_some() { &["-H", "Content-Type: application/json", "-H", &length, "--input", "-"] } else { &[] };
         // A small question is answered at once or not at all; the long patience is for GitHub taking in an upload.
@@ -151,13 +160,16 @@ impl Gh {
         let (host, url) = (&self.repo.host, self.url(&request.path));
         let sh = process::shell().map_err(CallError::Local)?;
         let cmd = cmd!(sh, "gh api --include --hostname {host} --method {method} -H {accept} {input...} {url}");
-        let streamed = self.stream(
-            cmd,
-            patience,
-            body.map(|body| -> process::Feed<'_> { Box::new(move |pipe| Ok(pipe.write_all(&body)?)) }),
-            None,
-        )?;
-        judge(&streamed, &self.repo)
+        let closed = Closed::default();
+        let feed = body.map(|body| -> process::Feed<'_> {
+            let (closed, open) = (&closed, || Ok(()));
+            Box::new(move |pipe| {
+                let gate: Gate<'_> = gate.unwrap_or(&open);
+                Ok(Gated { to: pipe, left: body.len() as u64, gate, closed }.write_all(body.as_bytes())?)
+            })
+        });
+        let streamed = self.stream(cmd, patience, feed, None)?;
+        closed.why().map_or_else(|| judge(&streamed, &self.repo), Err)
     }
 
     fn stream<'a>(

@@ -1,17 +1,15 @@
-//! The doors that the protocol goes through: each call of [`Outside`], repeated where that is harmless.
+//! What can be read through the seam, each question repeated where that can help: reading changes nothing.
 
 use std::fmt;
-use std::io::Write;
 use std::time::Duration;
 
 use crate::backoff;
 use crate::console::seconds;
 use crate::failure;
-use crate::gh::{Asset, CallError, NewRelease, Release, SMALL};
-use crate::git::{Pushed, TagRef};
+use crate::gh::{Asset, CallError, Release, SMALL};
 use crate::packer::Repo;
 
-use super::outside::{How, Outside, Say, Seen};
+use super::outside::{Budget, How, Outside, Refs, Say, Seen};
 
 #[derive(Clone, Copy)]
 pub struct Doors<'a> {
@@ -44,6 +42,10 @@ impl<'a> Doors<'a> {
         Self { outside: self.outside, attempts: 1, how: How { at_most: Some(at_most), heeds_signals: false } }
     }
 
+    pub fn how(&self) -> How {
+        self.how
+    }
+
     /// The same doors, closed to signals: what puts things right after one arrived must not be ended by it.
     pub fn deaf(&self) -> Self {
         Self { how: How { heeds_signals: false, ..self.how }, ..*self }
@@ -69,10 +71,11 @@ impl<'a> Doors<'a> {
         self.outside.now()
     }
 
-    /// An error if a signal asked to stop.
+    /// An error if a signal asked to stop, where signals are heeded.
     pub fn check(&self) -> anyhow::Result<()> {
         match self.outside.signal() {
             None => Ok(()),
+            Some(_) if !self.how.heeds_signals => Ok(()),
             Some(signal) => Err(failure::interrupted(format!(
                 "interrupted by signal {signal}; run the same command again to go on"
             ))),
@@ -118,38 +121,6 @@ impl<'a> Doors<'a> {
 
     pub fn assets(&self, release: u64) -> Result<Vec<Asset>, CallError> {
         self.repeat(format_args!("listing the assets of release {release}"), || self.outside.assets(self.how, release))
-    }
-
-    /// Sent once: two make two drafts.
-    pub fn create_release(&self, new: &NewRelease) -> Result<Release, CallError> {
-        self.outside.create_release(self.how, new)
-    }
-
-    pub fn update_release(&self, id: u64, new: &NewRelease) -> Result<Release, CallError> {
-        self.repeat(format_args!("changing release {id}"), || self.outside.update_release(self.how, id, new))
-    }
-
-    pub fn delete_release(&self, id: u64) -> Result<(), CallError> {
-        self.repeat(format_args!("deleting release {id}"), || self.outside.delete_release(self.how, id))
-    }
-
-    pub fn rename_asset(&self, id: u64, name: &str) -> Result<Asset, CallError> {
-        self.repeat(format_args!("renaming asset {id}"), || self.outside.rename_asset(self.how, id, name))
-    }
-
-    pub fn delete_asset(&self, id: u64) -> Result<(), CallError> {
-        self.repeat(format_args!("deleting asset {id}"), || self.outside.delete_asset(self.how, id))
-    }
-
-    /// Sent once.
-    pub fn upload(
-        &self,
-        release: &Release,
-        name: &str,
-        size: u64,
-        mut feed: impl FnMut(&mut (dyn Write + Send)) -> anyhow::Result<()> + Send,
-    ) -> Result<Asset, CallError> {
-        self.outside.upload(self.how, release, name, size, &mut feed)
     }
 
     /// Reads a small asset: the manifest, a checksum file.
@@ -201,12 +172,20 @@ impl<'a> Doors<'a> {
         Ok(())
     }
 
-    pub fn remote_tag(&self) -> anyhow::Result<Option<TagRef>> {
-        self.outside.remote_tag()
+    pub fn refs(&self) -> Result<Refs, CallError> {
+        self.repeat(format_args!("reading the tag and the lock"), || self.outside.refs(self.how))
     }
 
-    pub fn push_tag(&self, object: &str, expected: Option<&str>) -> anyhow::Result<Pushed> {
-        self.outside.push_tag(object, expected)
+    pub fn lock_note(&self, id: &str) -> Result<Option<String>, CallError> {
+        self.repeat(format_args!("reading the lock"), || self.outside.lock_note(self.how, id))
+    }
+
+    pub fn budget(&self) -> Result<Budget, CallError> {
+        self.repeat(format_args!("asking for the limits"), || self.outside.budget(self.how))
+    }
+
+    pub fn commit_of_tag(&self) -> Result<Option<String>, CallError> {
+        self.repeat(format_args!("reading the tag through GitHub's interface"), || self.outside.commit_of_tag(self.how))
     }
 }
 

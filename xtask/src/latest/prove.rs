@@ -59,7 +59,7 @@ const LAG: Duration = Duration::from_secs(15);
 
 /// Proves that all of these assets are on the draft, and nothing that differs.
 pub(super) fn assets(stage: &Stage<'_>, expected: &[Expected]) -> Result<(), Unproven> {
-    let until = stage.doors.now() + LAG;
+    let until = stage.held.now() + LAG;
     loop {
         let have = stage.assets()?;
         let by_name: BTreeMap<&str, &Asset> = have.iter().map(|asset| (asset.name.as_str(), asset)).collect();
@@ -74,16 +74,16 @@ pub(super) fn assets(stage: &Stage<'_>, expected: &[Expected]) -> Result<(), Unp
             }
         }
         let Some(name) = lagging else { return Ok(()) };
-        if stage.doors.now() >= until {
+        if stage.held.now() >= until {
             return Err(Unproven::Removed(format!("{name} is not on the draft")));
         }
-        stage.doors.pause(Duration::from_secs(1))?;
+        stage.held.pause(Duration::from_secs(1))?;
     }
 }
 
 fn by_bytes(stage: &Stage<'_>, expected: &Expected, asset: &Asset) -> Result<(), Unproven> {
-    stage.doors.note(format_args!("{}: GitHub gives no digest; reading it back", asset.name));
-    let digest = digest(stage.doors, asset)?;
+    stage.held.note(format_args!("{}: GitHub gives no digest; reading it back", asset.name));
+    let digest = digest(stage.held.doors(), asset)?;
     if digest == expected.sha256 {
         return Ok(());
     }

@@ -5,18 +5,27 @@ use std::collections::BTreeMap;
 use crate::console::size;
 use crate::failure::{self, Kind};
 use crate::git::TagRef;
+use crate::image::digest::Digest;
 use crate::manifest::Manifest;
 
 use super::doors::Doors;
-use super::look::{self, Look};
-use super::plan::{self, Draft, Step, Want};
+use super::heal::{self, Heal};
+use super::held::Held;
+use super::lock::Claim;
+use super::look::{self, Live, Look};
+use super::plan::{self, Draft, Step, TagMove, Want};
+use super::session;
 use super::set::Set;
 use super::stage::{self, Stage};
-use super::switch::{self, Change};
-use super::{INCOMING, TAG, fill, heal, notes, relabel};
+use super::switch::{self, Change, Face, Old};
+use super::{INCOMING, TAG, fill, notes, relabel};
 
 /// What the person asked for.
 pub struct Publish {
+    /// What `latest` is to stand for.
+    pub source: String,
+    /// Replace the lock of somebody else.
+    pub take_over: bool,
     /// Drop drafts of other sets.
     pub discard_incoming: bool,
     /// Keep the release that is replaced as the way back.
@@ -29,8 +38,6 @@ pub struct Publish {
 pub trait Person {
     /// The set that is to be live, with what is to be said about it.
     fn want(&mut self, look: &Look) -> anyhow::Result<(Set, Vec<String>)>;
-    /// Looked at before anything is healed.
-    fn before_healing(&mut self, look: &Look) -> anyhow::Result<()>;
     /// Whether a plan that was shown is to be carried out.
     fn agrees(&mut self, question: &str) -> anyhow::Result<bool>;
 }
@@ -54,33 +61,70 @@ pub struct Planned {
 
 impl Publish {
     pub fn run(&self, doors: Doors<'_>, person: &mut dyn Person) -> anyhow::Result<Ended> {
-        let mut look = look::look(doors)?;
-        let mut healed = false;
-        if let Some(heal) = heal::plan(doors, &look)? {
-            person.before_healing(&look)?;
-            doors.line(&heal);
-            if !person.agrees("Do that, then go on?")? {
-                return Ok(Ended::Unhealed(heal.to_string()));
+        let look = look::look(doors)?;
+        let healing = heal::plan(doors, &look)?;
+        let claim = Claim { verb: "publish", source: Some(self.source.clone()), take_over: self.take_over };
+        if let Some(heal) = &healing {
+            doors.line(heal);
+        }
+        // While nothing is live the plan hangs on what is healed, so it is made and shown after that.
+        let agreed = match &healing {
+            Some(heal @ Heal::Publish { .. }) => {
+                if !person.agrees("Do that, then go on?")? {
+                    return Ok(Ended::Unhealed(heal.to_string()));
+                }
+                None
             }
-            heal::heal(doors, &heal, look.tag.as_ref()).map_err(failure::after_changes)?;
-            look = look::look(doors).map_err(failure::after_changes)?;
-            healed = true;
-        }
+            _ => {
+                let proposal = match self.propose(doors, &look, person) {
+                    // What stands in the way of the publish doesn't stand in the way of putting things right.
+                    Err(error) if healing.is_some() => {
+                        if person.agrees("Do that?")? {
+                            session::under_lock(doors, &claim, |held| heal::all(held).map(drop))?;
+                        }
+                        return Err(error);
+                    }
+                    proposal => proposal?,
+                };
+                show(doors, &proposal);
+                if proposal.steps.is_empty() && healing.is_none() {
+                    return Ok(Ended::Planned(proposal.done(true)));
+                }
+                if !person.agrees(&format!("Publish {} as {TAG}?", proposal.set.source))? {
+                    return Ok(Ended::Planned(proposal.done(false)));
+                }
+                Some(proposal)
+            }
+        };
+        session::under_lock(doors, &claim, |held| {
+            let look = look::look(doors)?;
+            let found = heal::plan(doors, &look)?;
+            if agreed.is_none() && found.is_some() && found != healing {
+                return Err(session::differs());
+            }
+            let look = heal::all(held).map_err(failure::after_changes)?;
+            let healed = found.is_some();
+            let changed = |error| if healed { failure::after_changes(error) } else { error };
+            let mut proposal = self.propose(doors, &look, person).map_err(changed)?;
+            match &agreed {
+                // All of it is done by now, by somebody who was quicker.
+                _ if proposal.steps.is_empty() => {}
+                Some(agreed) if gist(&agreed.steps) != gist(&proposal.steps) => return Err(session::differs()),
+                Some(_) => {}
+                None => show(doors, &proposal),
+            }
+            proposal.release =
+                self.apply(held, &proposal.set, &look, &proposal.steps).map_err(failure::after_changes)?;
+            Ok(Ended::Planned(proposal.done(true)))
+        })
+    }
 
-        let changed = |error| if healed { failure::after_changes(error) } else { error };
-        let (set, warnings) = person.want(&look).map_err(changed)?;
-        let (discard, drafts) = self.drafts(doors, &look, &set).map_err(changed)?;
-        let steps = plan::plan(&Want { set: &set, discard, drafts, keep_previous: self.keep_previous }, &look);
-        show(doors, &set, &steps, &warnings);
+    fn propose(&self, doors: Doors<'_>, look: &Look, person: &mut dyn Person) -> anyhow::Result<Planned> {
+        let (set, warnings) = person.want(look)?;
+        let (discard, drafts) = self.drafts(doors, look, &set)?;
+        let steps = plan::plan(&Want { set: &set, discard, drafts, keep_previous: self.keep_previous }, look);
         let release = look.live.as_ref().map(|live| live.release.id);
-        if steps.is_empty() {
-            return Ok(Ended::Planned(Planned { set, steps, warnings, release, executed: true }));
-        }
-        if !healed && !person.agrees(&format!("Publish {} as {TAG}?", set.source))? {
-            return Ok(Ended::Planned(Planned { set, steps, warnings, release, executed: false }));
-        }
-        let release = self.apply(doors, &set, &look, &steps).map_err(failure::after_changes)?;
-        Ok(Ended::Planned(Planned { set, steps, warnings, release, executed: true }))
+        Ok(Planned { set, steps, warnings, release, executed: false })
     }
 
     /// The drafts of other sets that are to be dropped, and those of this set, the fullest first.
@@ -116,28 +160,29 @@ impl Publish {
     }
 
     /// Does the steps in order. The release that is live afterwards.
-    fn apply(&self, doors: Doors<'_>, set: &Set, look: &Look, steps: &[Step]) -> anyhow::Result<Option<u64>> {
+    fn apply(&self, held: Held<'_>, set: &Set, look: &Look, steps: &[Step]) -> anyhow::Result<Option<u64>> {
         let mut run = Run { stage: None, manifest: None };
-        let target = TagRef { object: set.commit.clone(), commit: set.commit.clone() };
-        let change = |draft, notes| Change {
-            old: look.live.as_ref().map(|live| live.release.clone()),
-            tag: look.tag.clone(),
-            draft,
-            notes,
-            target: target.clone(),
-        };
         let live = look.live.as_ref();
+        let change = |new, face, manifest| Change {
+            old: live.map(|live| Old::of(live, look)),
+            tag: look.tag.as_ref().map(|tag| tag.object.clone()),
+            new,
+            manifest,
+            face,
+            target: TagRef { object: set.commit.clone(), commit: set.commit.clone() },
+        };
+        let stays = |live: &Live| change(live.release.id, Face::ours(live.release.notes().to_owned()), live.digest);
         for step in steps {
             match step {
-                Step::Discard { draft, .. } => stage::drop_draft(doors, *draft)?,
+                Step::Discard { draft, .. } => stage::drop_incoming(held, *draft)?,
                 // The job is done without it, and the next publish drops it.
                 Step::Drop { release, .. } => {
-                    if let Err(error) = stage::drop_draft(doors, *release) {
-                        doors.warn(format_args!("the release {release} could not be dropped: {error:#}"));
+                    if let Err(error) = held.delete_draft(*release, |now| now.tag_name != TAG) {
+                        held.warn(format_args!("the release {release} could not be dropped: {error:#}"));
                     }
                 }
-                Step::Create => run.stage = Some(Stage::create(doors, set)?),
-                Step::TakeOver { draft } => run.stage = Some(Stage::take_over(doors, set, *draft)?),
+                Step::Create => run.stage = Some(Stage::create(held, set, look)?),
+                Step::GoOn { draft } => run.stage = Some(Stage::go_on(held, *draft)?),
                 Step::Fill(_) => {
                     let stage = run.stage()?;
                     let filled = fill::fill(stage, set, self.jobs);
@@ -151,25 +196,49 @@ impl Publish {
                 }
                 Step::Relabel { manifest, .. } => {
                     if let Some(live) = live {
-                        relabel::relabel(doors, live, &change(live.release.id, notes::text(manifest)), manifest)?;
+                        let back = look.way_back(live);
+                        relabel::relabel(held, live, back, &stays(live), manifest)?;
                     }
                 }
                 Step::Tag(_) => {
                     if let Some(live) = live {
-                        let change = change(live.release.id, live.release.notes().to_owned());
-                        switch::move_tag_only(doors, &change)?;
-                        switch::follow(doors, &change)?;
+                        switch::move_tag_only(held, &stays(live))?;
+                        switch::follow(held, &stays(live))?;
                     }
                 }
                 Step::Switch { .. } => {
                     let stage = run.stage()?;
-                    let notes = run.manifest.as_ref().map(notes::text).unwrap_or_default();
-                    switch::change(doors, &change(stage.release.id, notes), || stage.assert_own())?;
+                    let manifest = run.manifest.as_ref();
+                    let notes = manifest.map(notes::text).unwrap_or_default();
+                    let digest = manifest.map(|manifest| Digest::of(&manifest.to_bytes()));
+                    switch::change(held, &change(stage.release.id, Face::ours(notes), digest), || stage.look_again())?;
                 }
             }
         }
         Ok(run.stage.map(|stage| stage.release.id).or_else(|| live.map(|live| live.release.id)))
     }
+}
+
+impl Planned {
+    fn done(self, executed: bool) -> Self {
+        Self { executed, ..self }
+    }
+}
+
+/// What a person agreed to: which bytes are there already, and where the tag stands, doesn't matter.
+fn gist(steps: &[Step]) -> Vec<Step> {
+    let nowhere = |tag: &TagMove| TagMove { from: None, to: tag.to.clone() };
+    steps
+        .iter()
+        .map(|step| match step {
+            Step::Fill(_) => Step::Fill(Vec::new()),
+            Step::Create | Step::GoOn { .. } => Step::Create,
+            Step::Switch { tag, hide } => Step::Switch { tag: nowhere(tag), hide: *hide },
+            Step::Relabel { manifest, tag } => Step::Relabel { manifest: manifest.clone(), tag: nowhere(tag) },
+            Step::Tag(tag) => Step::Tag(nowhere(tag)),
+            other => other.clone(),
+        })
+        .collect()
 }
 
 /// Drafts of other sets, with what they are.
@@ -196,7 +265,8 @@ fn is_spent(set: &super::marker::Identity, live: &Manifest) -> bool {
         && set.images.iter().all(|image| images.get(image.name.as_str()) == Some(&image.sha256))
 }
 
-fn show(doors: Doors<'_>, set: &Set, steps: &[Step], warnings: &[String]) {
+fn show(doors: Doors<'_>, proposal: &Planned) {
+    let Planned { set, steps, warnings, .. } = proposal;
     for warning in warnings {
         doors.warn(warning);
     }

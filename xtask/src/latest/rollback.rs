@@ -2,18 +2,19 @@
 
 use std::fmt;
 
-use anyhow::Context as _;
-
 use crate::failure;
 use crate::gh::Release;
 use crate::git::TagRef;
 
 use super::doors::Doors;
+use super::heal::{self, Heal};
+use super::lock::Claim;
 use super::look::{self, Live, Look, PreviousDraft};
-use super::marker::{self, Replaced};
+use super::marker::Replaced;
 use super::publish::Person;
-use super::switch::{self, Change};
-use super::{TAG, audit, heal, notes};
+use super::session;
+use super::switch::{self, Change, Face, Old};
+use super::{TAG, audit, notes};
 
 /// How a rollback ended.
 pub enum Ended {
@@ -29,12 +30,14 @@ pub enum Ended {
 }
 
 /// What a rollback does.
+#[derive(Debug)]
 pub struct Plan {
     pub live: Live,
     pub previous: PreviousDraft,
     replaced: Replaced,
-    /// The tag on the remote, as the look saw it: one that moved since is a rival's.
-    tag: Option<TagRef>,
+    old: Old,
+    /// The object of the tag on the remote, as the look saw it: one that moved since is a rival's.
+    tag: Option<String>,
     target: TagRef,
 }
 
@@ -54,73 +57,101 @@ impl fmt::Display for Plan {
     }
 }
 
-pub fn run(doors: Doors<'_>, person: &mut dyn Person) -> anyhow::Result<Ended> {
+/// Puts back what the last publish replaced.
+pub fn run(doors: Doors<'_>, take_over: bool, person: &mut dyn Person) -> anyhow::Result<Ended> {
     let look = look::look(doors)?;
-    person.before_healing(&look)?;
+    let healing = heal::plan(doors, &look)?;
+    let claim = Claim { verb: "rollback", source: None, take_over };
+    if let Some(heal) = &healing {
+        doors.line(heal);
+    }
     // Half-way through a flip: finishing it is all that is done; what to roll back to is for the next run to ask.
-    if let Some(heal) = heal::plan(doors, &look)? {
-        doors.line(&heal);
+    if let Some(heal @ Heal::Publish { .. }) = &healing {
         let executed = person.agrees("Do that?")?;
         if executed {
-            heal::heal(doors, &heal, look.tag.as_ref()).map_err(failure::after_changes)?;
+            session::under_lock(doors, &claim, |held| {
+                let found = heal::plan(doors, &look::look(doors)?)?;
+                if found.is_some() && found.as_ref() != Some(heal) {
+                    return Err(session::differs());
+                }
+                heal::all(held).map(drop).map_err(failure::after_changes)
+            })?;
         }
         return Ok(Ended::Healed { heal: heal.to_string(), executed });
     }
-    let plan = Box::new(plan(doors, look)?);
-    doors.line(&plan);
-    if !person.agrees("Roll back?")? {
-        return Ok(Ended::Planned { plan, executed: false });
-    }
-    let change = Change {
-        old: Some(plan.live.release.clone()),
-        tag: plan.tag.clone(),
-        draft: plan.previous.release.id,
-        notes: marker::strip::<Replaced>(plan.previous.release.notes()),
-        target: plan.target.clone(),
+    let agreed = match plan(doors, &look) {
+        Err(error) if healing.is_some() => {
+            if person.agrees("Do that?")? {
+                session::under_lock(doors, &claim, |held| heal::all(held).map(drop))?;
+            }
+            return Err(error);
+        }
+        agreed => Box::new(agreed?),
     };
-    switch::change(doors, &change, || still_previous(doors, &plan.previous)).map_err(failure::after_changes)?;
-    Ok(Ended::Planned { plan, executed: true })
+    doors.line(&agreed);
+    if !person.agrees("Roll back?")? {
+        return Ok(Ended::Planned { plan: agreed, executed: false });
+    }
+    session::under_lock(doors, &claim, |held| {
+        let look = heal::all(held).map_err(failure::after_changes)?;
+        let plan = plan(doors, &look)?;
+        if plan.to_string() != agreed.to_string() {
+            return Err(session::differs());
+        }
+        let change = Change {
+            old: Some(plan.old.clone()),
+            tag: plan.tag.clone(),
+            new: plan.previous.release.id,
+            manifest: plan.replaced.manifest,
+            face: Face::before(&plan.previous.release, &plan.replaced),
+            target: plan.target.clone(),
+        };
+        switch::change(held, &change, || still_previous(doors, &plan.previous)).map_err(failure::after_changes)?;
+        Ok(Ended::Planned { plan: Box::new(plan), executed: true })
+    })
 }
 
-fn plan(doors: Doors<'_>, look: Look) -> anyhow::Result<Plan> {
-    let Some(live) = look.live else {
+fn plan(doors: Doors<'_>, look: &Look) -> anyhow::Result<Plan> {
+    let Some(live) = look.live.clone() else {
         return Err(failure::missing(format!(
             "no release {TAG} is published in {}, so there is nothing to roll back",
             doors.repo()
         )));
     };
-    let mut stamped: Vec<(PreviousDraft, Replaced)> = look
-        .previous
-        .into_iter()
-        .filter_map(|draft| draft.marker.clone().map(|marker| (draft, marker)))
-        .filter(|(_, marker)| marker.by == live.release.id)
-        .collect();
-    stamped.sort_by(|a, b| a.1.at.cmp(&b.1.at));
-    let Some((previous, replaced)) = stamped.pop() else {
+    let way_back = look.way_back(&live).and_then(|draft| Some((draft.clone(), draft.marker.clone()?)));
+    let way_back = way_back.filter(|(_, stamp)| stamp.names(live.release.id, live.digest));
+    let Some((previous, replaced)) = way_back else {
         return Err(failure::missing(format!(
             "no release that {TAG} replaced is kept in {}; publish the older set anew: cargo xtask packer publish --source TAG",
             doors.repo()
         )));
     };
     prove(doors, &previous)?;
-    let (Some(object), Some(commit)) = (replaced.tag_object.clone(), replaced.commit.clone()) else {
+    let Some(target) = heal::tag_of(&replaced) else {
         return Err(failure::missing(format!(
             "the replaced release had no tag, so there is no commit for {TAG} to go back to; publish the older set anew"
         )));
     };
-    let object = doors.outside().bring(&TagRef { object, commit: commit.clone() })?;
-    Ok(Plan { live, previous, replaced, tag: look.tag, target: TagRef { object, commit } })
+    let object = doors.outside().bring(&target)?;
+    Ok(Plan {
+        old: Old::of(&live, look),
+        live,
+        previous,
+        replaced,
+        tag: look.tag.as_ref().map(|tag| tag.object.clone()),
+        target: TagRef { object, ..target },
+    })
 }
 
 /// The old set must be whole before it takes the place of a set that is.
 fn prove(doors: Doors<'_>, previous: &PreviousDraft) -> anyhow::Result<()> {
     let assets = doors.assets(previous.release.id)?;
-    let manifest = look::read_manifest(&assets, |asset| doors.read_asset(asset))?;
+    let (manifest, digest) = look::read(&assets, |asset| doors.read_asset(asset))?.unzip();
     let tag =
         manifest.as_ref().map(|manifest| TagRef { object: manifest.commit.clone(), commit: manifest.commit.clone() });
-    // It is published as a prerelease, whatever it was.
+    // Whether it was a prerelease is not what is asked here.
     let release = Release { prerelease: true, ..previous.release.clone() };
-    let as_live = Live { release, assets, manifest };
+    let as_live = Live { release, assets, manifest, digest, aside: None };
     let audit = audit::published(doors, &as_live, tag.as_ref())?;
     if audit.differences.is_empty() {
         return Ok(());
@@ -132,10 +163,7 @@ fn prove(doors: Doors<'_>, previous: &PreviousDraft) -> anyhow::Result<()> {
 }
 
 fn still_previous(doors: Doors<'_>, previous: &PreviousDraft) -> anyhow::Result<()> {
-    let now = doors
-        .release(previous.release.id)
-        .map_err(anyhow::Error::from)
-        .context("reading the replaced release again")?;
+    let now = doors.release(previous.release.id)?;
     if now == previous.release {
         return Ok(());
     }

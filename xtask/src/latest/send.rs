@@ -32,7 +32,7 @@ pub(super) fn images(
     let done = Mutex::new(Vec::new());
     let work = || {
         while let Some(image) = set.images.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let result = stage.doors.check().and_then(|()| send_image(stage, image, have));
+            let result = stage.held.check().and_then(|()| send_image(stage, image, have));
             if result.is_err() {
                 // The others finish what they began, and begin nothing more.
                 next.store(set.images.len(), Ordering::Relaxed);
@@ -40,7 +40,7 @@ pub(super) fn images(
             done.lock().unwrap_or_else(PoisonError::into_inner).push(result);
         }
     };
-    stage.doors.outside().side_by_side(jobs.clamp(1, set.images.len().max(1)), &work);
+    stage.held.outside().side_by_side(jobs.clamp(1, set.images.len().max(1)), &work);
     done.into_inner().unwrap_or_else(PoisonError::into_inner).into_iter().collect()
 }
 
@@ -53,7 +53,7 @@ pub(super) fn small(stage: &Stage<'_>, file: &str, bytes: &[u8], have: &[Asset])
 }
 
 fn send_image(stage: &Stage<'_>, image: &SetImage, have: &[Asset]) -> anyhow::Result<manifest::Image> {
-    let bar = stage.doors.outside().transfer(name::whole(&image.name), image.size);
+    let bar = stage.held.outside().transfer(name::whole(&image.name), image.size);
     let result = send_pieces(stage, image, have, &bar);
     match &result {
         Ok((_, 0)) => bar.finish("already on the draft"),
@@ -132,7 +132,7 @@ impl Placing<'_> {
     /// Keeps what is right on the draft, removes what isn't, sends what is missing.
     fn place(&mut self, have: &[Asset], bar: Option<&Transfer>) -> anyhow::Result<Placed> {
         let stage = self.stage;
-        let mut backoff = stage.doors.backoff();
+        let mut backoff = stage.held.backoff();
         let mut there = have.iter().find(|asset| asset.name == self.piece.file).cloned();
         let mut sent = false;
         loop {
@@ -145,7 +145,7 @@ impl Placing<'_> {
                     Some(why) => stage.remove(&asset, &why)?,
                 }
             }
-            let result: Result<(), CallError> = match self.send(bar) {
+            let result: Result<(), CallError> = match self.send(bar)? {
                 Ok(asset) => match self.why_not(&asset, bar)? {
                     None => {
                         let (digest, whole) = self.hashed(bar)?;
@@ -194,11 +194,12 @@ impl Placing<'_> {
         }
     }
 
-    fn send(&mut self, bar: Option<&Transfer>) -> Result<Asset, CallError> {
+    /// The outer error: the lock is lost.
+    fn send(&mut self, bar: Option<&Transfer>) -> anyhow::Result<Result<Asset, CallError>> {
         let stage = self.stage;
         let (file, size) = (self.piece.file.clone(), self.piece.size());
         restart(bar, self.piece);
-        stage.doors.upload(&stage.release, &file, size, |pipe: &mut (dyn Write + Send)| {
+        stage.held.upload(&stage.release, &file, size, |pipe: &mut (dyn Write + Send)| {
             self.read(bar, |bytes| Ok(pipe.write_all(bytes)?)).map_err(|error| match error {
                 CallError::Local(error) => error,
                 other => other.into(),
@@ -216,7 +217,7 @@ impl Placing<'_> {
         let mut apart = (self.piece.range.start > 0).then(Sha256::new);
         let mut whole = self.before.clone();
         let mut left = self.piece.size();
-        let doors = self.stage.doors;
+        let doors = self.stage.held.doors();
         let each = |bytes: &[u8]| {
             doors.check()?;
             if let Some(hash) = &mut apart {

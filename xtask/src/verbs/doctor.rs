@@ -148,7 +148,7 @@ fn github(gh: anyhow::Result<Gh>, common: &Common, console: &Console) -> Vec<Fin
         }
     }
     findings.push(remote(&git, common));
-    let outside = GitHub::new(&gh, &git, &common.remote, console);
+    let outside = GitHub::new(&gh, &git, common.address(gh.repo()), console);
     findings.extend(latest(Doors::new(&outside), common));
     findings
 }

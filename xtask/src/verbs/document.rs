@@ -64,7 +64,7 @@ impl Document {
         }
         let gh = Gh::new(common.repo()?, self.tries, console);
         let mut history = History::open(&common.packer_dir())?;
-        let outside = GitHub::new(&gh, history.git(), &common.remote, console);
+        let outside = GitHub::new(&gh, history.git(), common.address(gh.repo()), console);
         let look = look::look(Doors::new(&outside))?;
         let record = self.record(common, console, &gh, &mut history, &look)?;
         let plan = self.plan(console, &gh, &record)?;

@@ -52,6 +52,9 @@ pub struct Publish {
     /// Don't keep the replaced release as the way back
     #[arg(long)]
     no_keep_previous: bool,
+    /// Replace a lock that somebody else left, whatever it says
+    #[arg(long)]
+    take_over: bool,
     /// Bytes a part may have, or a number with KiB, MiB, GiB [default: 2 GiB - 1]
     #[arg(long, value_name = "SIZE", default_value_t, hide_default_value = true)]
     part_size: PartSize,
@@ -81,13 +84,15 @@ impl Publish {
             )));
         }
         let git = Git::at(&packer_dir);
-        let outside = GitHub::new(&gh, &git, &common.remote, console);
+        let outside = GitHub::new(&gh, &git, common.address(gh.repo()), console);
         let doors = Doors::new(&outside);
 
         for warning in preflight::repository(&gh)?.warnings {
             console.note(warning);
         }
         let wish = latest::publish::Publish {
+            source: self.source.clone(),
+            take_over: self.take_over,
             discard_incoming: self.discard_incoming,
             keep_previous: !self.no_keep_previous,
             jobs: self.jobs.into(),
@@ -108,7 +113,7 @@ impl Publish {
     /// What `latest` is to become. All that is wrong is reported at once.
     fn want(&self, common: &Common, gh: &Gh, git: &Git, look: &Look) -> anyhow::Result<(Set, Vec<String>)> {
         let mut problems = Problems::default();
-        let source = source::find(gh, git, &common.remote, &self.source, look, &mut problems);
+        let source = source::find(gh, git, &common.remote, &self.source, &mut problems);
         let mut history = History::open(&common.packer_dir())?;
         let wish = Wish {
             packer_dir: common.packer_dir(),
@@ -173,10 +178,6 @@ struct Asked<'a> {
 impl Person for Asked<'_> {
     fn want(&mut self, look: &Look) -> anyhow::Result<(Set, Vec<String>)> {
         self.verb.want(self.common, self.gh, self.git, look)
-    }
-
-    fn before_healing(&mut self, look: &Look) -> anyhow::Result<()> {
-        source::same_repository(self.gh, &self.common.remote, look)
     }
 
     fn agrees(&mut self, question: &str) -> anyhow::Result<bool> {

@@ -16,7 +16,7 @@ use crate::latest::look::Look;
 use crate::latest::publish::Person;
 use crate::latest::rollback::{self, Ended};
 use crate::latest::set::Set;
-use crate::latest::{TAG, preflight, source};
+use crate::latest::{TAG, preflight};
 
 /// Put back the release that the last publish replaced
 ///
@@ -24,6 +24,9 @@ use crate::latest::{TAG, preflight, source};
 /// again, so a rollback can be rolled back.
 #[derive(Args)]
 pub struct Rollback {
+    /// Replace a lock that somebody else left, whatever it says
+    #[arg(long)]
+    take_over: bool,
     #[command(flatten)]
     consent: Consent,
     #[command(flatten)]
@@ -37,12 +40,12 @@ impl Rollback {
         interrupt::watch();
         let gh = Gh::new(common.repo()?, self.tries, console);
         let git = Git::at(&common.packer_dir());
-        let outside = GitHub::new(&gh, &git, &common.remote, console);
+        let outside = GitHub::new(&gh, &git, common.address(gh.repo()), console);
         for warning in preflight::repository(&gh)?.warnings {
             console.detail(warning);
         }
-        let mut person = Asked { consent: self.consent, common, gh: &gh, console };
-        match rollback::run(Doors::new(&outside), &mut person)? {
+        let mut person = Asked { consent: self.consent, console };
+        match rollback::run(Doors::new(&outside), self.take_over, &mut person)? {
             Ended::Healed { heal, executed } => Ok(Outcome::done(json!({ "executed": executed, "plan": [heal] }))),
             Ended::Planned { plan, executed } => {
                 if executed {
@@ -60,18 +63,12 @@ impl Rollback {
 
 struct Asked<'a> {
     consent: Consent,
-    common: &'a Common,
-    gh: &'a Gh,
     console: &'a Console,
 }
 
 impl Person for Asked<'_> {
     fn want(&mut self, _look: &Look) -> anyhow::Result<(Set, Vec<String>)> {
         Err(failure::failed("a rollback publishes no set of its own"))
-    }
-
-    fn before_healing(&mut self, look: &Look) -> anyhow::Result<()> {
-        source::same_repository(self.gh, &self.common.remote, look)
     }
 
     fn agrees(&mut self, question: &str) -> anyhow::Result<bool> {

@@ -28,7 +28,7 @@ impl Status {
         let templates = history.templates(&Moment::WorkTree)?;
         let gh = Gh::new(common.repo()?, TRIES, console);
         let mut list = Checklist { head: history.head.clone(), ..Checklist::default() };
-        let outside = GitHub::new(&gh, history.git(), &common.remote, console);
+        let outside = GitHub::new(&gh, history.git(), common.address(gh.repo()), console);
         let doors = Doors::new(&outside);
         let look = look::look(doors)
             .and_then(|look| Latest::of(doors, &look).map(|latest| (look, latest)));

@@ -35,7 +35,7 @@ impl Verify {
         interrupt::watch();
         let gh = Gh::new(common.repo()?, self.tries, console);
         let git = Git::at(&common.packer_dir());
-        let outside = GitHub::new(&gh, &git, &common.remote, console);
+        let outside = GitHub::new(&gh, &git, common.address(gh.repo()), console);
         let doors = Doors::new(&outside);
         let look = look::look(doors)?;
         let Some(live) = &look.live else { return Err(nothing_live(doors, &look)) };
