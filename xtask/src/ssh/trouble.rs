@@ -1,7 +1,8 @@
 //! What ssh and scp say when it goes wrong, as an exit code and a cure.
 //!
-//! ssh ends with 255 for its own troubles, in English words that haven't changed in twenty years, and scp passes both on. At
-//! any other time such words are a login script's, or a build's, and mean nothing: the scripts here never end with 255.
+//! ssh ends with 255 for its own troubles, in English words that haven't changed in twenty years. scp passes both on, or ends
+//! with 1 and says last that the connection is lost. At any other time such words are a login script's, or a build's, and
+//! mean nothing: the scripts here never end with 255.
 
 use super::Host;
 use crate::failure::{self, failed, missing};
@@ -75,10 +76,13 @@ pub fn of(host: &Host, streamed: &Streamed) -> Option<Fault> {
 
 /// Trouble with the connection itself, by ssh's words.
 pub fn connection(host: &Host, finished: &Finished) -> Option<Fault> {
-    if finished.status.code() != Some(255) {
+    let said = finished.stderr.as_str();
+    let last = said.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default();
+    let scp_lost_it = finished.command.starts_with("scp ")
+        && (last == "lost connection" || last.starts_with("scp: Connection closed"));
+    if finished.status.code() != Some(255) && !scp_lost_it {
         return None;
     }
-    let said = finished.stderr.as_str();
     let has = |words: &[&str]| words.iter().any(|words| said.contains(words));
     let full = if said.trim().is_empty() { String::new() } else { format!("\nssh said: {}", Quoted(said)) };
     let permanent = |message: String| Some(Fault::host(missing(message + &full)));
@@ -254,7 +258,17 @@ mod tests {
             let message = fault.error.to_string();
             assert!(message.contains(cure) && message.contains("build1"), "{message}");
         }
-        for words in ["Connection refused", "Host key verification failed.", "x: Permission denied (publickey)."] {
+        let lost = Finished {
+            command: "scp x".into(),
+            ..finished(1, "Connection to ::1 closed by remote host.\nlost connection\n")
+        };
+        assert_eq!(connection(&host, &lost).unwrap().blame, Blame::Line);
+        for words in [
+            "lost connection",
+            "Connection refused",
+            "Host key verification failed.",
+            "x: Permission denied (publickey).",
+        ] {
             assert!(connection(&host, &finished(1, words)).is_none(), "{words}: a login script said so");
         }
     }

@@ -107,9 +107,7 @@ fn a_frozen_link_is_left_and_ctrl_c_is_heard() {
 
 #[test]
 fn any_login_shell_will_do() {
-    for (shell, noise) in
-        [("bash", "echo noise; echo noise >&2"), ("dash", ""), ("fish", ""), ("tcsh", ""), ("zsh", "")]
-    {
+    for (shell, noise) in [("bash", "echo noise; echo noise >&2"), ("dash", ""), ("fish", ""), ("tcsh", "")] {
         let found = ["/bin", "/usr/bin"].map(|dir| Path::new(dir).join(shell)).into_iter().find(|path| path.exists());
         let Some(found) = found else {
             println!("skipped: no login with {shell}, which is not installed");

@@ -8,7 +8,7 @@
 #   CHATTER lines that a build prints, ten a second
 #   SLEEP   seconds that a build takes
 #   FAIL    exit code of a build that fails
-#   OLD     do as a build.sh that knows nothing of PACKER_BUILD_WATCH_STDIN and of build records
+#   OLD     do as a build.sh that knows nothing of build records
 #   COMMIT  what the record names as built from
 #   DEAF    ignore all signals that can be ignored
 #   DAEMON  leave a process behind that holds standard output
@@ -56,19 +56,6 @@ fi
 
 if [ -n "${DEAF-}" ]; then trap '' HUP INT TERM; else trap stopped HUP INT TERM; fi
 if [ -n "${DAEMON-}" ]; then setsid sleep 300 & fi
-if [ -n "${PACKER_BUILD_WATCH_STDIN-}" ] && [ -z "${OLD-}" ]; then
-    main=$$
-    exec 7<&0
-    # Without the terminal's and the parent's pipes, so that nobody waits for this reader.
-    (
-        trap - HUP INT TERM
-        while read -r _; do :; done <&7
-        kill -HUP "$main"
-    ) >/dev/null 2>&1 &
-    watcher=$!
-    exec 7<&- </dev/null
-fi
-
 echo "$name: building"
 if [ -n "${SAY-}" ]; then printf '%b\n' "$SAY"; fi
 echo "$name" >>started
@@ -86,7 +73,6 @@ if [ -n "${SLEEP-}" ]; then
 fi
 if [ -n "${FAIL-}" ]; then
     say "$name: no space for the guest's disk"
-    if [ -n "${watcher-}" ]; then kill "$watcher"; fi
     exit "$FAIL"
 fi
 
@@ -111,5 +97,4 @@ EOF
 fi
 mv "$work"/* "$dir/"
 rmdir "$work"
-if [ -n "${watcher-}" ]; then kill "$watcher"; fi
 echo "$name: built"
