@@ -15,6 +15,9 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::{interrupt, text};
 
+/// A line that waits, and whether it goes to standard error.
+type Kept = (String, bool);
+
 /// Where a run's text goes.
 #[derive(Clone)]
 pub struct Console {
@@ -23,7 +26,7 @@ pub struct Console {
     colour: bool,
     silent: bool,
     /// Lines that wait while nothing may block; `None`: they don't.
-    held: Arc<Mutex<Option<Vec<(String, bool)>>>>,
+    held: Arc<Mutex<Option<Vec<Kept>>>>,
     bars: Option<MultiProgress>,
     /// Why standard output didn't take a line.
     lost: Arc<OnceLock<String>>,
