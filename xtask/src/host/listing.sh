@@ -6,7 +6,7 @@ shift
 small() {
     if [ -f "$1" ]; then
         printf '+'
-        head -c 1048577 "$1" | tr -d '\000'
+        head -c 1048577 "$1" </dev/null | tr -d '\000'
     else
         printf '-'
     fi
@@ -20,6 +20,32 @@ written() {
     else
         printf '%s' "$1"
     fi
+}
+# closed PATH: prints the folder on the way to it that this login may not enter, or itself if it may not be read.
+closed() {
+    path=$1
+    while [ ! -e "$path" ] && [ ! -L "$path" ]; do
+        case $path in
+        */*) path=${path%/*} ;;
+        *) path=. ;;
+        esac
+        path=${path:-/}
+    done
+    if [ -d "$path" ]; then
+        if [ ! -x "$path" ]; then printf '%s' "${path%/}"; fi
+    elif [ "$path" = "$1" ] && [ ! -r "$path" ]; then
+        printf '%s' "$path"
+    fi
+}
+# is_open PATH…: whether this login may read them, as far as they are there; else says which not, for this image.
+is_open() {
+    for file; do
+        denied=$(closed "$PWD/$file")
+        if [ -n "$denied" ]; then
+            printf 'unreadable\0%s\0%s\0' "$name" "$denied"
+            return 1
+        fi
+    done
 }
 # A login script may have said something before.
 printf 'packer-listing\0'
@@ -35,10 +61,12 @@ if cd "$dir" 2>/dev/null; then
         if [ -e "$file" ]; then printf 'file\0%s\0' "$file"; fi
     done
     for name; do
-        # Wherever an engine left it, the newest of several. What is over a size can be in parts that a link names.
-        newest='' first=''
+        # Wherever an engine left it, the newest of several. What is over a size can be in parts that a link names. The
+        # first one is looked for by name: a folder that a login may enter need not be one that it may list.
+        newest='' first='' base=images/$name/$name.qcow2
         # shellcheck disable=SC3013 # dash, bash and busybox have -nt
-        for file in images/*/"$name.qcow2"; do
+        for file in "$base" images/*/"$name.qcow2"; do
+            case $file in *[!A-Za-z0-9._/-]*) continue ;; esac
             if [ -f "$file" ]; then
                 bytes=$file
             elif [ -L "$file" ] && [ -f "$(written "$file").partaa" ]; then
@@ -48,23 +76,33 @@ if cd "$dir" 2>/dev/null; then
             fi
             if [ -z "$newest" ] || [ "$bytes" -nt "$first" ]; then newest=$file first=$bytes; fi
         done
-        [ -n "$newest" ] || continue
-        written=$(written "$newest")
-        printf 'image\0%s\0%s\0' "$name" "${written##*/}"
-        for file in "$newest" "$written".part[a-z][a-z]; do
+        if [ -z "$newest" ]; then
+            # It may lie where this login can't look.
+            is_open "$base" images/*/"$name.qcow2" images/*/
+            continue
+        fi
+        written=$(written "$newest") folder=${newest%/*}
+        if [ -f "$newest" ]; then
             # Parts of an image that is there whole as well are another's.
-            if [ -f "$file" ] && { [ "$file" = "$newest" ] || [ ! -f "$newest" ]; }; then
-                printf 'bytes\0%s\0' "$file"
-                stat -L -c '%s %Y %i %y' "$file" | tr -d '\000'
-                printf '\0'
-            fi
+            set -- "$newest"
+        else
+            set -- "$written".part[a-z][a-z]
+        fi
+        if [ -e "$written.sha256" ]; then checksum=$written.sha256; else checksum=$newest.sha256; fi
+        is_open "$@" "$checksum" "$folder/image-version.txt" "$folder/$name.build.json" || continue
+        printf 'image\0%s\0%s\0' "$name" "${written##*/}"
+        for file; do
+            printf 'bytes\0%s\0' "$file"
+            stat -L -c '%s %Y %i %y' "$file" </dev/null | tr -d '\000'
+            printf '\0'
         done
         printf 'small\0'
-        if [ -f "$written.sha256" ]; then small "$written.sha256"; else small "$newest.sha256"; fi
-        small "${newest%/*}/image-version.txt"
-        small "${newest%/*}/$name.build.json"
+        small "$checksum"
+        small "$folder/image-version.txt"
+        small "$folder/$name.build.json"
     done
 else
-    printf 'no-folder\0'
+    denied=$(closed "$dir")
+    if [ -n "$denied" ]; then printf 'denied\0%s\0' "$denied"; else printf 'no-folder\0'; fi
 fi
 printf 'end\0'

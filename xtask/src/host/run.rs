@@ -79,6 +79,9 @@ fn ready(work: &Work<'_>, ssh: &Ssh, images: &[&str]) -> Result<(Listing, Engine
         stale::send(ssh, dir, archive)?;
     }
     let listing = listing::ask(ssh, dir, images)?;
+    if let Some(odd) = listing.odd_files(host) {
+        work.console.warn(odd);
+    }
     if work.skip_build {
         let engine = listing.engine.clone().unwrap_or(Engine { script: "build.sh", knows_force: true });
         return Ok((listing, engine));
@@ -200,7 +203,7 @@ impl Floor<'_> {
         let made = |how| Made { host: &ssh.host, image, wanted, how };
         let before = listing.images.get(image);
         if self.work.skip_build {
-            let mut remote = before.cloned().ok_or_else(|| absent(ssh, image))?;
+            let mut remote = listing.image(&ssh.host, image)?.cloned().ok_or_else(|| absent(ssh, image))?;
             let recorded_by = made(How::Found).settle(&voice, &mut remote, images)?;
             return Ok((remote, How::Found, recorded_by, None));
         }
@@ -208,6 +211,7 @@ impl Floor<'_> {
         voice.note(format_args!("building {image} on {} (log: {})", ssh.host, log.path.display()));
         build::run(ssh, &voice, BuildScript { dir, script: engine.script, image, force: self.work.force }, &log)?;
         let mut after = listing::ask(ssh, dir, &[image])?;
+        after.image(&ssh.host, image)?;
         let mut remote = after.images.remove(image).ok_or_else(|| {
             Fault::image(failure::failed(format!(
                 "{} on {} ended well but left no images/*/{image}.qcow2; log: {}",

@@ -35,16 +35,17 @@ impl Found {
 /// Asks a host for the files below its packer directory: as they are on disk, by the same lines that the engine has.
 pub fn ask(ssh: &Ssh, dir: &RemoteDir) -> Result<Found, Fault> {
     const SCRIPT: &str = concat!(include_str!("../../../packer/lib/list-files.sh"), include_str!("inputs.sh"));
+    const MARKER: &str = "packer-inputs\0";
     let dir_text = dir.to_string();
     let arguments: Vec<&str> = std::iter::once(dir_text.as_str()).chain(FOLDERS).collect();
-    let output = ssh.script(SCRIPT, &arguments)?;
-    parse(&ssh.host, dir, &output)
+    let answer = ssh.script(SCRIPT, MARKER, &arguments)?;
+    parse(&ssh.host, dir, &answer.text)
 }
 
 fn parse(host: &Host, dir: &RemoteDir, output: &[u8]) -> Result<Found, Fault> {
     let cut_short =
         || Fault::line(failure::failed(format!("the list of files in {dir} on {host} is not complete; try again")));
-    let body = after(output, b"packer-inputs\0").and_then(|body| body.strip_suffix(b"end\0")).ok_or_else(cut_short)?;
+    let body = output.strip_suffix(b"end\0").ok_or_else(cut_short)?;
     let mut fields = body.split(|byte| *byte == 0);
     let (mut commit, mut files) = (None, Files::new());
     while let Some(field) = fields.next() {
@@ -134,16 +135,9 @@ pub fn check(
 /// Sends a packer directory into a folder of its own on the host.
 pub fn send(ssh: &Ssh, dir: &RemoteDir, archive: &[u8]) -> Result<(), Fault> {
     let script = include_str!("sync.sh").replace("@ARCHIVE@\n", &tar::base64(archive));
-    let output = ssh.script(&script, &[&dir.to_string()])?;
-    if after(&output, b"packer-sync\0") == Some(b"done\0") {
+    if ssh.script(&script, "packer-sync\0", &[&dir.to_string()])?.text == b"done\0" {
         return Ok(());
     }
     let host = &ssh.host;
     Err(Fault::line(failure::failed(format!("the packer directory didn't arrive whole in {dir} on {host}; try again"))))
-}
-
-/// What follows the marker; a login script may have said something before.
-fn after<'a>(output: &'a [u8], marker: &[u8]) -> Option<&'a [u8]> {
-    let at = output.windows(marker.len()).position(|window| window == marker)?;
-    Some(&output[at + marker.len()..])
 }

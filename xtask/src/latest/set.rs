@@ -121,7 +121,7 @@ impl SetImage {
             base_image: record.and_then(|record| record.base_image),
             versions: (!versions.is_empty()).then_some(versions),
         };
-        let pieces = pieces(&name, parts::ranges(size, part_size), size, |_| None);
+        let pieces = pieces(&name, parts::ranges(&name::whole(&name), size, part_size)?, size, |_| None);
         Ok(Self { name, size, sha256, pieces, origin: Origin::Local(bytes), facts })
     }
 

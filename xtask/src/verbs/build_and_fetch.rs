@@ -28,7 +28,7 @@ use crate::ssh::{Host, RemoteDir, Ssh};
 /// `--sync` sends the right files. build.sh builds nothing when all that an image is made of is as it was at its last build;
 /// `--force` makes it. An image appears under its final name when it is complete and has the digest that its checksum file on
 /// the host promises. A transfer that was interrupted goes on where it was. Keys, ports and jump hosts come from your own ssh
-/// configuration.
+/// configuration. Ctrl-C ends the build on the host as well.
 #[derive(Args)]
 pub struct BuildAndFetch {
     /// Images to build [default: all templates]
