@@ -162,7 +162,7 @@ fn parse(host: &Host, dir: &RemoteDir, asked: &[&str], output: &[u8]) -> Result<
                 let name = String::from_utf8_lossy(next()?).into_owned();
                 let written = String::from_utf8_lossy(next()?).into_owned();
                 let mut files = Vec::new();
-                let (mut size, mut modified, mut stamps) = (0, 0, Vec::new());
+                let (mut size, mut modified, mut stamps) = (0_u64, 0, Vec::new());
                 while next()? == b"bytes" {
                     let path = String::from_utf8_lossy(next()?).into_owned();
                     let stat = String::from_utf8_lossy(next()?).into_owned();
@@ -173,7 +173,7 @@ fn parse(host: &Host, dir: &RemoteDir, asked: &[&str], output: &[u8]) -> Result<
                             name.escape_debug()
                         )))
                     })?;
-                    size += bytes;
+                    size = size.saturating_add(bytes);
                     modified = modified.max(seconds);
                     stamps.push(stamp);
                     files.push(path);
@@ -328,16 +328,38 @@ mod tests {
     #[test]
     fn a_listing_that_breaks_off_is_not_believed() {
         let stat = "12 1700000000 99 x";
-        for fields in [&[][..], &["build-script"], &["image", "a", stat, "+"], &["image", "a", stat, "+", "-", ""]] {
+        let image = |name, stat| ["image", name, "a.qcow2", "bytes", "images/a/a.qcow2", stat, "small"];
+        let good = image("a", stat);
+        assert!(listed(&[&good[..], &["-", "-", "-", "end"]].concat()).is_ok());
+        for fields in [
+            &[][..],
+            &["engine"],
+            &["engine", "build.sh", "-"],
+            &good,
+            &[&good[..], &["+"]].concat(),
+            &[&good[..], &["+", "-", ""]].concat(),
+        ] {
             assert!(listed(fields).is_err(), "{fields:?}");
         }
-        assert!(listed(&["image", "b", stat, "-", "-", "-", "end"]).is_err(), "not asked for");
-        assert!(listed(&["image", "a", "", "-", "-", "-", "end"]).is_err(), "no stat");
+        let rest = ["-", "-", "-", "end"];
+        assert!(listed(&[&image("b", stat)[..], &rest].concat()).is_err(), "not asked for");
+        assert!(listed(&[&image("a", "")[..], &rest].concat()).is_err(), "no stat");
+    }
+
+    #[test]
+    fn an_image_whose_file_leads_elsewhere_is_passed_over() {
+        for path in ["images/../x/a.qcow2", "/etc/passwd", "images/a/b c.qcow2.partaa", "images/a/a.qcow2.part../x"] {
+            let fields = ["image", "a", "a.qcow2", "bytes", path, "12 1700000000 99 x", "small", "-", "-", "-", "end"];
+            let listing = listed(&fields).unwrap();
+            assert!(listing.images.is_empty() && listing.odd == [path], "{listing:?}");
+        }
     }
 
     #[test]
     fn hostile_listings() {
-        let example: &[u8] = b"build-script\0file\0images/a/a.qcow2\0image\0a\x0012 1700000000 99 x\n\0+x\n\0-\0+\0unreadable\0b\0/x\0end\0";
+        let example: &[u8] =
+            b"engine\0build.sh\0knows\0file\0images/a/a.qcow2\0image\0a\0a.qcow2\0bytes\0images/a/a.qcow2\x0012 \
+            1700000000 99 x\n\0small\0+x\n\0-\0+\0unreadable\0b\0/x\0end\0";
         crate::hostile::try_with(&[example], |bytes| {
             let host = "build1".parse().unwrap();
             if let Ok(listing) = parse(&host, &"/srv/packer".parse().unwrap(), &["a", "b"], bytes) {

@@ -53,7 +53,7 @@ if cd "$dir" 2>/dev/null; then
     for engine in build.sh build; do
         if [ -f "$engine" ] && [ -x "$engine" ]; then
             printf 'engine\0%s\0' "$engine"
-            if grep -q -e '--force' "$engine"; then printf 'knows\0'; else printf '%s\0' -; fi
+            if grep -q -e '--force' "$engine" 2>/dev/null; then printf 'knows\0'; else printf '%s\0' -; fi
             break
         fi
     done

@@ -141,3 +141,20 @@ pub fn send(ssh: &Ssh, dir: &RemoteDir, archive: &[u8]) -> Result<(), Fault> {
     let host = &ssh.host;
     Err(Fault::line(failure::failed(format!("the packer directory didn't arrive whole in {dir} on {host}; try again"))))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hostile_lists() {
+        let example = format!("commit\0{0}\x00100644 {0} templates/a/a.sh\0unreadable\0end\0", "a".repeat(40));
+        let (host, dir) = ("build1".parse().unwrap(), "/srv/packer".parse().unwrap());
+        crate::hostile::try_with(&[example.as_bytes()], |bytes| {
+            if let Ok(found) = parse(&host, &dir, bytes) {
+                assert!(found.files.values().all(|file| file.id.len() == 40));
+                assert!(found.commit.is_none_or(|id| id.bytes().all(|byte| byte.is_ascii_hexdigit())));
+            }
+        });
+    }
+}
