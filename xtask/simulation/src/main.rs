@@ -80,7 +80,12 @@ fn play_stories() -> usize {
             story.plans.iter().filter_map(|plan| Some((plan, play(plan).violation?))).collect();
         if let Some((plan, why)) = failed.first() {
             told(plan);
-            println!("violation in story {}: {} of {} plans, such as: {why}", story.name, failed.len(), story.plans.len());
+            println!(
+                "violation in story {}: {} of {} plans, such as: {why}",
+                story.name,
+                failed.len(),
+                story.plans.len()
+            );
         }
         (plans, violations) = (plans + story.plans.len(), violations + failed.len());
     }
