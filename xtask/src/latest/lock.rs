@@ -116,6 +116,8 @@ struct State {
     renewed: Duration,
     /// Why this run isn't the holder any more.
     lost: Option<String>,
+    /// Because somebody deleted it.
+    deleted: bool,
     /// A push is under way: one at a time, or its own lease would fail it.
     busy: bool,
     renewing: bool,
@@ -150,7 +152,10 @@ impl Permit<'_> {
     /// [`CallError::Lapsed`] when the lock must be renewed first; another when it is lost.
     pub fn check(&self, elapsed: Duration) -> Result<(), CallError> {
         let state = self.lease.state();
-        if let Some(why) = &state.lost {
+        if let Some(why) = &state.lost
+            // Nobody else has it, so nobody else puts right what is half-way.
+            && !(state.gap.is_some() && state.deleted)
+        {
             return Err(CallError::Local(lost(why)));
         }
         let fresh = match state.gap {
@@ -205,6 +210,7 @@ pub fn acquire(doors: Doors<'_>, claim: &Claim) -> anyhow::Result<Lease> {
         unanswered: Vec::new(),
         renewed: Duration::ZERO,
         lost: None,
+        deleted: false,
         busy: false,
         renewing: false,
         gap: None,
@@ -448,6 +454,7 @@ impl Lease {
         if refs.lock.is_none() && state.known.is_none() {
             return Ok(Renewed::Unknown);
         }
+        state.deleted = refs.lock.is_none();
         let why = match refs.lock {
             None => "somebody deleted it".to_owned(),
             Some(id) => format!("somebody else's is there: {}", id.get(..12).unwrap_or(&id)),
