@@ -158,11 +158,9 @@ impl Permit<'_> {
         {
             return Err(CallError::Local(lost(why)));
         }
-        let fresh = match state.gap {
-            None => elapsed.saturating_sub(state.renewed) <= FRESH,
-            // A second published release on the tag is refused by GitHub, so it is safe to go on without an answer.
-            Some(since) => elapsed.saturating_sub(since) <= GIVE_UP,
-        };
+        let within = |since: Duration, at_most| elapsed.saturating_sub(since) <= at_most;
+        // A second published release on the tag is refused by GitHub, so it is safe to go on without an answer.
+        let fresh = within(state.renewed, FRESH) || state.gap.is_some_and(|since| within(since, GIVE_UP));
         if fresh { Ok(()) } else { Err(CallError::Lapsed) }
     }
 
@@ -186,6 +184,16 @@ impl Permit<'_> {
 fn lost(why: &str) -> anyhow::Error {
     failure::failed(format!(
         "the lock {REF} is not this run's any more ({why}), so it stops; look with `cargo xtask packer status`, then run again"
+    ))
+}
+
+/// Who has the lock, in words; `None` when nobody has.
+pub fn holder(doors: Doors<'_>, lock: Option<&str>) -> Option<String> {
+    let id = lock?;
+    let note = doors.lock_note(id).ok().flatten().as_deref().and_then(Note::parse);
+    Some(note.map_or_else(
+        || format!("{id}, which is no lock of this tool: see who made it; publish --take-over replaces it"),
+        |note| format!("{note}: at work, or ended early; the next publish finds out"),
     ))
 }
 

@@ -50,7 +50,7 @@ pub const KINDS: &[Kind] = &[
 
 /// One fault: the run ends with the new set live.
 pub fn once(recorded: &[Recorded], full: bool) -> Tally {
-    pool::run(cases(recorded, full, 1, |start, key, kind| {
+    let cases = cases(recorded, full, 1, |start, key, kind| {
         let run = Run::new(start);
         let key_of = key.what.clone();
         arm(&run, key, kind.1);
@@ -62,7 +62,8 @@ pub fn once(recorded: &[Recorded], full: bool) -> Tally {
             return run.finished(&run.tool());
         }
         run.finished(&ran)
-    }))
+    });
+    pool::run(cases, pool::WORKING)
 }
 
 fn is_patch_of_old(what: &str) -> bool {
