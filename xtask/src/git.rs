@@ -77,6 +77,14 @@ impl Git {
         Ok(finished.status.success().then(|| PathBuf::from(finished.text())))
     }
 
+    /// A setting, where there is one; of a path `~` is written out.
+    pub fn setting(&self, name: &str, is_path: bool) -> anyhow::Result<Option<String>> {
+        let (sh, dir) = (process::shell()?, &self.dir);
+        let kind = if is_path { "--type=path" } else { "--no-type" };
+        let finished = process::output(cmd!(sh, "git -C {dir} config {kind} --get {name}"))?;
+        Ok(Some(finished.text()).filter(|text| finished.status.success() && !text.is_empty()))
+    }
+
     /// Whether a repository above ignores the directory, so that it knows none of its files.
     pub fn is_ignored(&self) -> anyhow::Result<bool> {
         let (sh, dir) = (process::shell()?, &self.dir);

@@ -19,6 +19,7 @@ pub mod latest;
 pub mod manifest;
 pub mod packer;
 mod process;
+pub mod signing;
 mod ssh;
 mod text;
 mod verbs;

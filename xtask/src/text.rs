@@ -29,6 +29,16 @@ pub fn line(text: &str) -> String {
     })
 }
 
+/// A word as a shell takes it.
+pub fn word(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@%+=,~".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
+}
+
 /// JSON text whose strings hold nothing that a terminal would obey. Serialisers escape what is below a blank and leave the
 /// rest.
 pub fn json(text: &str) -> String {

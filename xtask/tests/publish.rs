@@ -73,7 +73,7 @@ fn the_first_publish_ever() {
     );
     assert_eq!(world.remote_commit("latest"), world.remote_commit("v0.45"));
     assert_eq!(world.git(&["rev-parse", "refs/tags/latest"]).unwrap(), world.remote_commit("v0.45"));
-    world.tool(&["verify"]).expect(0, &["3 images, 9 assets; 3 local images agree"]);
+    world.tool(&["verify"]).expect(0, &["3 images, 11 assets", "3 images in packer/images read, and the same as live"]);
     assert!(world.hub().unexpected().is_empty(), "{:?}", world.hub().unexpected());
 }
 
@@ -421,7 +421,7 @@ fn a_publish_that_is_alive_is_left_alone() {
         mine.join().unwrap()
     });
     mine.expect(0, &["latest is v0.45 now"]);
-    assert_eq!(live(&world).assets.len(), 9);
+    assert_eq!(live(&world).assets.len(), 11);
     world.tool(&["verify"]).expect(0, &[]);
     let changes = world.hub().requests();
     let mut changes = changes.iter().filter(|request| request.method != "GET");

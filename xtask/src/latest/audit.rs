@@ -9,12 +9,14 @@ use crate::git::TagRef;
 use crate::image::digest::Digest;
 use crate::image::name::{self, Role};
 use crate::image::{checksum, parts};
-use crate::manifest::{self, Manifest};
+use crate::manifest::{self, Image, Manifest};
+use crate::signing::Allowed;
 
 use super::doors::Doors;
+use super::files::Signed;
 use super::look::Live;
 use super::prove::{self, Difference};
-use super::{TAG, notes};
+use super::{TAG, files, notes};
 
 /// What was found.
 #[derive(Debug, Default)]
@@ -81,12 +83,37 @@ fn with_manifest(audit: &mut Audit, live: &Live, manifest: &Manifest, tag: Optio
             ));
         }
     }
+    audit.differences.extend(files::differs(manifest));
     let known: BTreeSet<&str> = expected.iter().map(|expected| expected.file.as_str()).collect();
     for asset in live.assets.iter().filter(|asset| Role::of(&asset.name).is_some()) {
         if !known.contains(asset.name.as_str()) {
             audit.differs(format!("{} is on the release, but not in the manifest", asset.name));
         }
     }
+}
+
+/// What the signature says. By whom it is, where that can be told.
+pub fn signature(doors: Doors<'_>, live: &Live, allowed: Option<&Allowed>, audit: &mut Audit) -> Option<String> {
+    let manifest = live.manifest.as_ref();
+    match files::signed(allowed, &live.assets, manifest, |asset| doors.read_asset(asset)) {
+        Err(error) => audit.differs(format!("{error:#}")),
+        Ok(Signed::Unknown) => {
+            audit.unproven.push("it is signed, and no file allowed_signers says who may sign".to_owned())
+        }
+        Ok(Signed::Not) => {
+            let unsigned =
+                |allowed: &Allowed| format!("it is not signed, and {} names who signs", allowed.path().display());
+            audit.differences.extend(allowed.map(unsigned));
+        }
+        Ok(Signed::By(who, sums)) => {
+            let strange = |image: &&Image| !files::vouches(&sums, &image.name, image.sha256);
+            for image in manifest.into_iter().flat_map(|manifest| &manifest.images).filter(strange) {
+                audit.differs(format!("{} in the manifest is not what {who} signed", image.file));
+            }
+            return Some(who);
+        }
+    }
+    None
 }
 
 /// How an asset is not what the manifest says, as far as that shows without reading it.
@@ -130,7 +157,8 @@ fn by_checksum_files(doors: Doors<'_>, audit: &mut Audit, live: &Live) -> anyhow
     Ok(())
 }
 
-fn promised(doors: Doors<'_>, live: &Live, image: &str) -> anyhow::Result<Option<Digest>> {
+/// What the image's checksum file promises; `None` when there is none that can be read.
+pub fn promised(doors: Doors<'_>, live: &Live, image: &str) -> anyhow::Result<Option<Digest>> {
     let Some(asset) = live.asset(&name::checksum(image)).filter(|asset| asset.is_uploaded()) else { return Ok(None) };
     let text = String::from_utf8_lossy(&doors.read_asset(asset)?).into_owned();
     Ok(checksum::parse(image, &text).ok())

@@ -11,9 +11,11 @@ use crate::image::name;
 use crate::image::parts::PartSize;
 use crate::image::{checksum, templates};
 use crate::manifest::Manifest;
+use crate::signing::Allowed;
 
 use super::TAG;
 use super::audit;
+use super::files::Trust;
 use super::look::{self, Live};
 use super::set::SetImage;
 
@@ -29,6 +31,15 @@ pub struct Wish {
     pub carry: Vec<String>,
     /// The set is these and no others.
     pub only: Vec<String>,
+    /// Who may sign what is taken over from a release.
+    pub allowed: Option<Allowed>,
+    pub allow_unsigned: bool,
+}
+
+impl Wish {
+    fn trust(&self, gh: &Gh, from: &str, assets: &[Asset], manifest: Option<&Manifest>) -> anyhow::Result<Trust> {
+        Trust::of(self.allowed.as_ref(), self.allow_unsigned, from, assets, manifest, |asset| gh.read_asset(asset))
+    }
 }
 
 /// Where each image of the set comes from.
@@ -96,11 +107,18 @@ pub fn from_folder(
     }
     let ask: BTreeSet<String> = absent.difference(&carried).cloned().collect();
     let unchanged = if ask.is_empty() || live.is_none() { BTreeSet::new() } else { unchanged(&ask)? };
+    let carries = |image: &String| carried.contains(image) || unchanged.contains(image);
+    let trust = match live.filter(|_| absent.iter().any(carries)) {
+        Some(live) => problems.keep(wish.trust(gh, TAG, &live.assets, live.manifest.as_ref())),
+        None => Some(Trust::Asked),
+    };
     for image in &absent {
         let asked_for = carried.contains(image);
         match live.filter(|_| asked_for || unchanged.contains(image)) {
             Some(live) => {
+                let Some(trust) = &trust else { continue };
                 let taken = from_release(|asset| gh.read_asset(asset), image, TAG, &live.assets, live.manifest.as_ref());
+                let taken = taken.and_then(|image| trust.check(&image, TAG).map(|()| image));
                 chosen.images.extend(problems.keep(taken));
             }
             None if asked_for => problems.push(failure::missing(format!(
@@ -137,15 +155,12 @@ pub fn from_source(gh: &Gh, wish: &Wish, source: &str) -> anyhow::Result<Chosen>
     let mut chosen = Chosen::default();
     let mut problems = Problems::default();
     let there = audit::images(&assets);
+    let trust = wish.trust(gh, source, &assets, manifest.as_ref())?;
     for image in &full {
         if there.contains(image) {
-            chosen.images.extend(problems.keep(from_release(
-                |asset| gh.read_asset(asset),
-                image,
-                source,
-                &assets,
-                manifest.as_ref(),
-            )));
+            let taken = from_release(|asset| gh.read_asset(asset), image, source, &assets, manifest.as_ref());
+            let taken = taken.and_then(|image| trust.check(&image, source).map(|()| image));
+            chosen.images.extend(problems.keep(taken));
         } else {
             problems.push(failure::missing(format!(
                 "release {source} has no image {}; publish from --images instead, or leave it out with --only",

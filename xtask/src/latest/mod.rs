@@ -4,11 +4,13 @@
 pub mod audit;
 pub mod choose;
 pub mod doors;
-pub mod fill;
+pub mod files;
+mod fill;
 pub mod fits;
 pub mod github;
 pub mod heal;
 pub mod held;
+pub mod here;
 pub mod lock;
 pub mod look;
 pub mod marker;

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use xshell::cmd;
 
 use super::{Common, Outcome};
-use crate::console::Console;
+use crate::console::{Console, count};
 use crate::gh::{Gh, Tries};
 use crate::git::Git;
 use crate::host::doctor;
@@ -14,9 +14,11 @@ use crate::image::templates;
 use crate::latest::doors::Doors;
 use crate::latest::github::GitHub;
 use crate::latest::lock;
-use crate::latest::look::{self, Look};
+use crate::latest::files::{self, Signed};
+use crate::latest::look::{self, Live, Look};
 use crate::latest::{TAG, heal, preflight};
 use crate::process::{self, joined};
+use crate::signing::ALLOWED;
 use crate::ssh::{Host, RemoteDir, Ssh};
 
 /// Check every tool, login, permission and host that a release needs
@@ -169,6 +171,7 @@ fn latest(doors: Doors<'_>, common: &Common) -> Vec<Finding> {
         Err(error) => return vec![Finding::of(TAG, Err(error))],
     };
     let mut findings = vec![state(doors, &look, common)];
+    findings.extend(look.live.as_ref().and_then(|live| signature(doors, live, common)));
     let held = lock::holder(doors, look.lock.as_deref());
     findings.extend(held.map(|holder| Finding::new("lock", State::Doubt, holder)));
     findings.extend(look.incoming.iter().map(|draft| {
@@ -186,6 +189,26 @@ fn latest(doors: Doors<'_>, common: &Common) -> Vec<Finding> {
         Finding::new("incoming", State::Doubt, begun)
     }));
     findings
+}
+
+/// Who signed what is live; `None` where nothing is signed and nothing says that it should be.
+fn signature(doors: Doors<'_>, live: &Live, common: &Common) -> Option<Finding> {
+    let allowed = common.allowed_signers();
+    let signed = files::signed(allowed.as_ref(), &live.assets, live.manifest.as_ref(), |asset| doors.read_asset(asset));
+    let again = "publish again with --sign KEY";
+    Some(match (signed, allowed) {
+        (Err(error), _) => Finding::new("signature", State::Bad, format!("{error:#}; {again}")),
+        (Ok(Signed::By(who, _)), _) => Finding::new("signature", State::Good, format!("{TAG} is signed by {who}")),
+        (Ok(Signed::Unknown), _) => {
+            let said = format!("{TAG} is signed, and {} doesn't say who may sign", common.packer_dir().join(ALLOWED).display());
+            Finding::new("signature", State::Doubt, said)
+        }
+        (Ok(Signed::Not), Some(allowed)) => {
+            let said = format!("{TAG} is not signed, and {} names who signs; {again}", allowed.path().display());
+            Finding::new("signature", State::Bad, said)
+        }
+        (Ok(Signed::Not), None) => return None,
+    })
 }
 
 fn state(doors: Doors<'_>, look: &Look, common: &Common) -> Finding {
@@ -217,7 +240,7 @@ fn state(doors: Doors<'_>, look: &Look, common: &Common) -> Finding {
             ),
         ),
         (Some(manifest), Some(_)) => {
-            Finding::new(TAG, State::Good, format!("{}, {} images", manifest.source, manifest.images.len()))
+            Finding::new(TAG, State::Good, format!("{}, {}", manifest.source, count(manifest.images.len(), "image")))
         }
     }
 }

@@ -15,10 +15,12 @@ use crate::image::digest::Digest;
 use crate::image::local::{self, LocalImage};
 use crate::image::record::{self, BuildRecord};
 use crate::image::{checksum, cut, durable, hash, name, templates};
+use crate::latest::files::Trust;
 use crate::latest::set::{Origin, SetImage};
 use crate::latest::{TAG, audit, choose, look};
 use crate::manifest::Manifest;
 use crate::interrupt;
+use crate::signing::Allowed;
 
 /// Fetch images from a release, join their parts and verify them
 ///
@@ -35,6 +37,9 @@ pub struct Download {
     /// Replace an image here that has another digest
     #[arg(long)]
     force: bool,
+    /// Take images that nobody signed, although allowed_signers names who signs
+    #[arg(long)]
+    allow_unsigned: bool,
     #[command(flatten)]
     tries: Tries,
     #[command(flatten)]
@@ -47,6 +52,7 @@ struct Source<'a> {
     tag: &'a str,
     assets: Vec<Asset>,
     manifest: Option<Manifest>,
+    trust: Trust,
 }
 
 /// What is to be done for one image.
@@ -60,7 +66,10 @@ impl Download {
     pub fn run(self, common: &Common, console: &Console) -> anyhow::Result<Outcome> {
         interrupt::watch();
         let gh = Gh::new(common.repo()?, self.tries, console);
-        let source = Source::find(&gh, &self.tag)?;
+        let source = Source::find(&gh, &self.tag, common.allowed_signers().as_ref(), self.allow_unsigned)?;
+        if let Some(who) = source.trust.who() {
+            console.line(format_args!("release {} is signed by {who}", self.tag));
+        }
         let folder = common.images();
         let mut problems = Problems::default();
         let mut images = Vec::new();
@@ -74,7 +83,7 @@ impl Download {
         let results = hash::in_parallel(&images, |(task, image)| source.fetch(task, image, console));
         let done: Vec<Value> = results.into_iter().filter_map(|result| problems.keep(result)).collect();
         problems.into_result()?;
-        Ok(Outcome::done(json!({ "tag": self.tag, "images": done })))
+        Ok(Outcome::done(json!({ "tag": self.tag, "signed_by": source.trust.who(), "images": done })))
     }
 
     /// Compares with what is here under the image's name. An image that was built and not published yet is not for a
@@ -110,7 +119,7 @@ impl Download {
 }
 
 impl<'a> Source<'a> {
-    fn find(gh: &'a Gh, tag: &'a str) -> anyhow::Result<Self> {
+    fn find(gh: &'a Gh, tag: &'a str, allowed: Option<&Allowed>, allow_unsigned: bool) -> anyhow::Result<Self> {
         let Some(release) = gh.release_by_tag(tag)? else {
             return Err(failure::missing(format!(
                 "no release {tag} is published in {}; `cargo xtask packer status` shows what there is",
@@ -125,7 +134,8 @@ impl<'a> Source<'a> {
                 gh.repo()
             )));
         }
-        Ok(Self { gh, tag, assets, manifest })
+        let trust = Trust::of(allowed, allow_unsigned, tag, &assets, manifest.as_ref(), |asset| gh.read_asset(asset))?;
+        Ok(Self { gh, tag, assets, manifest, trust })
     }
 
     /// The images named, or all on the release.
@@ -150,6 +160,7 @@ impl<'a> Source<'a> {
     /// What vouches for the image must agree: manifest, checksum file, and GitHub's digests of assets.
     fn image(&self, name: &str) -> anyhow::Result<SetImage> {
         let image = choose::from_release(|asset| self.gh.read_asset(asset), name, self.tag, &self.assets, self.manifest.as_ref())?;
+        self.trust.check(&image, self.tag)?;
         let line = checksum::line(name, image.sha256);
         let file = name::checksum(name);
         let published = self.assets.iter().find(|asset| asset.name == file).and_then(Asset::digest);

@@ -15,12 +15,14 @@ use crate::git::Git;
 use crate::image::parts::PartSize;
 use crate::interrupt;
 use crate::latest::choose::{self, Chosen, Wish};
+use crate::latest::files::{self, Signed, Signing};
 use crate::latest::fits;
 use crate::latest::doors::Doors;
 use crate::latest::github::GitHub;
 use crate::latest::look::Look;
 use crate::latest::publish::{Ended, Person, Planned};
 use crate::latest::set::{Set, SetImage};
+use crate::signing::{Allowed, Signer};
 use crate::latest::{self, TAG, preflight, source};
 
 /// Make `latest` the new set of images
@@ -47,6 +49,15 @@ pub struct Publish {
     /// Publish images whose inputs differ between their build and the source
     #[arg(long)]
     allow_stale: bool,
+    /// Sign the set with this ssh key [default: git's user.signingkey, when it is an ssh key]
+    #[arg(long, value_name = "KEY", conflicts_with = "no_sign")]
+    sign: Option<String>,
+    /// Publish without a signature
+    #[arg(long)]
+    no_sign: bool,
+    /// Take images over from a release that is not signed, although allowed_signers names who signs
+    #[arg(long)]
+    allow_unsigned: bool,
     /// Drop a draft of another set that stands in the way
     #[arg(long)]
     discard_incoming: bool,
@@ -123,7 +134,10 @@ impl Publish {
             names: self.names.clone(),
             carry: self.carry.clone(),
             only: self.only.clone(),
+            allowed: common.allowed_signers(),
+            allow_unsigned: self.allow_unsigned,
         };
+        let signing = problems.keep(self.signing(gh, git, look, wish.allowed.as_ref()));
         let chosen = if self.copy {
             choose::from_source(gh, &wish, &self.source)
         } else {
@@ -131,11 +145,12 @@ impl Publish {
                 unchanged(&mut history, gh, &common.remote, absent)
             })
         };
-        let Some((Chosen { images, mut warnings }, source)) = problems.keep(chosen).zip(source) else {
+        let (Some(Chosen { images, mut warnings }), Some(source), Some(signing)) = (problems.keep(chosen), source, signing)
+        else {
             problems.into_result()?;
             return Err(failure::failed("the set could not be put together"));
         };
-        let set = Set { source: self.source.clone(), commit: source.commit, part_size: self.part_size, images };
+        let set = Set { source: self.source.clone(), commit: source.commit, part_size: self.part_size, images, signing };
         let assets = set.asset_names().len();
         if assets > MOST_ASSETS {
             problems.push(failure::missing(format!(
@@ -145,6 +160,41 @@ impl Publish {
         fits::judge(&mut history, &set, self.allow_stale, &mut warnings, &mut problems)?;
         problems.into_result()?;
         Ok((set, warnings))
+    }
+
+    /// How the set is signed. The key is tried before a byte is sent.
+    fn signing(&self, gh: &Gh, git: &Git, look: &Look, allowed: Option<&Allowed>) -> anyhow::Result<Signing> {
+        if self.no_sign {
+            return Ok(Signing::default());
+        }
+        let signer = Signer::choose(self.sign.as_deref(), git)?;
+        match (&signer, allowed) {
+            (None, Some(allowed)) => {
+                return Err(failure::missing(format!(
+                    "{} names who signs, and there is no key to sign with; name one with --sign KEY, or publish with --no-sign, \
+                     which `verify` and readers then refuse",
+                    allowed.path().display()
+                )));
+            }
+            (None, None) => return Ok(Signing::default()),
+            (Some(signer), allowed) => {
+                let signature = signer.sign(b"trial")?;
+                if let Some(allowed) = allowed {
+                    allowed.who_signed(b"trial", &signature).map_err(|error| {
+                        failure::missing(format!(
+                            "the key {} can't sign for readers: {error:#}; add its public half there, or name another with --sign KEY",
+                            signer.shown()
+                        ))
+                    })?;
+                }
+            }
+        }
+        let signed = look.live.as_ref().map(|live| {
+            files::signed(allowed, &live.assets, live.manifest.as_ref(), |asset| gh.read_asset(asset))
+        });
+        // Without a list of who may, any signature stays.
+        let live_is_signed = matches!(signed, Some(Ok(Signed::By(..) | Signed::Unknown)));
+        Ok(Signing { signer, live_is_signed })
     }
 
 }
