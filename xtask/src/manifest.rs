@@ -9,6 +9,7 @@ use crate::image::digest::Digest;
 use crate::image::inputs::Inputs;
 use crate::image::record::{BaseImage, BuiltFrom};
 use crate::image::{checksum, name, parts};
+use crate::packer::Repo;
 use crate::text;
 
 /// The manifest's asset name.
@@ -27,6 +28,9 @@ pub struct Manifest {
     pub commit: String,
     /// Sorted by name.
     pub images: Vec<Image>,
+    /// The repository, `OWNER/NAME`, whose workflow attests what it built of the set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attested_by: Option<String>,
     /// What the set has beside its images: the script that fetches them, their digests, a signature.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<Part>,
@@ -81,7 +85,7 @@ pub struct Expected {
 impl Manifest {
     pub fn new(source: String, commit: String, mut images: Vec<Image>) -> Self {
         images.sort_by(|a, b| a.name.cmp(&b.name));
-        Self { schema: SCHEMA, source, commit, images, files: Vec::new() }
+        Self { schema: SCHEMA, source, commit, images, attested_by: None, files: Vec::new() }
     }
 
     /// # Errors
@@ -133,6 +137,9 @@ impl Manifest {
                 image.name,
                 image.size
             );
+        }
+        if let Some(repo) = &self.attested_by {
+            repo.parse::<Repo>()?;
         }
         let mut files = BTreeSet::from([FILE]);
         for file in &self.files {

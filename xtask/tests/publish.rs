@@ -60,6 +60,7 @@ fn the_first_publish_ever() {
     assert_eq!(
         names(&live),
         [
+            "SHA256SUMS",
             "debian-12-custom.qcow2",
             "debian-12-custom.qcow2.sha256",
             "debian-13-custom.qcow2.partaa",
@@ -68,6 +69,7 @@ fn the_first_publish_ever() {
             "debian-13-custom.qcow2.sha256",
             "debian-13-pve.qcow2",
             "debian-13-pve.qcow2.sha256",
+            "get-images.sh",
             "packer-images.json",
         ]
     );
@@ -208,7 +210,7 @@ fn copy_takes_the_source_releases_assets() {
     world.hub().seed_release(REPOSITORY, release).unwrap();
     fs::remove_dir_all(world.images()).unwrap();
     world.tool(&execute(PUBLISH, &["--copy"])).expect(0, &["copy from v0.45", "latest is v0.45 now"]);
-    assert_eq!(names(&live(&world)).len(), 7);
+    assert_eq!(names(&live(&world)).len(), 9);
     world.tool(&["verify", "--download"]).expect(0, &["ok:"]);
 }
 
@@ -239,7 +241,7 @@ fn copy_publishes_nothing_that_nothing_vouches_for() {
 fn only_is_said_loudly() {
     let world = built("only");
     world.tool(&execute(PUBLISH, &["--only", IMAGES[0]])).expect(0, &["will NOT have debian-13-custom, debian-13-pve"]);
-    assert_eq!(names(&live(&world)).len(), 3);
+    assert_eq!(names(&live(&world)).len(), 5);
 }
 
 #[test]

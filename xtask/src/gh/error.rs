@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde::Deserialize;
 
 use super::Head;
-use crate::failure::{self, Kind};
+use crate::failure;
 
 /// Why a request has no good answer.
 #[derive(Debug)]
@@ -163,7 +163,7 @@ impl From<CallError> for anyhow::Error {
             CallError::Local(error) => error,
             CallError::Interrupted => failure::interrupted(error.to_string()),
             CallError::NoLogin(_) | CallError::Http(Http { status: 401 | 403, rate: None, .. }) => {
-                failure::Failure { kind: Kind::Missing, message: format!("{error}{cure}") }.into()
+                failure::missing(format!("{error}{cure}"))
             }
             _ => failure::failed(error.to_string()),
         }

@@ -98,7 +98,7 @@ pub fn signature(doors: Doors<'_>, live: &Live, allowed: Option<&Allowed>, audit
     match files::signed(allowed, &live.assets, manifest, |asset| doors.read_asset(asset)) {
         Err(error) => audit.differs(format!("{error:#}")),
         Ok(Signed::Unknown) => {
-            audit.unproven.push("it is signed, and no file allowed_signers says who may sign".to_owned())
+            audit.unproven.push("it is signed, and no file allowed_signers says who may sign".to_owned());
         }
         Ok(Signed::Not) => {
             let unsigned =

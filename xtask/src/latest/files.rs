@@ -20,12 +20,14 @@ pub const SIGNATURE: &str = "SHA256SUMS.sig";
 
 const READER_BYTES: &[u8] = include_bytes!("../../../packer/get-images.sh");
 
-/// How a set is signed.
+/// How a set is signed and attested.
 #[derive(Debug, Clone, Default)]
 pub struct Signing {
     pub signer: Option<Signer>,
     /// Whether what is live is signed by somebody who may.
     pub live_is_signed: bool,
+    /// The repository whose workflow attests what it built of the set.
+    pub attested_by: Option<String>,
 }
 
 /// One file, as it is to be on the release.

@@ -16,6 +16,7 @@ pub fn fill(stage: &Stage<'_>, set: &Set, jobs: usize) -> anyhow::Result<Manifes
         remove_strangers(stage, set, &have)?;
         let images = send::images(stage, set, &have, jobs)?;
         let mut manifest = Manifest::new(set.source.clone(), set.commit.clone(), images);
+        manifest.attested_by.clone_from(&set.signing.attested_by);
         for file in files::all(&manifest.images, &set.signing)? {
             send::small(stage, file.name, &file.bytes, &have)?;
             manifest.files.push(file.part());

@@ -166,6 +166,8 @@ pub fn plan(want: &Want<'_>, look: &Look) -> Vec<Step> {
     if let Some((live, images)) = look.live.as_ref().and_then(|live| Some((live, same_images(set, live)?))) {
         let files = files::judge(live, &images, &set.signing);
         let mut manifest = Manifest::new(set.source.clone(), set.commit.clone(), images);
+        let attested_before = live.manifest.as_ref().and_then(|manifest| manifest.attested_by.clone());
+        manifest.attested_by = set.signing.attested_by.clone().or(attested_before);
         manifest.files.clone_from(&files.kept);
         if live.manifest.as_ref() != Some(&manifest)
             || !files.place.is_empty()

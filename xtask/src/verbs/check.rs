@@ -111,6 +111,13 @@ fn show(report: &Report, console: &Console) {
             console.line(format_args!("  {:width$}  {:7}  {}", "", "", base_image.describe()));
         }
     }
+    if report.baseline().is_none() {
+        for image in &report.images {
+            if let Some(base) = &image.baseline {
+                console.line(format_args!("  {:width$}  compared with {}{}", image.name, base.what, base.commit_in_brackets()));
+            }
+        }
+    }
     for name in &report.removed {
         console.line(format_args!("  {name:width$}  removed  it was published or built, and has no template now"));
     }

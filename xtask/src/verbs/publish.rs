@@ -1,6 +1,6 @@
 //! `publish`: makes `latest` the new set. Look, stage, prove, tag, flip, read back.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use clap::Args;
 use serde_json::{Value, json};
@@ -23,6 +23,7 @@ use crate::latest::look::Look;
 use crate::latest::publish::{Ended, Person, Planned};
 use crate::latest::set::{Set, SetImage};
 use crate::signing::{Allowed, Signer};
+use crate::packer::Repo;
 use crate::latest::{self, TAG, preflight, source};
 
 /// Make `latest` the new set of images
@@ -37,7 +38,7 @@ pub struct Publish {
     /// The version tag that `latest` is to stand for
     #[arg(long, value_name = "TAG")]
     source: String,
-    /// Take the images from the source's own release instead of the images folder
+    /// Take the images, those named or all, from the source's own release instead of the images folder
     #[arg(long)]
     copy: bool,
     /// Keep the published image of this name
@@ -55,6 +56,9 @@ pub struct Publish {
     /// Publish without a signature
     #[arg(long)]
     no_sign: bool,
+    /// Say in the notes that this repository's workflow attests what it built
+    #[arg(long, value_name = "OWNER/NAME")]
+    attested_by: Option<Repo>,
     /// Take images over from a release that is not signed, although allowed_signers names who signs
     #[arg(long)]
     allow_unsigned: bool,
@@ -137,12 +141,15 @@ impl Publish {
             allowed: common.allowed_signers(),
             allow_unsigned: self.allow_unsigned,
         };
-        let signing = problems.keep(self.signing(gh, git, look, wish.allowed.as_ref()));
+        let signing = problems.keep(self.signing(gh, git, look, wish.allowed.as_ref())).map(|signing| Signing {
+            attested_by: self.attested_by.as_ref().map(ToString::to_string),
+            ..signing
+        });
         let chosen = if self.copy {
-            choose::from_source(gh, &wish, &self.source)
+            choose::from_source(gh, &wish, &self.source, look.live.as_ref())
         } else {
             choose::from_folder(gh, &wish, look.live.as_ref(), |absent| {
-                unchanged(&mut history, gh, &common.remote, absent)
+                differs(&mut history, gh, &common.remote, absent)
             })
         };
         let (Some(Chosen { images, mut warnings }), Some(source), Some(signing)) = (problems.keep(chosen), source, signing)
@@ -194,7 +201,7 @@ impl Publish {
         });
         // Without a list of who may, any signature stays.
         let live_is_signed = matches!(signed, Some(Ok(Signed::By(..) | Signed::Unknown)));
-        Ok(Signing { signer, live_is_signed })
+        Ok(Signing { signer, live_is_signed, attested_by: None })
     }
 
 }
@@ -218,18 +225,18 @@ impl Person for Asked<'_> {
     }
 }
 
-/// Which of these images `check` says skip for.
-fn unchanged(
+/// Why `check` doesn't say skip, for each of these images for which it doesn't.
+fn differs(
     history: &mut History,
     gh: &Gh,
     remote: &str,
     images: &BTreeSet<String>,
-) -> anyhow::Result<BTreeSet<String>> {
+) -> anyhow::Result<BTreeMap<String, String>> {
     let observed = decide::observe(history, Ok(gh.clone()), remote)?;
     let bases = decide::choose(&observed, images)?;
     let report = decide::decide(history, &bases, remote)?;
-    let skipped = report.images.into_iter().filter(|image| image.decision == Decision::Skip);
-    Ok(skipped.map(|image| image.name).collect())
+    let rebuild = report.images.into_iter().filter(|image| image.decision == Decision::Rebuild);
+    Ok(rebuild.map(|image| (image.name, image.reason)).collect())
 }
 
 fn to_json(planned: &Planned, executed: bool) -> Value {
