@@ -7,7 +7,7 @@ VERSION=1.0.0
 PACKER_DIR=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd -P)
 IMAGES_DIR=$PACKER_DIR/images
 # Whole names: `cargo xtask packer check` lists a changed file for review when this one names it.
-for part in common.sh base-image.sh children.sh inputs.sh image-set.sh packer.sh sbom.sh boot-test.sh; do
+for part in common.sh base-image.sh children.sh inputs.sh image-set.sh packer.sh sbom.sh boot.sh; do
     # shellcheck source=/dev/null
     . "$PACKER_DIR/lib/$part"
 done

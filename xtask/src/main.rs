@@ -17,6 +17,7 @@ mod latest;
 mod manifest;
 mod packer;
 mod process;
+mod sbom;
 mod ssh;
 mod verbs;
 

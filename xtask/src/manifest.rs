@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
 use crate::image::digest::Digest;
-use crate::image::record::{BaseImage, BuiltFrom};
+use crate::image::record::{BaseImage, Boot, BuiltFrom, Listed};
 use crate::image::{checksum, name};
 
 /// The manifest's asset name.
@@ -43,6 +43,12 @@ pub struct Image {
     pub versions: Option<BTreeMap<String, String>>,
     #[serde(default)]
     pub base_image: Option<BaseImage>,
+    /// The asset that lists its packages.
+    #[serde(default)]
+    pub packages: Option<Listed>,
+    /// How it was booted before it was published.
+    #[serde(default)]
+    pub boot: Option<Boot>,
     /// In order; empty when the image is published whole.
     pub parts: Vec<Part>,
 }
@@ -79,6 +85,14 @@ impl Manifest {
             "{FILE} has schema {}, this tool knows {SCHEMA}; update your checkout",
             manifest.schema
         );
+        for image in &manifest.images {
+            let expected = name::packages(&image.name);
+            anyhow::ensure!(
+                image.packages.as_ref().is_none_or(|listed| listed.file == expected),
+                "{FILE} names another list of packages for {} than {expected}",
+                image.name.escape_debug()
+            );
+        }
         Ok(manifest)
     }
 
@@ -101,7 +115,7 @@ impl Manifest {
 }
 
 impl Image {
-    /// The image's assets: its bytes, then its checksum file.
+    /// The image's assets: its bytes, then its checksum file, then the list of its packages.
     pub fn assets(&self) -> Vec<Expected> {
         let whole = || Expected { file: self.file.clone(), size: self.size, sha256: self.sha256 };
         let mut assets: Vec<Expected> = self
@@ -118,6 +132,11 @@ impl Image {
             size: line.len() as u64,
             sha256: Digest::of(line.as_bytes()),
         });
+        assets.extend(self.packages.iter().map(|listed| Expected {
+            file: listed.file.clone(),
+            size: listed.size,
+            sha256: listed.sha256,
+        }));
         assets
     }
 }

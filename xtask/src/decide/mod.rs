@@ -16,6 +16,7 @@ mod observe;
 mod paths;
 mod references;
 mod report;
+mod security;
 mod snapshot;
 mod upstream;
 
@@ -29,6 +30,7 @@ pub use compare::{Comparison, Side};
 pub use history::{History, Moment};
 pub use observe::observe;
 pub use report::{Decision, FileChange, ImageReport, Report};
+pub use security::add as add_security;
 
 /// Whether an image fits a source.
 #[derive(Debug, Clone, PartialEq, Eq)]

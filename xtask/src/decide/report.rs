@@ -8,6 +8,7 @@ use super::baseline::{Baseline, short};
 use super::compare::{Change, Difference, How, Side};
 use super::history::History;
 use super::layout;
+use super::security::SecurityReport;
 use super::upstream::BaseImageReport;
 use crate::git::LastChange;
 
@@ -47,6 +48,8 @@ pub struct ImageReport {
     pub comments: BTreeSet<FileChange>,
     /// Where it was asked for.
     pub base_image: Option<BaseImageReport>,
+    /// Where it was asked for.
+    pub security: Option<SecurityReport>,
 }
 
 impl ImageReport {
@@ -54,7 +57,7 @@ impl ImageReport {
     pub fn rebuild(name: &str, baseline: Option<Baseline>, reason: String) -> Self {
         let (files, comments) = (BTreeSet::new(), BTreeSet::new());
         let name = name.to_owned();
-        Self { name, decision: Decision::Rebuild, reason, baseline, files, comments, base_image: None }
+        Self { name, decision: Decision::Rebuild, reason, baseline, files, comments, base_image: None, security: None }
     }
 
     /// Until differences are added.
@@ -234,6 +237,7 @@ impl Report {
                     "changes": all(&mut image.files.iter()),
                     "comment_only": paths(&mut image.comments.iter()),
                     "base_image": image.base_image.as_ref().map(BaseImageReport::to_json),
+                    "security": image.security.as_ref().map(SecurityReport::to_json),
                 })
             })
             .collect();

@@ -5,6 +5,7 @@ pub mod doctor;
 pub mod fetch;
 pub mod listing;
 pub mod output;
+mod packages;
 pub mod partial;
 pub mod place;
 pub mod run;

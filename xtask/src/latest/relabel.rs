@@ -7,6 +7,7 @@ use crate::image::digest::Digest;
 use crate::interrupt;
 use crate::manifest::{self, Manifest};
 
+use super::changes;
 use super::look::Live;
 use super::switch::{self, Change, Doors};
 use super::{TAG, notes};
@@ -127,7 +128,7 @@ fn rename(
     let face = NewRelease {
         tag_name: TAG.to_owned(),
         name: live.release.name.clone().unwrap_or_default(),
-        body: notes::text(manifest),
+        body: notes::text(manifest) + changes::kept(live.release.notes()),
         draft: false,
         prerelease: true,
         target: None,

@@ -18,7 +18,7 @@ use crate::interrupt;
 use crate::manifest;
 use crate::process::joined;
 
-use super::set::{Origin, Piece, Set, SetImage};
+use super::set::{Origin, Packages, Piece, Set, SetImage};
 use super::stage::Stage;
 
 /// Sends what is not there yet: images side by side, the pieces of one image in order.
@@ -71,7 +71,15 @@ fn send_image(stage: &Stage<'_>, image: &SetImage, have: &[Asset]) -> anyhow::Re
     }
     let (digests, _) = result?;
     small(stage, &name::checksum(&image.name), checksum::line(&image.name, image.sha256).as_bytes(), have)?;
+    if let Some(packages) = &image.facts.packages {
+        list(stage, packages, have)?;
+    }
     Ok(image.to_manifest(&digests))
+}
+
+/// Puts the list of an image's packages onto the draft.
+fn list(stage: &Stage<'_>, packages: &Packages, have: &[Asset]) -> anyhow::Result<()> {
+    small(stage, &packages.listed.file, &packages.read(stage.gh)?, have)
 }
 
 /// The digest of each piece, and how many were sent.

@@ -24,6 +24,13 @@ pub struct Check {
     /// Ask upstream for the base images as well: another one than an image was built on is a reason to rebuild
     #[arg(long, conflicts_with = "base")]
     pub base_images: bool,
+    /// Ask Debian's archives, and Proxmox's for an image with its packages, for newer ones than an image has: security
+    /// fixes, a point release or Proxmox's updates are a reason to rebuild
+    #[arg(long, conflicts_with = "base")]
+    pub security: bool,
+    /// --base-images and --security
+    #[arg(long, conflicts_with = "base")]
+    pub upstream: bool,
     /// End with 10 when an image needs a rebuild
     #[arg(long)]
     pub exit_code: bool,
@@ -57,8 +64,12 @@ impl Check {
                 let observed = decide::observe(&history, gh, &common.remote)?;
                 let bases = decide::choose(&observed, &images);
                 let mut report = decide::decide(&mut history, &bases, &common.remote)?;
-                if self.base_images {
+                if self.base_images || self.upstream {
                     decide::add_base_images(&mut report, &common.packer_dir(), &observed)?;
+                }
+                if self.security || self.upstream {
+                    let gh = common.repo().map(|repo| Gh::new(repo, TRIES, console))?;
+                    decide::add_security(&mut report, &common.packer_dir(), &gh)?;
                 }
                 report
             }
@@ -91,6 +102,13 @@ fn show(report: &Report, console: &Console) {
         console.line(format_args!("  {:width$}  {:7}  {}", image.name, image.decision.word(), image.reason));
         if let Some(base_image) = &image.base_image {
             console.line(format_args!("  {:width$}  {:7}  {}", "", "", base_image.describe()));
+        }
+    }
+    for image in &report.images {
+        let Some(security) = &image.security else { continue };
+        console.line(format_args!("{}:", image.name));
+        for line in security.lines() {
+            console.line(format_args!("  {line}"));
         }
     }
     for name in &report.removed {

@@ -108,6 +108,7 @@ macro_rules! verbs {
 
 verbs! {
     check::Check,
+    diff::Diff,
     document::Document,
     status::Status,
     doctor::Doctor,

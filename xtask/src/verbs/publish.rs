@@ -15,6 +15,7 @@ use crate::gh::{Gh, Tries};
 use crate::git::{Git, TagRef};
 use crate::image::parts::PartSize;
 use crate::interrupt;
+use crate::latest::changes;
 use crate::latest::choose::{self, Chosen, Wish};
 use crate::latest::fill;
 use crate::latest::heal;
@@ -263,7 +264,7 @@ impl Publish {
                 }
                 Step::Relabel { manifest, .. } => {
                     if let Some(live) = live {
-                        relabel::relabel(doors, live, &change(live.release.id, notes::text(manifest)), manifest)?;
+                        relabel::relabel(doors, live, &change(live.release.id, notes::text(manifest) + changes::kept(live.release.notes())), manifest)?;
                     }
                 }
                 Step::Tag(_) => {
@@ -275,7 +276,8 @@ impl Publish {
                 }
                 Step::Switch { .. } => {
                     let stage = run.stage()?;
-                    let notes = run.manifest.as_ref().map(notes::text).unwrap_or_default();
+                    let changed = changes::section(gh, console, live, set);
+                    let notes = run.manifest.as_ref().map(notes::text).unwrap_or_default() + &changed;
                     switch::change(doors, &change(stage.release.id, notes), || stage.assert_own())?;
                 }
             }

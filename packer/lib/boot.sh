@@ -105,7 +105,7 @@ make_boot_seed() {
     BOOT_KEY=$3/key
     BOOT_MAC=52:54:00:15:00:$(printf '%02x' "$((RANDOM % 256))")
     mkdir -p "$seed" || return
-    ssh-keygen -q -t ed25519 -N '' -C boot-test -f "$BOOT_KEY" || return
+    ssh-keygen -q -t ed25519 -N '' -C boot -f "$BOOT_KEY" || return
     # Proxmox VE's cluster service starts only where the host's name stands for an address of its own.
     cat >"$seed/user-data" <<EOF
 #cloud-config
