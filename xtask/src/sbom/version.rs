@@ -104,4 +104,28 @@ mod tests {
             assert_eq!(compare(b, a), expected.reverse(), "{b} {a}");
         }
     }
+
+    #[test]
+    fn real_versions_are_in_dpkgs_order() {
+        let Some(path) = std::env::var_os("DPKG_PAIRS") else {
+            println!("skipped: dpkg's judgement of real versions; scripts/test --images asks for it (scripts/dpkg-pairs)");
+            return;
+        };
+        let text = std::fs::read_to_string(path).unwrap();
+        let mut differ = Vec::new();
+        for line in text.lines() {
+            let words: Vec<&str> = line.split(' ').collect();
+            let [a, order, b] = words[..] else { panic!("{line}") };
+            let found = match compare(a, b) {
+                Ordering::Less => "lt",
+                Ordering::Equal => "eq",
+                Ordering::Greater => "gt",
+            };
+            if found != order {
+                differ.push(line);
+            }
+        }
+        println!("{} real pairs of versions in dpkg's order", text.lines().count() - differ.len());
+        assert!(text.lines().count() > 1000 && differ.is_empty(), "{differ:?}");
+    }
 }
