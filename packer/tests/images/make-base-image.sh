@@ -33,7 +33,8 @@ deb $SECURITY_MIRROR $SUITE-security main
 EOF
 
 # Gathering the modules for every machine there is, and compressing them well, takes the guest minutes without KVM.
-printf '%s\n' virtio_pci virtio_blk virtio_net ext4 >>"$ROOT/etc/initramfs-tools/modules"
+# The drive of the seed's CD must be there before cloud-init looks for it, as with Debian's own image, which has all modules.
+printf '%s\n' virtio_pci virtio_blk virtio_net ext4 ahci ata_piix sr_mod isofs >>"$ROOT/etc/initramfs-tools/modules"
 printf 'MODULES=list\nCOMPRESS=zstd\nCOMPRESSLEVEL=1\n' >"$ROOT/etc/initramfs-tools/conf.d/quick"
 
 cat >"$ROOT/etc/fstab" <<EOF
