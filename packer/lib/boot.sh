@@ -7,7 +7,7 @@ BOOT_MACHINES=(pc q35)
 # What the seed asks for. QEMU's own DHCP server would give 10.0.2.15, so nothing else leads to this address.
 BOOT_ADDRESS=10.0.2.77
 BOOT_HOST=booted
-BOOT_CONSOLE_LINES=30
+BOOT_CONSOLE_LINES=40
 
 # boot_test NAME IMAGE: sets BOOT_PROOF to the record's JSON, or to null where BOOT_TEST says no.
 boot_test() {
@@ -25,8 +25,8 @@ boot_test() {
         if ! boot_on "$1" "$2" "$machine" "$folder"; then
             stop_child
             complain "$1 fails its boot on $machine; the console's last lines:"
-            tail -n "$BOOT_CONSOLE_LINES" -- "$folder/console" 2>/dev/null | printable | sed 's/^/    /' |
-                tee -a -- "$LOG" >&2
+            printable 2>/dev/null <"$folder/console" | without_key_pictures | tail -n "$BOOT_CONSOLE_LINES" |
+                sed 's/^/    /' | tee -a -- "$LOG" >&2
             cp -- "$folder/console" "${LOG%.log}.boot-$machine.serial.log" 2>/dev/null || true
             return 1
         fi
@@ -43,6 +43,11 @@ boot_test() {
 # The guest's console is whatever the guest wrote there.
 printable() {
     tr -d '\r' | LC_ALL=C sed 's/\x1b\[[0-9;?]*[A-Za-z]//g' | LC_ALL=C tr -cd '\11\12\40-\176'
+}
+
+# Host keys fill a screen, and what went wrong stands above them.
+without_key_pictures() {
+    grep -vE 'cloud-init\[[0-9]+\]: (\||\+--|Generating public|Your |The key)' || true
 }
 
 # boot_fact NAME FOLDER: what the guest said about itself.

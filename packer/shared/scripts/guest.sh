@@ -68,6 +68,7 @@ preset_grub() {
 grub-pc grub-pc/install_devices multiselect ${disk#, }
 grub-pc grub-pc/install_devices_empty boolean false
 EOF
+    mkdir -p "$IMAGE_ROOT/etc/cloud/cloud.cfg.d"
     printf 'grub_dpkg:\n  enabled: true\n' >"$IMAGE_ROOT/etc/cloud/cloud.cfg.d/90-image-grub.cfg"
 }
 

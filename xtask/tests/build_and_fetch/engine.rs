@@ -20,6 +20,7 @@ fn install(world: &World, host: &BuildHost) -> PathBuf {
         ("PATH", path.as_str()),
         ("BASE_IMAGE_URL", base.to_str().unwrap()),
         ("ACCELERATOR", "tcg"),
+        ("BOOT_TEST", "no"),
         ("STUB_PIDS", pids.to_str().unwrap()),
     ] {
         host.export(name, value).unwrap();
