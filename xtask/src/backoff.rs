@@ -11,9 +11,13 @@ const LONGEST: Duration = Duration::from_secs(30);
 
 /// After so many failures in a row: 0.5 s, 1 s, 2 s, up to 30 s, less up to a quarter.
 pub fn delay(failures: u32) -> Duration {
-    let time = FIRST.saturating_mul(1 << failures.saturating_sub(1).min(10)).min(LONGEST);
     // `RandomState` is seeded at random for each process and counts up: enough for jitter.
-    let random = RandomState::new().hash_one(0_u8);
+    jittered(failures, RandomState::new().hash_one(0_u8))
+}
+
+/// The same, with chance from elsewhere.
+pub fn jittered(failures: u32, random: u64) -> Duration {
+    let time = FIRST.saturating_mul(1 << failures.saturating_sub(1).min(10)).min(LONGEST);
     time.mul_f64(0.75 + (random % 1024) as f64 / 4096.0)
 }
 

@@ -5,6 +5,7 @@
 
 use std::fmt::Display;
 use std::io::{IsTerminal as _, Write as _};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -15,16 +16,24 @@ pub struct Console {
     json: bool,
     verbose: bool,
     colour: bool,
+    silent: bool,
+    /// Lines that wait while nothing may block; `None`: they don't.
+    held: Arc<Mutex<Option<Vec<(String, bool)>>>>,
     bars: Option<MultiProgress>,
 }
 
 impl Console {
+    /// One that shows nothing.
+    pub fn silent() -> Self {
+        Self { json: true, verbose: false, colour: false, silent: true, held: Arc::default(), bars: None }
+    }
+
     pub fn new(json: bool, verbose: bool) -> Self {
         let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let shown_on_terminal = if json { std::io::stderr().is_terminal() } else { std::io::stdout().is_terminal() };
         let bars =
             std::io::stderr().is_terminal().then(|| MultiProgress::with_draw_target(ProgressDrawTarget::stderr()));
-        Self { json, verbose, colour: shown_on_terminal && !no_colour, bars }
+        Self { json, verbose, colour: shown_on_terminal && !no_colour, silent: false, held: Arc::default(), bars }
     }
 
     /// A line of the result.
@@ -102,7 +111,28 @@ impl Console {
         Transfer { what, bytes, bar, started: Instant::now(), console: self.clone() }
     }
 
+    /// While it holds, lines are kept: a terminal that was stopped with Ctrl-S takes none. They are printed after.
+    pub fn hold(&self, hold: bool) {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        if hold {
+            held.get_or_insert_default();
+            return;
+        }
+        let lines = held.take().unwrap_or_default();
+        drop(held);
+        for (text, to_stderr) in lines {
+            self.print(&text, to_stderr);
+        }
+    }
+
     fn print(&self, text: &str, to_stderr: bool) {
+        if self.silent {
+            return;
+        }
+        if let Some(lines) = &mut *self.held.lock().unwrap_or_else(PoisonError::into_inner) {
+            lines.push((text.to_owned(), to_stderr));
+            return;
+        }
         let write = || {
             // A closed pipe (`| head`) is no reason to stop a publish half-way.
             let _ =

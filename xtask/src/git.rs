@@ -8,12 +8,14 @@ use std::path::{Path, PathBuf};
 use xshell::cmd;
 
 mod objects;
+mod publisher;
 mod worktree;
 
 use crate::failure;
 use crate::process;
 
 pub use objects::{Checkout, LastChange, Objects, TreeEntry};
+pub use publisher::{Publisher, Update, Waits};
 pub use worktree::Uncommitted;
 
 /// The repository that a directory is in.
@@ -39,11 +41,35 @@ pub enum Pushed {
     Already,
     /// The lease didn't hold: somebody else moved the ref.
     Stale,
+    /// The other side takes no such push: what it said.
+    Refused(String),
 }
 
 impl Git {
     pub fn at(dir: &Path) -> Self {
         Self { dir: dir.to_owned() }
+    }
+
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The git directory, which all work trees of a clone share.
+    ///
+    /// # Errors
+    ///
+    /// Exit code 3 outside of any repository, or in one that git doesn't trust: with git's own reason and cure.
+    pub fn common_dir(&self) -> anyhow::Result<PathBuf> {
+        let (sh, dir) = (process::shell()?, &self.dir);
+        let finished = process::output(cmd!(sh, "git -C {dir} rev-parse --path-format=absolute --git-common-dir"))?;
+        if !finished.status.success() {
+            return Err(failure::missing(format!(
+                "{} is in no git clone that can be used: {}",
+                dir.display(),
+                finished.stderr.trim()
+            )));
+        }
+        Ok(PathBuf::from(finished.text()))
     }
 
     /// The work tree's top folder; `None` outside of any repository.
@@ -95,36 +121,6 @@ impl Git {
         }
         let listing = finished.text();
         Ok(tags.iter().map(|tag| tag_in(&listing, tag)).collect())
-    }
-
-    /// Moves the tag on the remote, if its ref is still `expected` there (`None`: if there is none yet). An empty `object`
-    /// takes it away. No other tag goes along, whatever `push.followTags` says.
-    ///
-    /// # Errors
-    ///
-    /// Anything but a stale lease: no permission, a protected tag, no connection.
-    pub fn push_tag(&self, remote: &str, tag: &str, object: &str, expected: Option<&str>) -> anyhow::Result<Pushed> {
-        let (sh, dir) = (process::shell()?, &self.dir);
-        let expected = expected.unwrap_or_default();
-        let lease = format!("--force-with-lease=refs/tags/{tag}:{expected}");
-        let refspec = format!("{object}:refs/tags/{tag}");
-        let finished = process::output(cmd!(
-            sh,
-            "git -C {dir} push --porcelain --no-verify --no-follow-tags {lease} -- {remote} {refspec}"
-        ))?;
-        let text = finished.text();
-        let line = text.lines().find(|line| line.contains(&format!(":refs/tags/{tag}\t"))).unwrap_or_default();
-        match line.chars().next() {
-            Some('=') if finished.status.success() => Ok(Pushed::Already),
-            Some('+' | '*' | '-' | ' ') if finished.status.success() => Ok(Pushed::Moved),
-            // "[remote rejected] … (cannot lock ref …)" is a rival that moved the ref while this push was under way.
-            Some('!')
-                if line.contains("stale info") || line.contains("cannot lock ref") || line.contains("fetch first") =>
-            {
-                Ok(Pushed::Stale)
-            }
-            _ => Err(finished.error()),
-        }
     }
 
     /// Makes the local tag follow.

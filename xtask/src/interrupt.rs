@@ -6,9 +6,9 @@
 
 use std::sync::Arc;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGTSTP, SIGTTIN, SIGTTOU};
 
 use crate::failure;
 
@@ -24,6 +24,30 @@ pub fn watch() {
         }
         seen
     });
+}
+
+static STOPS: OnceLock<[Arc<AtomicBool>; 2]> = OnceLock::new();
+
+/// While it is held, Ctrl-Z and a terminal that wants to stop a background job wait; what came meanwhile happens after.
+pub fn hold_job_control(hold: bool) {
+    let [free, came] = STOPS.get_or_init(|| {
+        let (free, came) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicBool::new(false)));
+        for signal in [SIGTSTP, SIGTTIN, SIGTTOU] {
+            // Registration fails only for signals that can't be caught, and these three can.
+            let _ = signal_hook::flag::register(signal, Arc::clone(&came));
+            let _ = signal_hook::flag::register_conditional_default(signal, Arc::clone(&free));
+        }
+        [free, came]
+    });
+    if hold {
+        came.store(false, Ordering::SeqCst);
+        free.store(false, Ordering::SeqCst);
+    } else {
+        free.store(true, Ordering::SeqCst);
+        if came.swap(false, Ordering::SeqCst) {
+            let _ = signal_hook::low_level::emulate_default_handler(SIGTSTP);
+        }
+    }
 }
 
 /// The signal that arrived, if one did.

@@ -15,6 +15,49 @@ pub struct Repo {
     pub name: String,
 }
 
+/// Where the repository that publishes is reached by git.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Address {
+    pub url: String,
+    /// Given with `--git-url`: then git's logins are the user's own.
+    given: bool,
+}
+
+impl Address {
+    /// `--git-url`, else the repository's own address.
+    pub fn new(asked: Option<&str>, repo: &Repo) -> Self {
+        match asked.filter(|asked| !asked.is_empty()) {
+            Some(asked) => Self { url: asked.to_owned(), given: true },
+            None => Self { url: format!("https://{}/{}/{}", repo.host, repo.owner, repo.name), given: false },
+        }
+    }
+
+    /// Options for git: gh's login serves it and no other does; the header that a workflow's checkout leaves for this
+    /// address would take its place.
+    pub fn login(&self) -> Vec<String> {
+        if self.given {
+            return Vec::new();
+        }
+        let header = format!("http.{}.extraheader=", self.url);
+        ["credential.helper=", "credential.helper=!gh auth git-credential", &header]
+            .into_iter()
+            .flat_map(|setting| ["-c".to_owned(), setting.to_owned()])
+            .collect()
+    }
+
+    /// Without a password that may stand in it.
+    pub fn shown(&self) -> String {
+        match self.url.split_once("://") {
+            Some((scheme, rest)) => {
+                let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+                let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+                format!("{scheme}://{host}/{path}")
+            }
+            None => self.url.clone(),
+        }
+    }
+}
+
 const DEFAULT_REPO: &str = "homestak-dev/packer";
 const DEFAULT_HOST: &str = "github.com";
 

@@ -1,5 +1,8 @@
 //! The lists of packages: published with their images, kept wherever the images go, compared, and held against archives.
 
+// Tools for the fixtures, and no child of the tool's.
+#![allow(clippy::disallowed_methods)]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -20,7 +23,10 @@ fn options() -> Options {
 }
 
 fn world(name: &str) -> World {
-    World::new(&Path::new(env!("CARGO_TARGET_TMPDIR")).join("packages").join(name), options()).unwrap()
+    let mut world = World::new(&Path::new(env!("CARGO_TARGET_TMPDIR")).join("packages").join(name), options()).unwrap();
+    let remote = world.remote();
+    world.set("HOMESTAK_PACKER_GIT_URL", remote);
+    world
 }
 
 fn digest(bytes: &[u8]) -> String {

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
+use crate::rules::Refusal;
+
 /// What a request is answered with.
 #[derive(Debug)]
 pub(crate) struct Answer {
@@ -52,51 +54,19 @@ impl Answer {
     }
 }
 
-/// An error, in the form that GitHub's REST API gives it.
-#[derive(Debug)]
-pub(crate) struct Refusal {
-    pub status: u16,
-    pub message: String,
-    pub errors: Vec<Value>,
-}
-
 pub(crate) type Outcome = Result<Answer, Refusal>;
 
 impl Refusal {
-    pub fn new(status: u16, message: impl Into<String>) -> Self {
-        Self { status, message: message.into(), errors: Vec::new() }
-    }
-
-    pub fn not_found() -> Self {
-        Self::new(404, "Not Found")
-    }
-
-    /// 422 with a field and a code, such as `already_exists`.
-    pub fn invalid(resource: &str, code: &str, field: &str) -> Self {
-        Self {
-            errors: vec![json!({ "resource": resource, "code": code, "field": field })],
-            ..Self::new(422, "Validation Failed")
-        }
-    }
-
-    /// 422 with a sentence of its own.
-    pub fn custom(resource: &str, field: Option<&str>, message: &str) -> Self {
-        let mut error = json!({ "resource": resource, "code": "custom", "message": message });
-        if let Some(field) = field {
-            error["field"] = field.into();
-        }
-        Self { errors: vec![error], ..Self::new(422, "Validation Failed") }
-    }
-
-    /// 422 for a body whose fields are missing or of another type.
-    pub fn schema(detail: &str) -> Self {
-        Self::new(422, format!("Invalid request.\n\n{detail}"))
-    }
-
-    pub fn answer(self) -> Answer {
+    /// In the form that GitHub's REST API gives it.
+    pub(crate) fn answer(self) -> Answer {
         let mut body = json!({ "message": self.message });
-        if !self.errors.is_empty() {
-            body["errors"] = Value::Array(self.errors);
+        if let Some(detail) = self.detail {
+            let mut error = json!({ "resource": detail.resource, "code": detail.code });
+            let more = [("field", detail.field), ("message", detail.message.as_deref())];
+            for (key, value) in more.into_iter().filter_map(|(key, value)| Some((key, value?))) {
+                error[key] = value.into();
+            }
+            body["errors"] = json!([error]);
         }
         body["documentation_url"] = "https://docs.github.com/rest".into();
         body["status"] = self.status.to_string().into();

@@ -4,8 +4,8 @@ use hyper::HeaderMap;
 use percent_encoding::percent_decode_str;
 use serde_json::Value;
 
-use crate::answer::Refusal;
 use crate::model::{Access, Token, TokenKind};
+use crate::rules::Refusal;
 use crate::store::{Repo, Store};
 
 /// A request with its body read, except for uploads, whose body never is in one piece.
@@ -50,7 +50,7 @@ impl Call {
         let token = self.token.as_ref();
         let granted = token.and_then(|token| {
             let mut all = token.repositories.iter();
-            all.find(|(name, _)| name.eq_ignore_ascii_case(&repo.name))
+            all.find(|(name, _)| name.eq_ignore_ascii_case(&repo.rules.name))
         });
         match granted {
             Some((_, access)) => Some(*access),

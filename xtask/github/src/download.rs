@@ -4,12 +4,12 @@ use std::time::SystemTime;
 
 use sha2::{Digest, Sha256};
 
-use crate::answer::{Answer, Content, Outcome, Refusal};
+use crate::answer::{Answer, Content, Outcome};
 use crate::assets::count_download;
 use crate::call::Call;
 use crate::json;
 use crate::model::{Asset, AssetState};
-use crate::releases::latest_of;
+use crate::rules::Refusal;
 use crate::store::Store;
 
 pub(crate) const HOST: &str = "release-assets.githubusercontent.com";
@@ -25,10 +25,10 @@ pub(crate) fn public(store: &mut Store, call: &Call, repository: &str, tag: &str
     if repo.config.private {
         return Err(Refusal::not_found());
     }
-    let mut published = repo.releases.iter().filter(|it| !it.draft);
-    let asset = published
-        .find(|it| it.tag_name == tag)
-        .and_then(|it| it.asset(name))
+    let asset = repo
+        .rules
+        .published(tag)?
+        .asset(name)
         .filter(|it| it.state == AssetState::Uploaded)
         .ok_or_else(Refusal::not_found)?;
     let (id, address) = (asset.id, signed(store, at, asset));
@@ -40,9 +40,9 @@ pub(crate) fn public(store: &mut Store, call: &Call, repository: &str, tag: &str
 pub(crate) fn latest(store: &Store, call: &Call, repository: &str, name: &str) -> Outcome {
     let at = store.find(repository).ok_or_else(Refusal::not_found)?;
     let repo = &store.repositories[at];
-    let release = latest_of(repo, &repo.releases).filter(|_| !repo.config.private);
+    let release = repo.rules.latest_of(&repo.rules.releases).filter(|_| !repo.config.private);
     let tag = json::path(&release.ok_or_else(Refusal::not_found)?.tag_name);
-    let (repository, name) = (&repo.name, json::path(name));
+    let (repository, name) = (&repo.rules.name, json::path(name));
     let address = format!("https://github.com/{repository}/releases/download/{tag}/{name}");
     Ok(redirect(call, &address))
 }
@@ -56,7 +56,7 @@ pub(crate) fn redirect(call: &Call, address: &str) -> Answer {
 
 /// An address of an asset's bytes that works for a while.
 pub(crate) fn signed(store: &Store, at: usize, asset: &Asset) -> String {
-    let path = format!("/{FOLDER}/{}/{}", store.repositories[at].id, asset.id);
+    let path = format!("/{FOLDER}/{}/{}", store.repositories[at].rules.id, asset.id);
     let expires = json::time(SystemTime::now() + store.settings.signature_lifetime);
     let query = form_urlencoded::Serializer::new(String::new())
         .append_pair("sp", "r")
@@ -80,7 +80,7 @@ pub(crate) fn bytes(store: &Store, call: &Call) -> Answer {
     }
     let id = call.segments.last().and_then(|it| it.parse().ok());
     let mut repositories = store.repositories.iter();
-    let found = id.and_then(|id| repositories.find_map(|it| it.asset(id)));
+    let found = id.and_then(|id| repositories.find_map(|it| it.rules.asset(id).ok()));
     let Some((_, asset)) = found else {
         return failure(404, "BlobNotFound");
     };

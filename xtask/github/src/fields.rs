@@ -2,34 +2,11 @@
 
 use serde_json::Value;
 
-use crate::answer::Refusal;
-use crate::model::Release;
+use crate::rules::{Change, MakeLatest, Refusal};
 
-/// GitHub's limit on a release's notes, in characters.
-const MAX_BODY: usize = 125_000;
-
-/// What a request says; `None` where it doesn't say anything.
-#[derive(Debug, Default)]
-pub(crate) struct Fields {
-    pub tag_name: Option<String>,
-    pub make_latest: Option<MakeLatest>,
-    target_commitish: Option<String>,
-    name: Option<Option<String>>,
-    body: Option<Option<String>>,
-    draft: Option<bool>,
-    prerelease: Option<bool>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum MakeLatest {
-    True,
-    False,
-    Legacy,
-}
-
-impl Fields {
-    pub fn parse(body: &Value) -> Result<Self, Refusal> {
-        let fields = Self {
+impl Change {
+    pub(crate) fn parse(body: &Value) -> Result<Self, Refusal> {
+        Ok(Self {
             tag_name: text(body, "tag_name")?.flatten(),
             make_latest: make_latest(body)?,
             target_commitish: text(body, "target_commitish")?.flatten(),
@@ -37,22 +14,7 @@ impl Fields {
             body: text(body, "body")?,
             draft: flag(body, "draft")?,
             prerelease: flag(body, "prerelease")?,
-        };
-        let notes = fields.body.iter().flatten();
-        if notes.map(|it| it.chars().count()).any(|it| it > MAX_BODY) {
-            let message = format!("body is too long (maximum is {MAX_BODY} characters)");
-            return Err(Refusal::custom("Release", Some("body"), &message));
-        }
-        Ok(fields)
-    }
-
-    pub fn apply(&self, release: &mut Release) {
-        set(&mut release.tag_name, self.tag_name.as_ref());
-        set(&mut release.target_commitish, self.target_commitish.as_ref());
-        set(&mut release.name, self.name.as_ref());
-        set(&mut release.body, self.body.as_ref());
-        set(&mut release.draft, self.draft.as_ref());
-        set(&mut release.prerelease, self.prerelease.as_ref());
+        })
     }
 }
 
@@ -88,10 +50,4 @@ fn make_latest(body: &Value) -> Result<Option<MakeLatest>, Refusal> {
 
 fn wrong_type(key: &str, value: &Value, wanted: &str) -> Refusal {
     Refusal::schema(&format!("For 'properties/{key}', {value} is not a {wanted}."))
-}
-
-fn set<T: Clone>(place: &mut T, value: Option<&T>) {
-    if let Some(value) = value {
-        place.clone_from(value);
-    }
 }

@@ -12,47 +12,50 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail};
 
+use crate::rules::{self, Refusal, Tag, Target};
+
 /// A bare git directory.
 #[derive(Clone, Copy)]
 pub(crate) struct Git<'a>(pub &'a Path);
 
-/// A tag or a branch as the ref itself says and as it peels.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Ref {
-    /// The ref's own object: a tag object's id where the tag is annotated.
-    pub object: String,
-    /// The commit that it peels to.
-    pub commit: String,
-    /// That commit's date.
-    pub date: SystemTime,
-}
-
 /// The refs of a repository at one moment, by their short names.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Refs {
-    pub tags: BTreeMap<String, Ref>,
-    heads: BTreeMap<String, Ref>,
+    pub tags: BTreeMap<String, Tag>,
+    pub branches: BTreeMap<String, Target>,
     /// The branch that `HEAD` names; none while it has no commit.
-    default_branch: Option<String>,
-    /// The files that it was read from.
-    files: BTreeMap<PathBuf, Vec<u8>>,
+    pub default_branch: Option<String>,
+    pub files: RefFiles,
 }
 
-impl Refs {
-    pub fn is_empty(&self) -> bool {
-        self.tags.is_empty() && self.heads.is_empty()
+/// The files that refs were read from.
+pub(crate) type RefFiles = BTreeMap<PathBuf, Vec<u8>>;
+
+/// What the rules ask of git, with the branches as of the last look.
+pub(crate) struct Asked<'a> {
+    pub git: Git<'a>,
+    pub branches: &'a BTreeMap<String, Target>,
+}
+
+impl rules::Git for Asked<'_> {
+    fn is_tag_name(&self, name: &str) -> Result<bool, Refusal> {
+        Ok(self.git.is_tag_name(name)?)
     }
 
-    pub fn default_branch(&self) -> &str {
-        self.default_branch.as_deref().unwrap_or("main")
+    fn target(&self, name: &str) -> Result<Option<Target>, Refusal> {
+        let branch = self.branches.get(name).or_else(|| self.branches.get(name.strip_prefix("heads/")?));
+        if branch.is_some() {
+            return Ok(branch.cloned());
+        }
+        let Some(commit) = self.git.commit_id(name)? else {
+            return Ok(None);
+        };
+        let date = self.git.commit(&commit)?.committer.date;
+        Ok(Some(Target { commit, date }))
     }
 
-    /// A branch or a tag, also as `heads/NAME` and `tags/NAME`.
-    pub fn find(&self, name: &str) -> Option<&Ref> {
-        let short = self.heads.get(name).or_else(|| self.tags.get(name));
-        let head = || self.heads.get(name.strip_prefix("heads/")?);
-        let tag = || self.tags.get(name.strip_prefix("tags/")?);
-        short.or_else(head).or_else(tag)
+    fn create_tag(&mut self, name: &str, commit: &str) -> Result<(), Refusal> {
+        Ok(self.git.create_tag(name, commit)?)
     }
 }
 
@@ -81,12 +84,12 @@ pub(crate) struct TagObject {
 }
 
 impl Git<'_> {
-    /// Every branch and tag; what is `known` already is given back when no file of a ref has changed since.
-    pub fn look(self, known: &Refs) -> Result<Refs> {
+    /// Every branch and tag; none when no file of a ref has changed since they were read from those that are `known`.
+    pub fn look(self, known: &RefFiles) -> Result<Option<Refs>> {
         // Read before git is asked: a push that comes between the two shows in the next look.
         let files = self.ref_files().with_context(|| format!("reading the refs in {}", self.0.display()))?;
-        if files == known.files {
-            return Ok(known.clone());
+        if files == *known {
+            return Ok(None);
         }
         // `creatordate` would be a tag object's own date: the dates asked for are those of commits.
         let fields = "--format=%(refname)%00%(HEAD)%00%(objectname)%00%(committerdate:unix)%00\
@@ -99,21 +102,21 @@ impl Git<'_> {
                 bail!("reading the refs in {}: not understood: {line}", self.0.display());
             };
             let (commit, date) = if peeled.is_empty() { (object, date) } else { (peeled, peeled_date) };
-            let value = Ref { object: object.into(), commit: commit.into(), date: unix(date) };
+            let (commit, date) = (commit.to_owned(), unix(date));
             if let Some(tag) = name.strip_prefix("refs/tags/") {
-                refs.tags.insert(tag.to_owned(), value);
+                refs.tags.insert(tag.to_owned(), Tag { object: object.to_owned(), commit, date });
             } else if let Some(branch) = name.strip_prefix("refs/heads/") {
                 if head == "*" {
                     refs.default_branch = Some(branch.to_owned());
                 }
-                refs.heads.insert(branch.to_owned(), value);
+                refs.branches.insert(branch.to_owned(), Target { commit, date });
             }
         }
-        Ok(refs)
+        Ok(Some(refs))
     }
 
     /// `HEAD`, the packed refs, and each branch and tag that isn't packed.
-    fn ref_files(self) -> io::Result<BTreeMap<PathBuf, Vec<u8>>> {
+    fn ref_files(self) -> io::Result<RefFiles> {
         let mut files = BTreeMap::new();
         let mut left = ["HEAD", "packed-refs", "refs/heads", "refs/tags"].map(|name| self.0.join(name)).to_vec();
         while let Some(path) = left.pop() {

@@ -2,11 +2,12 @@
 
 use serde_json::Value;
 
-use crate::answer::{Answer, Outcome, Refusal};
+use crate::answer::{Answer, Outcome};
 use crate::call::Call;
 use crate::fields::text;
 use crate::json;
 use crate::pages::page;
+use crate::rules::Refusal;
 use crate::store::Repo;
 
 /// `GET git/ref/…`: the ref of exactly this name, without `refs/`.
@@ -87,7 +88,7 @@ pub(crate) fn delete_ref(repo: &Repo, call: &Call, name: &str) -> Outcome {
     call.require_push(repo)?;
     let full = format!("refs/{name}");
     let old = existing(repo, &full)?;
-    if full == format!("refs/heads/{}", repo.refs.default_branch()) {
+    if full == format!("refs/heads/{}", repo.rules.default_branch) {
         return Err(Refusal::new(422, "Cannot delete the default branch"));
     }
     repo.git().delete_ref(&full, &old)?;
@@ -133,7 +134,7 @@ pub(crate) fn create_commit(repo: &Repo, call: &Call) -> Outcome {
 
 /// GitHub has a status of its own for a repository without a commit.
 fn require_commits(repo: &Repo) -> Result<(), Refusal> {
-    if repo.refs.is_empty() { Err(Refusal::new(409, "Git Repository is empty.")) } else { Ok(()) }
+    if repo.is_empty() { Err(Refusal::new(409, "Git Repository is empty.")) } else { Ok(()) }
 }
 
 fn required(body: &Value, key: &str) -> Result<String, Refusal> {

@@ -2,11 +2,11 @@
 
 use serde_json::{Value, json};
 
-use crate::answer::{Answer, Outcome, Refusal};
+use crate::answer::{Answer, Outcome};
 use crate::call::Call;
 use crate::json;
 use crate::model::Release;
-use crate::releases::latest_of;
+use crate::rules::Refusal;
 use crate::store::Store;
 
 /// `None` is a query that this stand-in doesn't know.
@@ -93,7 +93,7 @@ fn list(store: &Store, call: &Call, query: &Query) -> Result<Value, Refusal> {
     let (from, size) = (number("endCursor").unwrap_or(0), number("perPage").unwrap_or(30));
     let mut all = visible(store, call, at);
     all.sort_by_key(|it| std::cmp::Reverse((it.created_at, it.id)));
-    let latest = latest_of(&store.repositories[at], store.listed(at)).map(|it| it.id);
+    let latest = store.repositories[at].rules.latest_of(store.listed(at)).map(|it| it.id);
     let node = |it: &&Release| {
         query.only(json!({
             "name": it.name,

@@ -11,15 +11,31 @@ use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
 use crate::faults::{Action, Armed, Injection, Lasting, Moment};
-use crate::git::Refs;
 use crate::log::{Request, Shown};
 use crate::model::{Repository, Settings, State, Token};
 use crate::server;
-use crate::store::{Repo, Store};
+use crate::store::Store;
 
 type Hook = dyn Fn(&Request, Moment) -> Action + Send + Sync;
 
 /// A running stand-in. It ends when this is dropped, with every connection, and its socket goes.
+///
+/// ```no_run
+/// use github_stand_in::{Access, GitHub, Injection, Fault, Matches, Repository, Settings, Times, Token};
+///
+/// # fn main() -> anyhow::Result<()> {
+/// let hub = GitHub::start(Settings::new("/tmp/hub.sock", "/tmp/hub"))?;
+/// hub.add_repository("homestak-dev/packer", Repository::new("/tmp/packer.git"))?;
+/// hub.add_token("secret", Token::classic("ana").with("homestak-dev/packer", Access::Push));
+/// hub.configure_gh("/tmp/gh".as_ref())?; // GH_CONFIG_DIR=/tmp/gh GH_TOKEN=secret gh …
+/// hub.inject(Injection {
+///     matches: Matches::upload("debian-12-custom.qcow2").nth(2),
+///     times: Times::Once,
+///     fault: Fault::BadGateway { leave_starter: true },
+/// });
+/// # Ok(())
+/// # }
+/// ```
 pub struct GitHub {
     hub: Hub,
     runtime: Option<Runtime>,
@@ -136,19 +152,7 @@ impl Hub {
         if store.find(name).is_some() || name.split('/').count() != 2 {
             bail!("adding the repository {name}: give each its own owner/name");
         }
-        let repo = Repo {
-            id: store.next_id(),
-            name: name.to_owned(),
-            config,
-            releases: Vec::new(),
-            issues: Vec::new(),
-            latest: None,
-            retired_tags: std::collections::BTreeSet::new(),
-            stale: None,
-            refs: Refs::default(),
-        };
-        store.repositories.push(repo);
-        let at = store.repositories.len() - 1;
+        let at = store.add(name, config);
         store.look(at, None).with_context(|| format!("adding the repository {name}"))
     }
 
@@ -160,7 +164,7 @@ impl Hub {
         let mut store = self.shared.lock();
         let at = store.place(name)?;
         change(&mut store.repositories[at].config);
-        Ok(())
+        store.look(at, None)
     }
 
     /// Adds a token, or replaces what it may do.

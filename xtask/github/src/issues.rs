@@ -4,12 +4,13 @@ use std::time::SystemTime;
 
 use serde_json::Value;
 
-use crate::answer::{Answer, Outcome, Refusal};
+use crate::answer::{Answer, Outcome};
 use crate::call::Call;
 use crate::fields::text;
 use crate::json;
 use crate::model::{Comment, Issue};
 use crate::pages::page;
+use crate::rules::Refusal;
 use crate::store::{Repo, Store};
 
 pub(crate) fn get(repo: &Repo, number: u64) -> Outcome {
@@ -27,7 +28,13 @@ pub(crate) fn comment(store: &mut Store, call: &Call, at: usize, number: u64) ->
     call.require_unarchived(&store.repositories[at])?;
     let body = required_body(call)?;
     let now = SystemTime::now();
-    let comment = Comment { id: store.next_id(), body, author: call.login(), created_at: now, updated_at: now };
+    let comment = Comment {
+        id: store.repositories[at].rules.take_id(),
+        body,
+        author: call.login(),
+        created_at: now,
+        updated_at: now,
+    };
     let repo = &mut store.repositories[at];
     find(repo, number)?;
     let json = json::comment(repo, number, &comment);

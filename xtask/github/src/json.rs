@@ -1,5 +1,6 @@
 //! How GitHub writes its objects as JSON.
 
+use std::borrow::Cow;
 use std::time::SystemTime;
 
 use bytes::Bytes;
@@ -41,15 +42,15 @@ pub(crate) fn user(login: &str) -> Value {
 }
 
 pub(crate) fn release(repo: &Repo, release: &Release) -> Value {
-    let api = format!("https://api.github.com/repos/{}/releases", repo.name);
-    let (id, name) = (release.id, &repo.name);
+    let api = format!("https://api.github.com/repos/{}/releases", repo.rules.name);
+    let (id, name) = (release.id, &repo.rules.name);
     let uploaded = release.assets.iter().filter(|it| it.state == AssetState::Uploaded);
     let assets: Vec<Value> = uploaded.map(|it| asset(repo, release, it)).collect();
     json!({
         "url": format!("{api}/{id}"),
         "assets_url": format!("{api}/{id}/assets"),
         "upload_url": format!("https://uploads.github.com/repos/{name}/releases/{id}/assets{{?name,label}}"),
-        "html_url": format!("https://github.com/{name}/releases/tag/{}", path(address(release))),
+        "html_url": format!("https://github.com/{name}/releases/tag/{}", path(&address(release))),
         "id": id,
         "node_id": format!("RE_{id}"),
         "author": user(&release.author),
@@ -69,9 +70,9 @@ pub(crate) fn release(repo: &Repo, release: &Release) -> Value {
 }
 
 pub(crate) fn asset(repo: &Repo, release: &Release, asset: &Asset) -> Value {
-    let (id, name) = (asset.id, &repo.name);
+    let (id, name) = (asset.id, &repo.rules.name);
     let download =
-        format!("https://github.com/{name}/releases/download/{}/{}", path(address(release)), path(&asset.name));
+        format!("https://github.com/{name}/releases/download/{}/{}", path(&address(release)), path(&asset.name));
     json!({
         "url": format!("https://api.github.com/repos/{name}/releases/assets/{id}"),
         "id": id,
@@ -91,7 +92,7 @@ pub(crate) fn asset(repo: &Repo, release: &Release, asset: &Asset) -> Value {
 }
 
 pub(crate) fn issue(repo: &Repo, issue: &Issue) -> Value {
-    let (number, name) = (issue.number, &repo.name);
+    let (number, name) = (issue.number, &repo.rules.name);
     json!({
         "id": number,
         "number": number,
@@ -107,7 +108,7 @@ pub(crate) fn issue(repo: &Repo, issue: &Issue) -> Value {
 }
 
 pub(crate) fn comment(repo: &Repo, issue: u64, comment: &Comment) -> Value {
-    let (id, name) = (comment.id, &repo.name);
+    let (id, name) = (comment.id, &repo.rules.name);
     json!({
         "id": id,
         "body": comment.body,
@@ -121,7 +122,7 @@ pub(crate) fn comment(repo: &Repo, issue: u64, comment: &Comment) -> Value {
 }
 
 pub(crate) fn commit(repo: &Repo, commit: &Commit) -> Value {
-    let (sha, name) = (&commit.sha, &repo.name);
+    let (sha, name) = (&commit.sha, &repo.rules.name);
     let link = |sha: &String| format!("https://api.github.com/repos/{name}/commits/{sha}");
     let parents: Vec<Value> = commit.parents.iter().map(|sha| json!({ "sha": sha, "url": link(sha) })).collect();
     json!({
@@ -140,7 +141,7 @@ pub(crate) fn commit(repo: &Repo, commit: &Commit) -> Value {
 
 /// A commit as the git database gives it: without the envelope that [`commit`] has.
 pub(crate) fn git_commit(repo: &Repo, commit: &Commit) -> Value {
-    let (sha, name) = (&commit.sha, &repo.name);
+    let (sha, name) = (&commit.sha, &repo.rules.name);
     let link = |kind: &str, sha: &String| format!("https://api.github.com/repos/{name}/git/{kind}/{sha}");
     let parents = commit.parents.iter().map(|sha| json!({ "sha": sha, "url": link("commits", sha) }));
     json!({
@@ -160,7 +161,7 @@ pub(crate) fn tag_object(repo: &Repo, sha: &str, tag: &TagObject) -> Value {
         "sha": sha,
         "tag": tag.tag,
         "message": tag.message,
-        "url": format!("https://api.github.com/repos/{}/git/tags/{sha}", repo.name),
+        "url": format!("https://api.github.com/repos/{}/git/tags/{sha}", repo.rules.name),
         "tagger": tag.tagger.as_ref().map(signature),
         "object": object(repo, &tag.object, &tag.kind),
     })
@@ -170,7 +171,7 @@ pub(crate) fn git_ref(repo: &Repo, name: &str, sha: &str, kind: &str) -> Value {
     let short = path(name.trim_start_matches("refs/"));
     json!({
         "ref": name,
-        "url": format!("https://api.github.com/repos/{}/git/refs/{short}", repo.name),
+        "url": format!("https://api.github.com/repos/{}/git/refs/{short}", repo.rules.name),
         "object": object(repo, sha, kind),
     })
 }
@@ -182,7 +183,7 @@ pub(crate) fn user_id(login: &str) -> u64 {
 }
 
 fn object(repo: &Repo, sha: &str, kind: &str) -> Value {
-    let url = format!("https://api.github.com/repos/{}/git/{kind}s/{sha}", repo.name);
+    let url = format!("https://api.github.com/repos/{}/git/{kind}s/{sha}", repo.rules.name);
     json!({ "sha": sha, "type": kind, "url": url })
 }
 
@@ -191,6 +192,6 @@ fn signature(of: &Signature) -> Value {
 }
 
 /// How addresses name a release: a draft's don't hold its tag name.
-fn address(release: &Release) -> &str {
-    if release.draft { &release.untagged } else { &release.tag_name }
+fn address(release: &Release) -> Cow<'_, str> {
+    if release.draft { release.untagged().into() } else { release.tag_name.as_str().into() }
 }

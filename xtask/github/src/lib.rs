@@ -9,50 +9,63 @@
 //! afterwards a test can see each request ([`Hub::requests`]) and what readers of the rolling tag saw at each moment
 //! ([`Hub::timeline`]).
 //!
-//! ```no_run
-//! use github_stand_in::{Access, GitHub, Injection, Fault, Matches, Repository, Settings, Times, Token};
-//!
-//! # fn main() -> anyhow::Result<()> {
-//! let hub = GitHub::start(Settings::new("/tmp/hub.sock", "/tmp/hub"))?;
-//! hub.add_repository("homestak-dev/packer", Repository::new("/tmp/packer.git"))?;
-//! hub.add_token("secret", Token::classic("ana").with("homestak-dev/packer", Access::Push));
-//! hub.configure_gh("/tmp/gh".as_ref())?; // GH_CONFIG_DIR=/tmp/gh GH_TOKEN=secret gh …
-//! hub.inject(Injection {
-//!     matches: Matches::upload("debian-12-custom.qcow2").nth(2),
-//!     times: Times::Once,
-//!     fault: Fault::BadGateway { leave_starter: true },
-//! });
-//! # Ok(())
-//! # }
-//! ```
+//! GitHub's own rules are [`rules`], which need none of that: a simulation uses them as they are, without the feature `server`.
 
-mod answer;
-mod assets;
-mod call;
-mod download;
-mod faults;
-mod fields;
-mod git;
-mod git_data;
-mod graphql;
-mod hub;
-mod issues;
-mod json;
-mod log;
+pub mod rules;
+
 mod model;
-mod pages;
-mod releases;
-mod rulesets;
-mod seed;
-mod server;
-mod store;
-mod upload;
 
-pub use faults::{Action, Fault, Injection, Lasting, Limit, Matches, Moment, StallPoint, Times};
-pub use hub::{GitHub, Hub};
-pub use log::{Request, Shown, ShownAsset, ShownRelease, ShownTag};
 pub use model::{
     Access, Asset, AssetState, BrokenUpload, Comment, Issue, Release, Repository, RepositoryState, Ruleset, Settings,
     State, Token, TokenKind,
 };
+
+#[cfg(feature = "server")]
+mod answer;
+#[cfg(feature = "server")]
+mod assets;
+#[cfg(feature = "server")]
+mod call;
+#[cfg(feature = "server")]
+mod download;
+#[cfg(feature = "server")]
+mod faults;
+#[cfg(feature = "server")]
+mod fields;
+#[cfg(feature = "server")]
+mod git;
+#[cfg(feature = "server")]
+mod git_data;
+#[cfg(feature = "server")]
+mod graphql;
+#[cfg(feature = "server")]
+mod hub;
+#[cfg(feature = "server")]
+mod issues;
+#[cfg(feature = "server")]
+mod json;
+#[cfg(feature = "server")]
+mod log;
+#[cfg(feature = "server")]
+mod pages;
+#[cfg(feature = "server")]
+mod releases;
+#[cfg(feature = "server")]
+mod rulesets;
+#[cfg(feature = "server")]
+mod seed;
+#[cfg(feature = "server")]
+mod server;
+#[cfg(feature = "server")]
+mod store;
+#[cfg(feature = "server")]
+mod upload;
+
+#[cfg(feature = "server")]
+pub use faults::{Action, Fault, Injection, Lasting, Limit, Matches, Moment, StallPoint, Times};
+#[cfg(feature = "server")]
+pub use hub::{GitHub, Hub};
+#[cfg(feature = "server")]
+pub use log::{Request, Shown, ShownAsset, ShownRelease, ShownTag};
+#[cfg(feature = "server")]
 pub use seed::{SeedAsset, SeedBytes, SeedRelease};

@@ -200,7 +200,7 @@ pub struct RepositoryState {
 impl RepositoryState {
     /// The published release with this tag name.
     pub fn published(&self, tag: &str) -> Option<&Release> {
-        self.releases.iter().find(|it| !it.draft && it.tag_name == tag)
+        Release::published(&self.releases, tag)
     }
 
     /// The drafts with this tag name.
@@ -226,11 +226,21 @@ pub struct Release {
     pub author: String,
     /// Of every state, in the order in which their uploads began.
     pub assets: Vec<Asset>,
-    /// `untagged-<hex>`: how the addresses of a draft name it, and its tag name once it lost its own.
-    pub untagged: String,
 }
 
 impl Release {
+    /// The published one with this tag name among `releases`.
+    pub fn published<'a>(releases: &'a [Self], tag: &str) -> Option<&'a Self> {
+        releases.iter().find(|it| !it.draft && it.tag_name == tag)
+    }
+
+    /// `untagged-` and 20 hex digits: how the addresses of a draft name it, and its tag name once it lost its own.
+    pub fn untagged(&self) -> String {
+        // As on GitHub they look like chance, and stay the same: the two factors are odd, so that different ids give different digits.
+        let digits = u128::from(self.id).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835) >> 48;
+        format!("untagged-{digits:020x}")
+    }
+
     /// The asset with this name, whatever its state.
     pub fn asset(&self, name: &str) -> Option<&Asset> {
         self.assets.iter().find(|it| it.name == name)
@@ -279,7 +289,7 @@ pub struct Asset {
     pub created_at: SystemTime,
     pub updated_at: SystemTime,
     pub uploader: String,
-    /// Where the bytes are.
+    /// Where the bytes are; empty where nobody keeps any.
     pub file: PathBuf,
 }
 

@@ -19,7 +19,7 @@ pub(crate) fn page(call: &Call, repo: &Repo, all: Vec<Value>) -> Answer {
         let mut query = form_urlencoded::Serializer::new(String::new());
         let others = call.query.iter().filter(|(key, _)| key != "page");
         query.extend_pairs(others).append_pair("page", &page.to_string());
-        let (id, rest, query) = (repo.id, rest.join("/"), query.finish());
+        let (id, rest, query) = (repo.rules.id, rest.join("/"), query.finish());
         format!("<https://api.github.com/repositories/{id}/{rest}?{query}>; rel=\"{relation}\"")
     };
     let mut links = Vec::new();

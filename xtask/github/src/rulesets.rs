@@ -2,10 +2,11 @@
 
 use serde_json::{Value, json};
 
-use crate::answer::{Answer, Outcome, Refusal};
+use crate::answer::{Answer, Outcome};
 use crate::call::Call;
 use crate::model::Ruleset;
 use crate::pages;
+use crate::rules::Refusal;
 use crate::store::Repo;
 
 /// In short: neither rules nor conditions are told here.
@@ -32,7 +33,7 @@ fn brief(repo: &Repo, ruleset: &Ruleset) -> Value {
         "name": ruleset.name,
         "target": ruleset.target,
         "source_type": "Repository",
-        "source": repo.name,
+        "source": repo.rules.name,
         "enforcement": ruleset.enforcement,
     })
 }

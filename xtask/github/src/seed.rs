@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use crate::hub::Hub;
 use crate::json;
 use crate::model::{Asset, AssetState, Issue, Release};
-use crate::releases;
+use crate::rules::Change;
 use crate::store::Store;
 
 /// A release to be there from the start.
@@ -95,29 +95,20 @@ impl Hub {
         let mut store = self.shared.lock();
         let at = store.place(repository)?;
         store.look(at, None)?;
-        let id = store.next_id();
-        let repo = &mut store.repositories[at];
-        let mut release = Release {
-            id,
-            tag_name: seed.tag,
-            target_commitish: repo.refs.default_branch().to_owned(),
-            name: seed.name,
-            body: seed.body,
-            draft: seed.draft,
-            prerelease: seed.prerelease,
-            immutable: false,
-            created_at: SystemTime::now(),
-            published_at: None,
-            author: "seed".to_owned(),
-            assets: Vec::new(),
-            untagged: releases::untagged(repo.id, id),
+        let change = Change {
+            tag_name: Some(seed.tag),
+            name: Some(seed.name),
+            body: Some(seed.body),
+            draft: Some(seed.draft),
+            prerelease: Some(seed.prerelease),
+            ..Change::default()
         };
-        releases::settle(repo, None, &mut release, None)
-            .map_err(|refusal| anyhow::anyhow!("seeding {}: {refusal:?}", release.tag_name))?;
+        let (rules, mut git) = store.repositories[at].parts();
+        let release = rules.create(&mut git, &change, "seed", SystemTime::now());
+        let id = release.with_context(|| format!("seeding {:?}", change.tag_name))?.id;
         for asset in seed.assets {
-            release.assets.push(store.seed(asset)?);
+            store.seed(at, id, asset)?;
         }
-        store.repositories[at].releases.push(release);
         store.look(at, None)?;
         Ok(id)
     }
@@ -129,11 +120,7 @@ impl Hub {
     pub fn seed_asset(&self, repository: &str, release: u64, seed: SeedAsset) -> Result<u64> {
         let mut store = self.shared.lock();
         let at = store.place(repository)?;
-        let asset = store.seed(seed)?;
-        let id = asset.id;
-        let mut releases = store.repositories[at].releases.iter_mut();
-        let release = releases.find(|it| it.id == release);
-        release.context("seeding an asset: no such release")?.assets.push(asset);
+        let id = store.seed(at, release, seed)?;
         store.look(at, None)?;
         Ok(id)
     }
@@ -145,9 +132,7 @@ impl Hub {
     pub fn change_release(&self, repository: &str, release: u64, change: impl FnOnce(&mut Release)) -> Result<()> {
         let mut store = self.shared.lock();
         let at = store.place(repository)?;
-        let mut releases = store.repositories[at].releases.iter_mut();
-        let found = releases.find(|it| it.id == release);
-        change(found.context("changing a release: no such release")?);
+        change(store.repositories[at].rules.release_mut(release).context("changing a release")?);
         store.look(at, None)
     }
 
@@ -173,8 +158,8 @@ impl Hub {
 }
 
 impl Store {
-    fn seed(&mut self, seed: SeedAsset) -> Result<Asset> {
-        let id = self.next_id();
+    fn seed(&mut self, at: usize, release: u64, seed: SeedAsset) -> Result<u64> {
+        let id = self.repositories[at].rules.take_id();
         let file = self.file(id);
         let storing = || format!("storing the asset {}", seed.name);
         match &seed.bytes {
@@ -186,7 +171,7 @@ impl Store {
         let uploaded = !seed.starter;
         let digest = if seed.with_digest && uploaded { Some(digest(&file).with_context(storing)?) } else { None };
         let now = SystemTime::now();
-        Ok(Asset {
+        let asset = Asset {
             id,
             name: seed.name,
             label: None,
@@ -199,7 +184,9 @@ impl Store {
             updated_at: now,
             uploader: "seed".to_owned(),
             file,
-        })
+        };
+        self.repositories[at].rules.release_mut(release).context("seeding an asset")?.assets.push(asset);
+        Ok(id)
     }
 }
 

@@ -1,16 +1,16 @@
 //! Everything the stand-in remembers, behind one lock, and what every kind of request needs of it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use crate::answer::Refusal;
 use crate::faults::{Armed, Lasting};
-use crate::git::{Git, Refs};
+use crate::git::{Asked, Git, RefFiles};
 use crate::log::{Logged, Request, Shown, ShownAsset, ShownRelease, ShownTag};
-use crate::model::{Asset, Issue, Release, Repository, RepositoryState, Settings, State, Token};
+use crate::model::{Issue, Release, Repository, RepositoryState, Settings, State, Token};
+use crate::rules::{self, Refusal, Target};
 
 pub(crate) struct Store {
     pub settings: Settings,
@@ -23,24 +23,18 @@ pub(crate) struct Store {
     pub armed: Vec<Armed>,
     /// How often waiting requests and stale listings were let go.
     pub releases_of_faults: u64,
-    last_id: u64,
 }
 
 /// A repository with all that isn't in git.
 pub(crate) struct Repo {
-    pub id: u64,
-    /// `owner/name`.
-    pub name: String,
+    /// What GitHub's rules are about. Its tags are as of the last look.
+    pub rules: rules::Repo,
     pub config: Repository,
-    pub releases: Vec<Release>,
     pub issues: Vec<Issue>,
-    /// The release that was made the latest one explicitly.
-    pub latest: Option<u64>,
-    pub retired_tags: BTreeSet<String>,
-    /// What listings show instead of `releases`.
+    /// What listings show instead of the releases.
     pub stale: Option<(Until, Vec<Release>)>,
-    /// As of the last look.
-    pub refs: Refs,
+    branches: BTreeMap<String, Target>,
+    files: RefFiles,
 }
 
 /// When something ends.
@@ -63,13 +57,22 @@ impl Store {
             timeline: Vec::new(),
             armed: Vec::new(),
             releases_of_faults: 0,
-            last_id: 1000,
         }
     }
 
-    pub fn next_id(&mut self) -> u64 {
-        self.last_id += 1;
-        self.last_id
+    /// Adds a repository without a look at its git directory.
+    pub fn add(&mut self, name: &str, config: Repository) -> usize {
+        let id = 1001 + self.repositories.len() as u64;
+        let rules = rules::Repo {
+            max_asset_bytes: self.settings.max_asset_bytes,
+            max_assets: self.settings.max_assets,
+            // Ids differ between repositories as well: the host of the bytes knows assets by nothing else.
+            next_id: id * 1_000_000,
+            ..rules::Repo::new(id, name)
+        };
+        let (issues, branches, files) = (Vec::new(), BTreeMap::new(), RefFiles::new());
+        self.repositories.push(Repo { rules, config, issues, stale: None, branches, files });
+        self.repositories.len() - 1
     }
 
     /// Where the bytes of an asset are.
@@ -80,20 +83,19 @@ impl Store {
     /// The repository's place; names differ by more than case.
     pub fn find(&self, name: &str) -> Option<usize> {
         let mut all = self.repositories.iter();
-        all.position(|it| it.name.eq_ignore_ascii_case(name))
+        all.position(|it| it.rules.name.eq_ignore_ascii_case(name))
     }
 
     /// Reads the tags of a repository, lets go of releases whose tag is gone, and notes what is shown now.
     pub fn look(&mut self, at: usize, request: Option<usize>) -> Result<()> {
         let repo = &mut self.repositories[at];
-        repo.refs = repo.git().look(&repo.refs)?;
-        for release in &mut repo.releases {
-            if !release.draft && !repo.refs.tags.contains_key(&release.tag_name) {
-                release.draft = true;
-                release.published_at = None;
-                release.tag_name.clone_from(&release.untagged);
-            }
+        repo.rules.immutable_releases = repo.config.immutable_releases;
+        if let Some(refs) = repo.git().look(&repo.files)? {
+            repo.rules.tags = refs.tags;
+            repo.rules.default_branch = refs.default_branch.unwrap_or_else(|| "main".to_owned());
+            (repo.branches, repo.files) = (refs.branches, refs.files);
         }
+        repo.rules.tags_changed();
         let shown = Shown { at: self.started.elapsed(), request, ..repo.shown(&self.settings.rolling_tag) };
         let mut earlier = self.timeline.iter().rev();
         let last = earlier.find(|it| it.repository == shown.repository);
@@ -108,7 +110,7 @@ impl Store {
         let repo = &self.repositories[at];
         match &repo.stale {
             Some((until, releases)) if !self.is_over(*until) => releases,
-            _ => &repo.releases,
+            _ => &repo.rules.releases,
         }
     }
 
@@ -131,10 +133,10 @@ impl Store {
 
     pub fn snapshot(&self) -> State {
         let each = self.repositories.iter().map(|it| RepositoryState {
-            name: it.name.clone(),
-            releases: it.releases.clone(),
+            name: it.rules.name.clone(),
+            releases: it.rules.releases.clone(),
             issues: it.issues.clone(),
-            retired_tags: it.retired_tags.clone(),
+            retired_tags: it.rules.retired_tags.clone(),
         });
         State { repositories: each.collect() }
     }
@@ -149,48 +151,30 @@ impl Repo {
         Git(&self.config.git_dir)
     }
 
-    pub fn release(&self, id: u64) -> Option<&Release> {
-        self.releases.iter().find(|it| it.id == id)
-    }
-
-    pub fn release_mut(&mut self, id: u64) -> Result<&mut Release, Refusal> {
-        let mut all = self.releases.iter_mut();
-        all.find(|it| it.id == id).ok_or_else(Refusal::not_found)
-    }
-
-    /// An asset and the release that holds it.
-    pub fn asset(&self, id: u64) -> Option<(&Release, &Asset)> {
-        let mut all = self.releases.iter().flat_map(|release| release.assets.iter().map(move |asset| (release, asset)));
-        all.find(|(_, asset)| asset.id == id)
+    /// The rules, and the git that they ask.
+    pub fn parts(&mut self) -> (&mut rules::Repo, Asked<'_>) {
+        (&mut self.rules, Asked { git: Git(&self.config.git_dir), branches: &self.branches })
     }
 
     /// The commit that a name or an id stands for.
-    pub fn commit_of(&self, name: &str) -> Result<Option<String>> {
-        match self.refs.find(name) {
-            Some(found) => Ok(Some(found.commit.clone())),
-            None => self.git().commit_id(name),
-        }
+    pub fn commit_of(&self, name: &str) -> Result<Option<String>, Refusal> {
+        let git = Asked { git: self.git(), branches: &self.branches };
+        Ok(self.rules.target(&git, name)?.map(|it| it.commit))
     }
 
-    /// The date of the commit that a release of this tag stands for.
-    pub fn commit_date(&self, tag: &str, target: &str) -> Result<SystemTime> {
-        if let Some(found) = self.refs.tags.get(tag).or_else(|| self.refs.find(target)) {
-            return Ok(found.date);
-        }
-        Ok(match self.git().commit_id(target)? {
-            Some(commit) => self.git().commit(&commit)?.committer.date,
-            None => SystemTime::now(),
-        })
+    /// Whether it has neither a branch nor a tag.
+    pub fn is_empty(&self) -> bool {
+        self.branches.is_empty() && self.rules.tags.is_empty()
     }
 
     fn shown(&self, tag: &str) -> Shown {
-        let release = self.releases.iter().find(|it| !it.draft && it.tag_name == tag);
+        let tag_now = self.rules.tags.get(tag);
         Shown {
             at: Duration::ZERO,
-            repository: self.name.clone(),
+            repository: self.rules.name.clone(),
             request: None,
-            tag: self.refs.tags.get(tag).map(|it| ShownTag { object: it.object.clone(), commit: it.commit.clone() }),
-            release: release.map(shown_release),
+            tag: tag_now.map(|it| ShownTag { object: it.object.clone(), commit: it.commit.clone() }),
+            release: Release::published(&self.rules.releases, tag).map(shown_release),
         }
     }
 }

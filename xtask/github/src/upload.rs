@@ -13,14 +13,14 @@ use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 use tokio::task::block_in_place;
 
-use crate::answer::{Answer, Outcome, Refusal};
-use crate::assets::{clean_name, taken};
+use crate::answer::{Answer, Outcome};
 use crate::call::Call;
 use crate::faults::{Fault, StallPoint};
 use crate::hub::Shared;
 use crate::json;
-use crate::model::{Asset, AssetState, BrokenUpload};
+use crate::model::BrokenUpload;
 use crate::releases;
+use crate::rules::Refusal;
 use crate::server::{Closed, next};
 use crate::store::Store;
 
@@ -64,7 +64,6 @@ pub(crate) async fn receive(
 /// An upload that holds its name.
 struct Started {
     at: usize,
-    release: u64,
     asset: u64,
     length: u64,
     file: PathBuf,
@@ -82,57 +81,22 @@ fn begin(store: &mut Store, call: &Call) -> Result<Started, Refusal> {
     };
     let at = call.repository(store, &format!("{owner}/{name}"))?;
     store.look(at, Some(call.number))?;
-    let (settings, repo) = (&store.settings, &store.repositories[at]);
+    let repo = &store.repositories[at];
     call.require_push(repo)?;
     let release = release.parse().map_err(|_| Refusal::not_found())?;
-    let current = releases::visible(call, repo, release)?;
+    releases::visible(call, repo, release)?;
     let length: Option<u64> = call.header("content-length").and_then(|it| it.parse().ok());
     let length = length.ok_or_else(|| Refusal::new(400, "Bad Content-Length: "))?;
-    if current.immutable {
-        let message = "Cannot upload assets to an immutable release.";
-        return Err(Refusal::new(422, message));
-    }
-    let wanted = clean_name(call.parameter("name").unwrap_or_default());
-    if wanted.is_empty() {
-        return Err(Refusal::invalid("ReleaseAsset", "missing_field", "name"));
-    }
-    if current.asset(&wanted).is_some() {
-        return Err(taken());
-    }
-    let size = |message: &str| Refusal::custom("ReleaseAsset", Some("size"), message);
-    if length == 0 {
-        return Err(size("size must be greater than or equal to 1"));
-    }
-    if length > settings.max_asset_bytes {
-        let limit = settings.max_asset_bytes + 1;
-        return Err(size(&format!("size must be less than {limit}")));
-    }
-    if current.assets.len() >= settings.max_assets {
-        let message = format!("file_count limit is {} files", settings.max_assets);
-        return Err(Refusal::custom("ReleaseAsset", None, &message));
-    }
-
-    let id = store.next_id();
-    let now = SystemTime::now();
-    let asset = Asset {
-        id,
-        name: wanted,
-        label: call.parameter("label").map(str::to_owned),
-        state: AssetState::Starter,
-        content_type: call.header("content-type").unwrap_or("application/octet-stream").to_owned(),
-        size: 0,
-        digest: None,
-        download_count: 0,
-        created_at: now,
-        updated_at: now,
-        uploader: call.login(),
-        file: store.file(id),
-    };
-    let file = asset.file.clone();
-    let repo = &mut store.repositories[at];
-    repo.release_mut(release)?.assets.push(asset);
+    let rules = &mut store.repositories[at].rules;
+    let id = rules.begin_upload(release, call.parameter("name").unwrap_or_default(), length, SystemTime::now())?;
+    let file = store.file(id);
+    let asset = store.repositories[at].rules.asset_mut(id)?;
+    asset.label = call.parameter("label").map(str::to_owned);
+    asset.content_type = call.header("content-type").unwrap_or("application/octet-stream").to_owned();
+    asset.uploader = call.login();
+    asset.file.clone_from(&file);
     store.look(at, Some(call.number))?;
-    Ok(Started { at, release, asset: id, length, file })
+    Ok(Started { at, asset: id, length, file })
 }
 
 /// Moves the body to its file. `None` when it ended before its length.
@@ -207,20 +171,14 @@ fn write(file: &PathBuf, mut chunks: mpsc::Receiver<Bytes>, corrupt: bool) -> Re
 
 /// Makes the asset what it is to be. It or its release may have been deleted meanwhile.
 fn finish(store: &mut Store, call: &Call, started: &Started, size: u64, digest: Option<String>) -> Outcome {
-    let repo = &mut store.repositories[started.at];
-    let release = repo.release_mut(started.release)?;
-    let mut assets = release.assets.iter_mut();
-    let Some(asset) = assets.find(|it| it.id == started.asset) else {
+    let rules = &mut store.repositories[started.at].rules;
+    if let Err(refusal) = rules.finish_upload(started.asset, size, digest, SystemTime::now()) {
         let _ = std::fs::remove_file(&started.file);
-        return Err(Refusal::not_found());
-    };
-    asset.state = AssetState::Uploaded;
-    asset.size = size;
-    asset.digest = digest;
-    asset.updated_at = SystemTime::now();
+        return Err(refusal);
+    }
     store.look(started.at, Some(call.number))?;
     let repo = &store.repositories[started.at];
-    let (release, asset) = repo.asset(started.asset).ok_or_else(Refusal::not_found)?;
+    let (release, asset) = repo.rules.asset(started.asset)?;
     let json = json::asset(repo, release, asset);
     Ok(Answer::json(201, &json).with("Location", json["url"].as_str().unwrap_or_default()))
 }
@@ -228,12 +186,7 @@ fn finish(store: &mut Store, call: &Call, started: &Started, size: u64, digest: 
 /// Gives an upload up. The name stays held where a `starter` is left.
 fn abandon(store: &mut Store, call: &Call, started: &Started, leave_starter: bool) {
     let _ = std::fs::remove_file(&started.file);
-    let repo = &mut store.repositories[started.at];
-    if let Ok(release) = repo.release_mut(started.release)
-        && !leave_starter
-    {
-        release.assets.retain(|it| it.id != started.asset);
-    }
+    store.repositories[started.at].rules.abandon_upload(started.asset, leave_starter);
     if let Err(error) = store.look(started.at, Some(call.number)) {
         eprintln!("github stand-in: {error:#}");
     }

@@ -6,8 +6,8 @@ mod row;
 use serde_json::{Value, json};
 
 use crate::decide::{self, Report};
-use crate::gh::Gh;
 use crate::git::TagRef;
+use crate::latest::doors::Doors;
 use crate::latest::look::{IncomingDraft, Live, Look};
 use crate::latest::{heal, notes};
 
@@ -61,7 +61,7 @@ pub struct Draft {
 
 impl Latest {
     /// Sorts out what was seen.
-    pub fn of(gh: &Gh, look: &Look) -> anyhow::Result<Self> {
+    pub fn of(doors: Doors<'_>, look: &Look) -> anyhow::Result<Self> {
         let release = look.live.as_ref().map(|live| Published {
             source: source(live),
             commit: live.manifest.as_ref().map(|manifest| manifest.commit.clone()),
@@ -82,7 +82,7 @@ impl Latest {
             tag: look.tag.clone(),
             incoming: look.incoming.iter().map(incoming).collect(),
             previous: previous.collect(),
-            heal: heal::plan(gh, look)?.map(|heal| heal.to_string()),
+            heal: heal::plan(doors, look)?.map(|heal| heal.to_string()),
         })
     }
 }

@@ -35,7 +35,7 @@ pub fn observe(history: &History, gh: anyhow::Result<Gh>, remote: &str) -> anyho
 pub fn published(gh: &Gh) -> Result<Option<Published>, CallError> {
     let Some(release) = gh.release_by_tag(LATEST)? else { return Ok(None) };
     let images = audit::images(&release.assets);
-    let manifest = match look::read_manifest(gh, &release.assets) {
+    let manifest = match look::read_manifest(&release.assets, |asset| gh.read_asset(asset)) {
         Ok(manifest) => manifest.map(Ok),
         // Not to be reached is not the same as not to be read.
         Err(error) => match error.downcast::<CallError>() {

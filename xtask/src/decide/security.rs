@@ -9,7 +9,7 @@ use xshell::cmd;
 use super::report::Report;
 use crate::failure;
 use crate::gh::Gh;
-use crate::latest::{changes, look};
+use crate::latest::{TAG, changes, look};
 use crate::process;
 use crate::sbom::Packages;
 use crate::sbom::security::{Finding, Index, Reason};
@@ -69,13 +69,19 @@ impl SecurityReport {
 ///
 /// Exit code 3: an archive, its signature or what checks it can't be had, or what is published can't be read.
 pub fn add(report: &mut Report, packer_dir: &Path, gh: &Gh) -> anyhow::Result<()> {
-    let live = look::live(gh)?;
+    let live = match gh.release_by_tag(TAG)? {
+        None => None,
+        Some(release) => {
+            let assets = gh.assets(release.id)?;
+            look::read_manifest(&assets, |asset| gh.read_asset(asset))?.map(|manifest| (manifest, assets))
+        }
+    };
     let mut lists: BTreeMap<String, Result<Packages, String>> = BTreeMap::new();
     for image in &report.images {
-        let manifest = live.as_ref().and_then(|live| Some((live, live.manifest.as_ref()?.image(&image.name)?)));
+        let manifest = live.as_ref().and_then(|(manifest, assets)| Some((manifest.image(&image.name)?, assets)));
         let list = match manifest {
             None => Err("no manifest tells what is published".to_owned()),
-            Some((live, image)) => changes::published(gh, image, &live.assets)?
+            Some((image, assets)) => changes::published(|asset| gh.read_asset(asset), image, assets)?
                 .ok_or_else(|| "the published image has no list of its packages".to_owned()),
         };
         lists.insert(image.name.clone(), list);

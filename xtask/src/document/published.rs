@@ -67,7 +67,7 @@ fn was_relabelled(live: &Live) -> bool {
 
 fn before(gh: &Gh, previous: &PreviousDraft) -> anyhow::Result<Before> {
     let assets = gh.assets(previous.release.id)?;
-    if let Some(manifest) = look::read_manifest(gh, &assets)? {
+    if let Some(manifest) = look::read_manifest(&assets, |asset| gh.read_asset(asset))? {
         return Ok(Before::Set(manifest));
     }
     let mut digests = BTreeMap::new();

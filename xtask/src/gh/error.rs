@@ -19,6 +19,8 @@ pub enum CallError {
     NoLogin(String),
     /// A signal arrived.
     Interrupted,
+    /// The lock wasn't renewed in time, so nothing was sent.
+    Lapsed,
     /// It is not GitHub's doing: gh is not installed, a file can't be read, a digest differs.
     Local(anyhow::Error),
 }
@@ -81,6 +83,11 @@ fn until(epoch: u64) -> Duration {
 }
 
 impl CallError {
+    /// What an answer with a status from 300 on is, its headers' names in lower case.
+    pub fn answered(status: u16, headers: Vec<(String, String)>, body: &[u8]) -> Self {
+        Self::Http(Http::new(&Head { status, headers }, body))
+    }
+
     pub fn status(&self) -> Option<u16> {
         match self {
             Self::Http(http) => Some(http.status),
@@ -102,8 +109,17 @@ impl CallError {
     pub fn passes(&self) -> bool {
         match self {
             Self::Http(http) => http.status >= 500 || http.status == 408 || http.rate.is_some(),
-            Self::Lost(_) => true,
+            Self::Lost(_) | Self::Lapsed => true,
             Self::NoLogin(_) | Self::Interrupted | Self::Local(_) => false,
+        }
+    }
+
+    /// Whether it is known that nothing was done, and nothing will be.
+    pub fn is_clear(&self) -> bool {
+        match self {
+            Self::Http(http) => http.status < 500 && http.status != 408,
+            Self::Lost(_) | Self::Interrupted => false,
+            Self::NoLogin(_) | Self::Lapsed | Self::Local(_) => true,
         }
     }
 
@@ -125,6 +141,7 @@ impl fmt::Display for CallError {
             Self::NoLogin(host) => {
                 write!(f, "gh is not logged in to {host}; run `gh auth login --hostname {host}`, or set GH_TOKEN")
             }
+            Self::Lapsed => write!(f, "the lock was not renewed in time, so nothing was sent"),
             Self::Interrupted => write!(f, "interrupted; run the same command again to go on"),
             Self::Local(error) => write!(f, "{error:#}"),
         }

@@ -4,12 +4,14 @@
 //! the response headers, without which there is no `Retry-After` to obey.
 
 mod error;
+mod gate;
 mod issues;
 mod releases;
 mod retry;
 mod rulesets;
 mod transfer;
 
+use std::io::Write as _;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -21,10 +23,11 @@ use crate::packer::Repo;
 use crate::process::{self, Cut, Patience, Stream, Streamed};
 
 pub use error::{CallError, Http};
+pub use gate::Gate;
+use gate::{Closed, Gated};
 pub use issues::Comment;
 pub use releases::{Asset, Immutability, NewRelease, Release};
-pub use retry::{Backoff, pause};
-pub use transfer::Upload;
+pub use transfer::{Download, SMALL, Upload};
 
 /// How long to wait and how often to try.
 #[derive(clap::Args, Debug, Clone, Copy)]
@@ -113,22 +116,19 @@ impl Gh {
         self.tries
     }
 
-    /// Counts attempts as this door does.
-    pub fn backoff(&self) -> Backoff {
-        Backoff::new(self.tries.attempts, self.heed_signals)
+    /// The same door, which tries each request so often.
+    pub fn patient(&self, attempts: u32) -> Self {
+        Self { tries: Tries { attempts, ..self.tries }, ..self.clone() }
     }
 
-    /// For the time between the two calls of a flip: signals wait, nothing is tried twice, and a call that gets no
-    /// answer for `at_most` is given up.
-    pub fn steady(&self, at_most: Duration) -> Self {
-        let seconds = at_most.as_secs().max(1).min(self.tries.answer_timeout);
-        let tries = Tries { stall_timeout: seconds, answer_timeout: seconds, attempts: 1 };
-        Self { tries, heed_signals: false, ..self.clone() }
-    }
-
-    /// The same door, closed to signals: what puts things right after one arrived must not be ended by it.
-    pub fn deaf(&self) -> Self {
-        Self { heed_signals: false, ..self.clone() }
+    /// The same door, which gives up a call that gets no answer for `at_most`, and heeds signals or not.
+    pub fn like(&self, at_most: Option<Duration>, heed_signals: bool) -> Self {
+        let mut tries = self.tries;
+        if let Some(at_most) = at_most {
+            let seconds = at_most.as_secs().max(1).min(tries.answer_timeout);
+            (tries.stall_timeout, tries.answer_timeout) = (seconds, seconds);
+        }
+        Self { tries, heed_signals, ..self.clone() }
     }
 
     /// Sends a request that may be repeated without harm, as often as allowed.
@@ -139,8 +139,18 @@ impl Gh {
 
     /// Sends a request once.
     pub(crate) fn once(&self, request: &Request) -> Result<Answer, CallError> {
-        let body = request.body.as_ref().map(|body| body.to_string().into_bytes());
-        let length = format!("Content-Length: {}", body.as_ref().map_or(0, Vec::len));
+        self.send(request, None)
+    }
+
+    /// Sends a request that changes something, once; its last byte when the gate allows it.
+    pub(crate) fn gated(&self, gate: Gate<'_>, request: &Request) -> Result<Answer, CallError> {
+        self.send(request, Some(gate))
+    }
+
+    fn send(&self, request: &Request, gate: Option<Gate<'_>>) -> Result<Answer, CallError> {
+        // A request without a body gets one for its gate.
+        let body = request.body.as_ref().map(ToString::to_string).or_else(|| gate.map(|_| "{}".to_owned()));
+        let length = format!("Content-Length: {}", body.as_ref().map_or(0, String::len));
         let input: &[&str] =
             if body.is_some() { &["-H", "Content-Type: application/json", "-H", &length, "--input", "-"] } else { &[] };
         // A small question is answered at once or not at all; the long patience is for GitHub taking in an upload.
@@ -150,13 +160,16 @@ impl Gh {
         let (host, url) = (&self.repo.host, self.url(&request.path));
         let sh = process::shell().map_err(CallError::Local)?;
         let cmd = cmd!(sh, "gh api --include --hostname {host} --method {method} -H {accept} {input...} {url}");
-        let streamed = self.stream(
-            cmd,
-            patience,
-            body.map(|body| -> process::Feed<'_> { Box::new(move |pipe| Ok(pipe.write_all(&body)?)) }),
-            None,
-        )?;
-        judge(&streamed, &self.repo)
+        let closed = Closed::default();
+        let feed = body.map(|body| -> process::Feed<'_> {
+            let (closed, open) = (&closed, || Ok(()));
+            Box::new(move |pipe| {
+                let gate: Gate<'_> = gate.unwrap_or(&open);
+                Ok(Gated { to: pipe, left: body.len() as u64, gate, closed }.write_all(body.as_bytes())?)
+            })
+        });
+        let streamed = self.stream(cmd, patience, feed, None)?;
+        closed.why().map_or_else(|| judge(&streamed, &self.repo), Err)
     }
 
     fn stream<'a>(

@@ -3,7 +3,9 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{CallError, Gh, Request};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use super::{CallError, Gate, Gh, Request};
 use crate::image::digest::Digest;
 
 /// A release, published or draft.
@@ -49,7 +51,7 @@ pub struct Asset {
     pub state: String,
     /// `sha256:<hex>`; absent on assets from before June 2025.
     #[serde(default)]
-    digest: Option<String>,
+    pub digest: Option<String>,
     #[serde(default)]
     pub updated_at: Option<String>,
 }
@@ -98,7 +100,8 @@ pub enum Immutability {
     Unknown,
 }
 
-/// What a release is created with, or becomes. `tag_name` is always sent: a PATCH without it can untag a draft.
+/// What a release is created with, or becomes. `tag_name` is always sent: a PATCH without it can untag a draft. A target
+/// for the tag never is: where it adds or changes a workflow GitHub wants a permission that a workflow's token can't have.
 #[derive(Debug, Clone)]
 pub struct NewRelease {
     pub tag_name: String,
@@ -106,13 +109,11 @@ pub struct NewRelease {
     pub body: String,
     pub draft: bool,
     pub prerelease: bool,
-    /// Where GitHub would make the tag if it were missing when the release is published.
-    pub target: Option<String>,
 }
 
 impl NewRelease {
     fn to_json(&self) -> Value {
-        let mut fields = json!({
+        json!({
             "tag_name": self.tag_name,
             "name": self.name,
             "body": self.body,
@@ -120,11 +121,12 @@ impl NewRelease {
             "prerelease": self.prerelease,
             // A prerelease is never GitHub's "latest release"; said so in case it is made one by hand later.
             "make_latest": "false",
-        });
-        if let Some(target) = &self.target {
-            fields["target_commitish"] = target.as_str().into();
-        }
-        fields
+        })
+    }
+
+    /// Whether a release is that: an answer of 200 alone says nothing.
+    pub fn is(&self, release: &Release) -> bool {
+        (release.draft, &release.tag_name) == (self.draft, &self.tag_name)
     }
 }
 
@@ -185,13 +187,12 @@ impl Gh {
         }
     }
 
-    /// Sent once: two POSTs make two drafts.
-    pub fn create_release(&self, new: &NewRelease) -> Result<Release, CallError> {
-        self.once(&Request::send("POST", "releases", new.to_json()))?.json()
+    pub fn create_release(&self, gate: Gate<'_>, new: &NewRelease) -> Result<Release, CallError> {
+        self.gated(gate, &Request::send("POST", "releases", new.to_json()))?.json()
     }
 
-    pub fn update_release(&self, id: u64, new: &NewRelease) -> Result<Release, CallError> {
-        self.call(&Request::send("PATCH", format!("releases/{id}"), new.to_json()))?.json()
+    pub fn update_release(&self, gate: Gate<'_>, id: u64, new: &NewRelease) -> Result<Release, CallError> {
+        self.gated(gate, &Request::send("PATCH", format!("releases/{id}"), new.to_json()))?.json()
     }
 
     /// Changes only the notes of a release that keeps its tag.
@@ -201,8 +202,8 @@ impl Gh {
     }
 
     /// Its assets go with it, its tag stays. One that is gone already is no error.
-    pub fn delete_release(&self, id: u64) -> Result<(), CallError> {
-        absent(self.call(&Request::delete(format!("releases/{id}")))).map(drop)
+    pub fn delete_release(&self, gate: Gate<'_>, id: u64) -> Result<(), CallError> {
+        absent(self.gated(gate, &Request::delete(format!("releases/{id}")))).map(drop)
     }
 
     /// All assets, the broken ones among them, which the release itself hides.
@@ -210,13 +211,33 @@ impl Gh {
         self.pages(&format!("releases/{release}/assets"))
     }
 
-    pub fn rename_asset(&self, id: u64, name: &str) -> Result<Asset, CallError> {
-        self.call(&Request::send("PATCH", format!("releases/assets/{id}"), json!({ "name": name })))?.json()
+    pub fn rename_asset(&self, gate: Gate<'_>, id: u64, name: &str) -> Result<Asset, CallError> {
+        self.gated(gate, &Request::send("PATCH", format!("releases/assets/{id}"), json!({ "name": name })))?.json()
     }
 
     /// One that is gone already is no error.
-    pub fn delete_asset(&self, id: u64) -> Result<(), CallError> {
-        absent(self.call(&Request::delete(format!("releases/assets/{id}")))).map(drop)
+    pub fn delete_asset(&self, gate: Gate<'_>, id: u64) -> Result<(), CallError> {
+        absent(self.gated(gate, &Request::delete(format!("releases/assets/{id}")))).map(drop)
+    }
+
+    /// How many requests the token has left, and the seconds until the count begins anew. Asking costs none.
+    pub fn rate_limit(&self) -> Result<(u64, Duration), CallError> {
+        #[derive(Deserialize)]
+        struct Limits {
+            resources: Resources,
+        }
+        #[derive(Deserialize)]
+        struct Resources {
+            core: Core,
+        }
+        #[derive(Deserialize)]
+        struct Core {
+            remaining: u64,
+            reset: u64,
+        }
+        let Limits { resources } = self.call(&Request::get("/rate_limit"))?.json()?;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Ok((resources.core.remaining, Duration::from_secs(resources.core.reset).saturating_sub(now)))
     }
 
     /// The commit that a tag peels to. An annotated tag points to a tag object, which points on.

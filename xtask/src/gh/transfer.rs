@@ -5,11 +5,13 @@ use std::io::{BufRead as _, BufReader, Read, Write};
 
 use xshell::cmd;
 
+use super::gate::{Closed, Gate, Gated};
 use super::{Asset, CallError, Gh, Head, Http, Release, judge, no_answer, retry};
 use crate::process::Patience;
 use crate::{failure, process};
 
 /// An asset to be sent.
+#[derive(Clone, Copy)]
 pub struct Upload<'a> {
     pub release: &'a Release,
     pub name: &'a str,
@@ -28,6 +30,7 @@ impl Gh {
     /// exactly `upload.size` bytes.
     pub fn upload(
         &self,
+        gate: Gate<'_>,
         upload: &Upload<'_>,
         feed: impl FnOnce(&mut (dyn Write + Send)) -> anyhow::Result<()> + Send,
     ) -> Result<Asset, CallError> {
@@ -38,7 +41,13 @@ impl Gh {
         let host = &self.repo.host;
         let sh = process::shell().map_err(CallError::Local)?;
         let cmd = cmd!(sh, "gh api --include --hostname {host} --method POST -H {kind} -H {length} --input - {url}");
-        let streamed = self.stream(cmd, self.tries.patience(), Some(Box::new(feed)), None)?;
+        let closed = Closed::default();
+        let feed: process::Feed<'_> =
+            Box::new(|pipe| feed(&mut Gated { to: pipe, left: upload.size, gate, closed: &closed }));
+        let streamed = self.stream(cmd, self.tries.patience(), Some(feed), None)?;
+        if let Some(why) = closed.why() {
+            return Err(why);
+        }
         match judge(&streamed, &self.repo) {
             // An input that could not be read, or turned out to be wrong, is the reason for a broken upload, not its
             // result. A broken pipe is the result: gh ended first.
@@ -148,7 +157,7 @@ impl Gh {
 }
 
 /// More than a manifest of a thousand parts has.
-const SMALL: u64 = 1 << 20;
+pub const SMALL: u64 = 1 << 20;
 
 /// Reads the head of an answer, then hands on its body; a body that comes with another status than `wanted` is GitHub's
 /// reason and not the asset.

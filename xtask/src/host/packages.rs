@@ -5,14 +5,12 @@ use std::path::Path;
 
 use super::listing::Remote;
 use crate::failure;
+use crate::gh::SMALL;
 use crate::image::digest::Digest;
 use crate::image::record::{BuildRecord, Listed};
 use crate::image::{durable, name};
 use crate::ssh::trouble::Fault;
 use crate::ssh::{RemoteDir, Ssh};
-
-/// A list of 900 packages has 400 KB.
-const MOST: u64 = 16 << 20;
 
 /// Prints the list behind a mark: a login script may have said something before.
 const SCRIPT: &str = r#"printf 'packer-packages\0'; exec cat -- "$1/images/$2/$2.cdx.json""#;
@@ -36,7 +34,7 @@ pub fn fetch(ssh: &Ssh, dir: &RemoteDir, image: &str, to: &Path, remote: &Remote
             host = ssh.host
         )))
     };
-    if file != name::packages(image) || size > MOST {
+    if file != name::packages(image) || size > SMALL {
         return Err(wrong(format!("is `{}` with {size} bytes in the build record", file.escape_debug())));
     }
     let path = to.join(&file);

@@ -4,14 +4,14 @@ use std::collections::BTreeSet;
 
 use sha2::{Digest as _, Sha256};
 
-use crate::console::Console;
-use crate::gh::{Asset, Gh};
+use crate::gh::Asset;
 use crate::git::TagRef;
 use crate::image::digest::Digest;
 use crate::image::name::{self, Role};
 use crate::image::{checksum, parts};
 use crate::manifest::{self, Manifest};
 
+use super::doors::Doors;
 use super::look::Live;
 use super::prove::{self, Difference};
 use super::{TAG, notes};
@@ -32,7 +32,7 @@ impl Audit {
 }
 
 /// Compares by what GitHub says; reads no image.
-pub fn published(gh: &Gh, live: &Live, tag: Option<&TagRef>) -> anyhow::Result<Audit> {
+pub fn published(doors: Doors<'_>, live: &Live, tag: Option<&TagRef>) -> anyhow::Result<Audit> {
     let mut audit = Audit::default();
     if !live.release.prerelease {
         audit.differs(format!("release {TAG} is not marked as a prerelease"));
@@ -44,7 +44,7 @@ pub fn published(gh: &Gh, live: &Live, tag: Option<&TagRef>) -> anyhow::Result<A
         Some(manifest) => with_manifest(&mut audit, live, manifest, tag),
         None => {
             audit.unproven.push(format!("{} is missing: made by hand, or by an older tool", manifest::FILE));
-            by_checksum_files(gh, &mut audit, live)?;
+            by_checksum_files(doors, &mut audit, live)?;
         }
     }
     Ok(audit)
@@ -94,7 +94,7 @@ fn with_manifest(audit: &mut Audit, live: &Live, manifest: &Manifest, tag: Optio
 }
 
 /// Without a manifest the checksum files are all that vouches for the images.
-fn by_checksum_files(gh: &Gh, audit: &mut Audit, live: &Live) -> anyhow::Result<()> {
+fn by_checksum_files(doors: Doors<'_>, audit: &mut Audit, live: &Live) -> anyhow::Result<()> {
     for image in images(&live.assets) {
         let suffixes: BTreeSet<String> = live.assets.iter().filter_map(|asset| suffix(asset, &image)).collect();
         let whole = live.asset(&name::whole(&image));
@@ -104,7 +104,7 @@ fn by_checksum_files(gh: &Gh, audit: &mut Audit, live: &Live) -> anyhow::Result<
         if let Some(gap) = parts::gap(suffixes.iter().map(String::as_str)) {
             audit.differs(format!("{} is missing on the release", name::part(&image, &gap)));
         }
-        let Some(promised) = promised(gh, live, &image)? else {
+        let Some(promised) = promised(doors, live, &image)? else {
             audit.differs(format!("{} is missing or damaged: nothing vouches for {image}", name::checksum(&image)));
             continue;
         };
@@ -120,9 +120,9 @@ fn by_checksum_files(gh: &Gh, audit: &mut Audit, live: &Live) -> anyhow::Result<
     Ok(())
 }
 
-fn promised(gh: &Gh, live: &Live, image: &str) -> anyhow::Result<Option<Digest>> {
+fn promised(doors: Doors<'_>, live: &Live, image: &str) -> anyhow::Result<Option<Digest>> {
     let Some(asset) = live.asset(&name::checksum(image)).filter(|asset| asset.is_uploaded()) else { return Ok(None) };
-    let text = String::from_utf8_lossy(&gh.read_asset(asset)?).into_owned();
+    let text = String::from_utf8_lossy(&doors.read_asset(asset)?).into_owned();
     Ok(checksum::parse(image, &text).ok())
 }
 
@@ -143,21 +143,21 @@ pub fn images(assets: &[Asset]) -> BTreeSet<String> {
 }
 
 /// Downloads each image and compares its digest with what vouches for it.
-pub fn by_bytes(gh: &Gh, console: &Console, live: &Live, audit: &mut Audit) -> anyhow::Result<()> {
+pub fn by_bytes(doors: Doors<'_>, live: &Live, audit: &mut Audit) -> anyhow::Result<()> {
     for image in images(&live.assets) {
         let promised = match live.manifest.as_ref().and_then(|manifest| manifest.image(&image)) {
             Some(image) => Some(image.sha256),
-            None => promised(gh, live, &image)?,
+            None => promised(doors, live, &image)?,
         };
         // Reported already.
         let Some(promised) = promised else { continue };
         let mut pieces: Vec<&Asset> = live.assets.iter().filter(|asset| suffix(asset, &image).is_some()).collect();
         pieces.sort_by(|a, b| a.name.cmp(&b.name));
         pieces.extend(live.asset(&name::whole(&image)));
-        let bar = console.transfer(name::whole(&image), pieces.iter().map(|piece| piece.size).sum());
+        let bar = doors.outside().transfer(name::whole(&image), pieces.iter().map(|piece| piece.size).sum());
         let mut hash = Sha256::new();
         for piece in pieces {
-            gh.read_through(piece, |bytes| {
+            doors.read_through(piece, |bytes| {
                 hash.update(bytes);
                 bar.moved(bytes.len() as u64);
                 Ok(())
@@ -174,7 +174,7 @@ pub fn by_bytes(gh: &Gh, console: &Console, live: &Live, audit: &mut Audit) -> a
         let checksum = matches!(Role::of(&expected.file), Some(Role::Checksum { .. }));
         let asset = live.asset(&expected.file).filter(|_| checksum);
         if let (Some(asset), Some(Difference::Unknown)) = (asset, prove::compare(&expected, asset)) {
-            let digest = prove::digest(gh, asset)?;
+            let digest = prove::digest(doors, asset)?;
             if digest != expected.sha256 {
                 audit.differs(format!(
                     "{} hashes to {digest} as downloaded, the manifest says {}",

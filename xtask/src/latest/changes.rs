@@ -5,13 +5,12 @@
 use std::fmt::Write as _;
 
 use super::TAG;
-use super::look::{self, Live};
+use super::doors::Doors;
+use super::look::{self, Live, Look};
 use super::notes;
 use super::set::{Set, SetImage};
-use crate::console::Console;
 use crate::failure;
-use crate::gh::{Asset, Gh};
-use crate::git::Git;
+use crate::gh::{Asset, CallError, Gh};
 use crate::image::digest::Digest;
 use crate::manifest::{Image, Manifest};
 use crate::sbom::Packages;
@@ -45,16 +44,16 @@ struct Change<'a> {
 }
 
 /// The text for the notes: what the set changes in what is live. What can't be read is said and leaves the rest alone.
-pub fn section(gh: &Gh, console: &Console, live: Option<&Live>, set: &Set) -> String {
+pub fn section(doors: Doors<'_>, live: Option<&Live>, set: &Set) -> String {
     let Some((live, manifest)) = live.and_then(|live| Some((live, live.manifest.as_ref()?))) else {
         return String::new();
     };
     let mut changes = Vec::new();
     for image in &set.images {
         let Some(old) = manifest.image(&image.name).filter(|old| old.sha256 != image.sha256) else { continue };
-        match of_image(gh, live, old, image) {
+        match of_image(doors, live, old, image) {
             Ok(change) => changes.push(change),
-            Err(error) => console.warn(format_args!("the notes won't say all that changed: {error:#}")),
+            Err(error) => doors.warn(format_args!("the notes won't say all that changed: {error:#}")),
         }
     }
     let text = text(manifest, &changes, MOST);
@@ -62,10 +61,11 @@ pub fn section(gh: &Gh, console: &Console, live: Option<&Live>, set: &Set) -> St
     if text.len() > MOST { String::new() } else { text }
 }
 
-fn of_image<'a>(gh: &Gh, live: &Live, old: &Image, new: &'a SetImage) -> anyhow::Result<Change<'a>> {
-    let was = published(gh, old, &live.assets)?;
+fn of_image<'a>(doors: Doors<'_>, live: &Live, old: &Image, new: &'a SetImage) -> anyhow::Result<Change<'a>> {
+    let read = |asset: &Asset| doors.read_asset(asset);
+    let was = published(read, old, &live.assets)?;
     let is = match &new.facts.packages {
-        Some(packages) => Some(Packages::parse(&packages.listed.file, &packages.read(gh)?)?),
+        Some(packages) => Some(Packages::parse(&packages.listed.file, &packages.read(read)?)?),
         None => None,
     };
     let version = |key: &str| {
@@ -83,11 +83,15 @@ fn of_image<'a>(gh: &Gh, live: &Live, old: &Image, new: &'a SetImage) -> anyhow:
 }
 
 /// The list of a published image's packages; `None` when the manifest names none.
-pub fn published(gh: &Gh, image: &Image, assets: &[Asset]) -> anyhow::Result<Option<Packages>> {
+pub fn published(
+    read_asset: impl FnOnce(&Asset) -> Result<Vec<u8>, CallError>,
+    image: &Image,
+    assets: &[Asset],
+) -> anyhow::Result<Option<Packages>> {
     let Some(listed) = &image.packages else { return Ok(None) };
     let asset = assets.iter().find(|asset| asset.name == listed.file && asset.is_uploaded());
     let asset = asset.ok_or_else(|| failure::missing(format!("{} is not on the release", listed.file)))?;
-    let bytes = gh.read_asset(asset)?;
+    let bytes = read_asset(asset)?;
     let found = Digest::of(&bytes);
     if found != listed.sha256 {
         return Err(failure::digest(format!(
@@ -183,21 +187,20 @@ pub struct Listed {
 /// # Errors
 ///
 /// Exit code 3: there is none, or it has no manifest.
-pub fn find(gh: &Gh, git: &Git, remote: &str, version: Option<&str>, before: bool) -> anyhow::Result<Listed> {
-    let look = look::look(gh, git, remote)?;
+pub fn find(gh: &Gh, look: &Look, version: Option<&str>, before: bool) -> anyhow::Result<Listed> {
     let wanted = |manifest: &Manifest| version.is_none_or(|version| manifest.source == version);
     let set = |manifest: Manifest, assets| Listed { source: manifest.source.clone(), manifest, assets };
     if (!before || version.is_some())
-        && let Some(live) = look.live
-        && let Some(manifest) = live.manifest.filter(wanted)
+        && let Some(live) = &look.live
+        && let Some(manifest) = live.manifest.clone().filter(wanted)
     {
-        return Ok(set(manifest, live.assets));
+        return Ok(set(manifest, live.assets.clone()));
     }
-    let mut stamped: Vec<_> = look.previous.into_iter().filter(|draft| draft.marker.is_some()).collect();
+    let mut stamped: Vec<_> = look.previous.iter().filter(|draft| draft.marker.is_some()).collect();
     stamped.sort_by(|a, b| b.marker.as_ref().map(|it| &it.at).cmp(&a.marker.as_ref().map(|it| &it.at)));
     for draft in stamped {
         let assets = gh.assets(draft.release.id)?;
-        if let Some(manifest) = look::read_manifest(gh, &assets)?.filter(wanted) {
+        if let Some(manifest) = look::read_manifest(&assets, |asset| gh.read_asset(asset))?.filter(wanted) {
             return Ok(set(manifest, assets));
         }
     }
@@ -205,7 +208,7 @@ pub fn find(gh: &Gh, git: &Git, remote: &str, version: Option<&str>, before: boo
         && let Some(release) = gh.release_by_tag(version)?
     {
         let assets = gh.assets(release.id)?;
-        if let Some(manifest) = look::read_manifest(gh, &assets)? {
+        if let Some(manifest) = look::read_manifest(&assets, |asset| gh.read_asset(asset))? {
             return Ok(set(manifest, assets));
         }
     }

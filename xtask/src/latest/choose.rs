@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use crate::failure::{self, Problems};
-use crate::gh::{Asset, Gh};
+use crate::gh::{Asset, CallError, Gh};
 use crate::image::local::{self, LocalImage};
 use crate::image::name;
 use crate::image::parts::PartSize;
@@ -100,7 +100,7 @@ pub fn from_folder(
         let asked_for = carried.contains(image);
         match live.filter(|_| asked_for || unchanged.contains(image)) {
             Some(live) => {
-                let taken = from_release(gh, image, TAG, &live.assets, live.manifest.as_ref());
+                let taken = from_release(|asset| gh.read_asset(asset), image, TAG, &live.assets, live.manifest.as_ref());
                 chosen.images.extend(problems.keep(taken));
             }
             None if asked_for => problems.push(failure::missing(format!(
@@ -133,13 +133,19 @@ pub fn from_source(gh: &Gh, wish: &Wish, source: &str) -> anyhow::Result<Chosen>
         )));
     };
     let assets = gh.assets(release.id)?;
-    let manifest = look::read_manifest(gh, &assets)?;
+    let manifest = look::read_manifest(&assets, |asset| gh.read_asset(asset))?;
     let mut chosen = Chosen::default();
     let mut problems = Problems::default();
     let there = audit::images(&assets);
     for image in &full {
         if there.contains(image) {
-            chosen.images.extend(problems.keep(from_release(gh, image, source, &assets, manifest.as_ref())));
+            chosen.images.extend(problems.keep(from_release(
+                |asset| gh.read_asset(asset),
+                image,
+                source,
+                &assets,
+                manifest.as_ref(),
+            )));
         } else {
             problems.push(failure::missing(format!(
                 "release {source} has no image {}; publish from --images instead, or leave it out with --only",
@@ -160,7 +166,7 @@ pub fn from_source(gh: &Gh, wish: &Wish, source: &str) -> anyhow::Result<Chosen>
 
 /// An image of a release, vouched for by its manifest, or by its checksum file.
 pub fn from_release(
-    gh: &Gh,
+    read: impl FnOnce(&Asset) -> Result<Vec<u8>, CallError>,
     image: &str,
     from: &str,
     assets: &[Asset],
@@ -177,7 +183,7 @@ pub fn from_release(
             name::whole(image)
         )));
     };
-    let text = String::from_utf8_lossy(&gh.read_asset(asset)?).into_owned();
+    let text = String::from_utf8_lossy(&read(asset)?).into_owned();
     let sha256 = checksum::parse(image, &text)?;
     SetImage::from_assets(image, sha256, from, assets)
 }

@@ -10,7 +10,7 @@ use super::{prove, send};
 
 /// Sends what is missing, `jobs` images side by side. What is right already is kept.
 pub fn fill(stage: &Stage<'_>, set: &Set, jobs: usize) -> anyhow::Result<Manifest> {
-    let mut tries = stage.gh.backoff();
+    let mut tries = stage.held.backoff();
     let mut have = if stage.is_new { Vec::new() } else { stage.assets()? };
     loop {
         remove_strangers(stage, set, &have)?;
@@ -28,7 +28,7 @@ pub fn fill(stage: &Stage<'_>, set: &Set, jobs: usize) -> anyhow::Result<Manifes
             Ok(()) => return Ok(manifest),
             // What is wrong has been removed: fill the gap. What was right is kept.
             Err(prove::Unproven::Removed(what)) => {
-                tries.wait(stage.console, "proving the draft", CallError::Lost(what))?;
+                tries.wait("proving the draft", CallError::Lost(what))?;
                 have = stage.assets()?;
             }
             Err(prove::Unproven::Error(error)) => return Err(error),

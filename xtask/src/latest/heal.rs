@@ -1,138 +1,263 @@
-//! Puts `latest` right after a run that ended between the two halves of a flip, perhaps on a machine that is gone: no
-//! local image is needed, what is on GitHub is enough.
+//! Puts right what a run left that ended somewhere, perhaps on a machine that is gone: no local image is needed, what is on
+//! GitHub is enough.
+//!
+//! Nothing live: what was live last is named by the newest stamp. Something live: its manifest has its name, and its tag
+//! stands where the manifest says.
 
 use std::fmt;
-use std::time::Duration;
 
-use crate::failure;
-use crate::gh::{Gh, NewRelease, pause};
+use crate::gh::Release;
 use crate::git::TagRef;
-use crate::manifest::Manifest;
+use crate::image::digest::Digest;
+use crate::manifest::{self, Manifest};
 
-use super::look::{self, IncomingDraft, Look, PreviousDraft};
-use super::marker::{self, Replaced};
-use super::prove;
-use super::switch::{self, Doors};
-use super::{TAG, TITLE, notes};
+use super::doors::Doors;
+use super::held::Held;
+use super::look::{self, Live, Look, PreviousDraft};
+use super::marker::Replaced;
+use super::switch::{self, Face};
+use super::{TAG, notes, prove};
 
-/// How `latest` gets a release again.
-#[derive(Debug, Clone)]
+/// One thing that is put right.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Heal {
-    /// The staged set is complete: finish its publish.
-    Finish { draft: IncomingDraft, manifest: Box<Manifest>, old: Option<PreviousDraft> },
-    /// It isn't: what was live becomes live again.
-    Republish { previous: PreviousDraft, marker: Replaced },
+    /// Nothing is live: this becomes it.
+    Publish { release: u64, face: Box<Face>, tag: Option<TagRef>, why: Why },
+    /// A relabelling ended between its renames: the old manifest gets its name back.
+    Name { release: u64, asset: u64 },
+    /// The tag stands on another set than the one that is live.
+    Tag { from: Option<String>, to: String },
+}
+
+/// Why a release is the one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Why {
+    /// It was about to become live, and holds all of its set.
+    Chosen { source: String },
+    /// It was live last.
+    WasLive,
+    /// It lost its tag.
+    LostItsTag,
 }
 
 impl fmt::Display for Heal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{TAG} has no release: a publish ended between its two last steps. ")?;
         match self {
-            Self::Finish { draft, manifest, .. } => {
-                write!(f, "First finish it: the draft {} holds all of {}, proven", draft.release.id, manifest.source)
+            Self::Publish { release, why, .. } => {
+                let ended = format!("{TAG} has no release: a publish ended between its two last steps");
+                match why {
+                    Why::Chosen { source } => {
+                        write!(f, "{ended}. First finish it: the draft {release} holds all of {source}, proven")
+                    }
+                    Why::WasLive => write!(f, "{ended}. First make the release {release} live, which was live before"),
+                    Why::LostItsTag => write!(
+                        f,
+                        "somebody deleted the tag {TAG}, so its release {release} became a draft. First put both back; nothing is sent"
+                    ),
+                }
             }
-            Self::Republish { previous, .. } => {
-                write!(f, "First make the release {} live, which was live before", previous.release.id)
-            }
+            Self::Name { .. } => write!(
+                f,
+                "{TAG} has no {}: a change of its version ended half-way. First put the old one back in its place",
+                manifest::FILE
+            ),
+            Self::Tag { to, .. } => write!(
+                f,
+                "the tag {TAG} stands on another set than the one that is live: a run ended half-way. First put it back to {}",
+                to.get(..12).unwrap_or(to)
+            ),
         }
     }
 }
 
-/// What there is to heal; `None` when `latest` is live, or never was.
-pub fn plan(gh: &Gh, look: &Look) -> anyhow::Result<Option<Heal>> {
-    if look.live.is_some() {
-        return Ok(None);
+/// What there is to heal; `None` when all is as a run leaves it that ended well.
+pub fn plan(doors: Doors<'_>, look: &Look) -> anyhow::Result<Option<Heal>> {
+    match &look.live {
+        Some(live) => beside_live(doors, look, live),
+        None => without_live(doors, look),
     }
+}
+
+fn beside_live(doors: Doors<'_>, look: &Look, live: &Live) -> anyhow::Result<Option<Heal>> {
+    if let Some(aside) = &live.aside {
+        return Ok(Some(Heal::Name { release: live.release.id, asset: aside.id }));
+    }
+    let now = look.tag.as_ref();
+    let from = now.map(|tag| tag.object.clone());
+    if let Some(manifest) = &live.manifest {
+        let right = now.is_some_and(|tag| tag.commit == manifest.commit);
+        return Ok((!right).then(|| Heal::Tag { from, to: manifest.commit.clone() }));
+    }
+    // Made by hand, so it doesn't tell its tag: the draft that was to take its place does.
+    for draft in &look.incoming {
+        let Some(marker) = draft.marker.as_ref().filter(|marker| marker.over == Some(live.release.id)) else {
+            continue;
+        };
+        let moved = now.is_some_and(|now| {
+            Some(&now.commit) == marker.commit.as_ref() && Some(&now.object) != marker.over_tag.as_ref()
+        });
+        if let Some(to) = marker.over_tag.clone().filter(|_| moved)
+            && doors.release(draft.release.id).is_ok_and(|now| now.draft)
+        {
+            return Ok(Some(Heal::Tag { from, to }));
+        }
+    }
+    Ok(None)
+}
+
+fn without_live(doors: Doors<'_>, look: &Look) -> anyhow::Result<Option<Heal>> {
     let mut stamped: Vec<(&PreviousDraft, &Replaced)> =
         look.previous.iter().filter_map(|draft| Some((draft, draft.marker.as_ref()?))).collect();
     stamped.sort_by(|a, b| b.1.at.cmp(&a.1.at));
+    let Some((old, stamp)) = stamped.first() else { return never_replaced(doors, look) };
 
-    // The draft that the newest stamp names comes first.
-    let named = stamped.first().map(|(_, marker)| marker.by);
-    let mut drafts: Vec<&IncomingDraft> = look.incoming.iter().collect();
-    drafts.sort_by_key(|draft| Some(draft.release.id) != named);
-    for draft in drafts {
-        let Some(manifest) = proven(gh, draft)? else { continue };
-        let old = stamped.iter().find(|(_, marker)| marker.by == draft.release.id).map(|(draft, _)| (*draft).clone());
-        // Without a stamp: a first publish that had moved the tag already.
-        if old.is_some() || look.tag.as_ref().is_some_and(|tag| tag.commit == manifest.commit) {
-            return Ok(Some(Heal::Finish { draft: draft.clone(), manifest: Box::new(manifest), old }));
+    let chosen = |release: &Release| release.id == stamp.by && release.id != old.release.id;
+    if let Some(fallen) = look.fallen.iter().find(|release| chosen(release)) {
+        return lost_its_tag(doors, fallen);
+    }
+    if let Some(draft) = look.incoming.iter().find(|draft| chosen(&draft.release))
+        && let Some(found) = whole(doors, &draft.release)?
+        && stamp.names(draft.release.id, Some(found.digest))
+    {
+        return Ok(Some(found.publish(&draft.release)));
+    }
+    // A rollback that ended half-way: what it chose is stamped itself.
+    if let Some((back, its)) = stamped.iter().find(|(draft, _)| chosen(&draft.release))
+        && stamp.names(back.release.id, its.manifest)
+        && is_whole(doors, back)?
+    {
+        return Ok(Some(was_live(back, its)));
+    }
+    Ok(Some(was_live(old, stamp)))
+}
+
+/// No stamp: nothing was ever replaced. A complete draft was chosen when the tag stands on it.
+fn never_replaced(doors: Doors<'_>, look: &Look) -> anyhow::Result<Option<Heal>> {
+    if let Some(fallen) = look.fallen.first() {
+        return lost_its_tag(doors, fallen);
+    }
+    let Some(tag) = &look.tag else { return Ok(None) };
+    for draft in &look.incoming {
+        if let Some(found) = whole(doors, &draft.release)?
+            && found.manifest.commit == tag.commit
+        {
+            return Ok(Some(found.publish(&draft.release)));
         }
     }
-    // A rollback that ended half-way: the newest stamp names an older release that is stamped itself.
-    let rolled_back = stamped.iter().find(|(draft, _)| Some(draft.release.id) == named);
-    Ok(rolled_back
-        .or(stamped.first())
-        .map(|(previous, marker)| Heal::Republish { previous: (*previous).clone(), marker: (*marker).clone() }))
+    Ok(None)
+}
+
+fn lost_its_tag(doors: Doors<'_>, fallen: &Release) -> anyhow::Result<Option<Heal>> {
+    let Some(found) = whole(doors, fallen)? else { return Ok(None) };
+    let face = Face {
+        title: fallen.name.clone().unwrap_or_default(),
+        notes: fallen.notes().to_owned(),
+        prerelease: fallen.prerelease,
+    };
+    let tag = TagRef { object: found.manifest.commit.clone(), commit: found.manifest.commit };
+    Ok(Some(Heal::Publish { release: fallen.id, face: Box::new(face), tag: Some(tag), why: Why::LostItsTag }))
+}
+
+fn was_live(draft: &PreviousDraft, stamp: &Replaced) -> Heal {
+    Heal::Publish {
+        release: draft.release.id,
+        face: Box::new(Face::before(&draft.release, stamp)),
+        tag: tag_of(stamp),
+        why: Why::WasLive,
+    }
+}
+
+/// The tag that a replaced set had.
+pub fn tag_of(stamp: &Replaced) -> Option<TagRef> {
+    stamp.tag_object.clone().zip(stamp.commit.clone()).map(|(object, commit)| TagRef { object, commit })
+}
+
+/// A set that is all there.
+struct Whole {
+    manifest: Manifest,
+    digest: Digest,
+}
+
+impl Whole {
+    fn publish(self, release: &Release) -> Heal {
+        let tag = TagRef { object: self.manifest.commit.clone(), commit: self.manifest.commit.clone() };
+        Heal::Publish {
+            release: release.id,
+            face: Box::new(Face::ours(notes::text(&self.manifest))),
+            tag: Some(tag),
+            why: Why::Chosen { source: self.manifest.source },
+        }
+    }
 }
 
 /// The draft's manifest, if all that it names is there.
-fn proven(gh: &Gh, draft: &IncomingDraft) -> anyhow::Result<Option<Manifest>> {
-    let assets = gh.assets(draft.release.id)?;
-    let Ok(Some(manifest)) = look::read_manifest(gh, &assets) else { return Ok(None) };
+fn whole(doors: Doors<'_>, draft: &Release) -> anyhow::Result<Option<Whole>> {
+    let assets = doors.assets(draft.id)?;
+    let Ok(Some((manifest, digest))) = look::read(&assets, |asset| doors.read_asset(asset)) else { return Ok(None) };
     for expected in manifest.assets() {
         let asset = assets.iter().find(|asset| asset.name == expected.file);
         let right = match (prove::compare(&expected, asset), asset) {
             (None, _) => true,
-            (Some(prove::Difference::Unknown), Some(asset)) => prove::digest(gh, asset)? == expected.sha256,
+            (Some(prove::Difference::Unknown), Some(asset)) => prove::digest(doors, asset)? == expected.sha256,
             _ => false,
         };
         if !right {
             return Ok(None);
         }
     }
-    Ok(Some(manifest))
+    Ok(Some(Whole { manifest, digest }))
 }
 
-/// A publisher that is alive is between the two halves for less than this.
-const ALIVE: Duration = Duration::from_secs(3);
+/// Whether a replaced set is all there; one made by hand is taken as it is.
+fn is_whole(doors: Doors<'_>, draft: &PreviousDraft) -> anyhow::Result<bool> {
+    let assets = doors.assets(draft.release.id)?;
+    let by_hand = assets.iter().all(|asset| asset.name != manifest::FILE);
+    Ok(by_hand || whole(doors, &draft.release)?.is_some())
+}
 
-/// Makes `latest` live.
-pub fn heal(doors: Doors<'_>, heal: &Heal, tag: Option<&TagRef>) -> anyhow::Result<()> {
-    let Doors { gh, git, remote, console } = doors;
-    pause(ALIVE, true)?;
-    if look::live(gh)?.is_some() {
-        console.note(format_args!("{TAG} is live again: another run was at work"));
-        return Ok(());
-    }
-    let (draft, notes, target, old) = match heal {
-        Heal::Finish { draft, manifest, old } => {
-            let target = TagRef { object: manifest.commit.clone(), commit: manifest.commit.clone() };
-            (&draft.release, notes::text(manifest), Some(target), old.as_ref())
+/// Does it.
+pub fn heal(held: Held<'_>, heal: &Heal, tag: Option<&TagRef>) -> anyhow::Result<()> {
+    match heal {
+        Heal::Name { release, asset } => {
+            held.rename_asset(*release, *asset, manifest::FILE)?;
+            held.line(format_args!("{} of {TAG} is in its place again", manifest::FILE));
         }
-        Heal::Republish { previous, marker } => {
-            let commit = marker.commit.clone();
-            let target = marker.tag_object.clone().zip(commit).map(|(object, commit)| TagRef { object, commit });
-            (&previous.release, marker::strip::<Replaced>(previous.release.notes()), target, None)
+        Heal::Tag { from, to } => {
+            put_tag(held, from.as_deref(), &TagRef { object: to.clone(), commit: to.clone() })?;
+            held.line(format_args!("tag {TAG} is back at {to}"));
         }
-    };
-    if let Some(target) = &target {
-        switch::set_tag(doors, tag, target)?;
-    }
-    let new = NewRelease {
-        tag_name: TAG.to_owned(),
-        name: TITLE.to_owned(),
-        body: notes,
-        draft: false,
-        prerelease: true,
-        target: target.as_ref().map(|target| target.commit.clone()),
-    };
-    let old = old.map(|old| {
-        let mut release = old.release.clone();
-        release.tag_name = TAG.to_owned();
-        release.name = Some(TITLE.to_owned());
-        release.body = Some(marker::strip::<Replaced>(release.notes()));
-        release
-    });
-    switch::show(doors, &gh.steady(switch::CALL), draft.id, &new, old.as_ref())?;
-    console.line(format_args!("{TAG} is live again: release {}", draft.id));
-    if let Some(target) = &target
-        && let Err(error) = git.set_local_tag(TAG, &target.object)
-    {
-        console.detail(format_args!("the local tag {TAG} does not follow: {error:#}"));
-    }
-    if look::remote_tag(git, remote)?.is_none() {
-        return Err(failure::failed(format!("{TAG} is live, but tag {TAG} is missing on {remote}; publish again")));
+        Heal::Publish { release, face, tag: target, .. } => {
+            if let Some(target) = target
+                && tag.is_none_or(|now| now.commit != target.commit)
+            {
+                put_tag(held, tag.map(|tag| tag.object.as_str()), target)?;
+            }
+            switch::publish_again(held, *release, face)?;
+            held.line(format_args!("{TAG} is live again: release {release}"));
+        }
     }
     Ok(())
+}
+
+fn put_tag(held: Held<'_>, from: Option<&str>, target: &TagRef) -> anyhow::Result<()> {
+    let object = held.outside().bring(target)?;
+    held.move_tag(from, &object)?;
+    if let Err(error) = held.outside().set_local_tag(&object) {
+        held.detail(format_args!("the local tag {TAG} does not follow: {error:#}"));
+    }
+    Ok(())
+}
+
+/// More than a run can leave behind.
+const MOST: u32 = 4;
+
+/// Heals until there is nothing to heal, and gives what is there then.
+pub fn all(held: Held<'_>) -> anyhow::Result<Look> {
+    let mut look = look::look(held.doors())?;
+    for _ in 0..MOST {
+        let Some(found) = plan(held.doors(), &look)? else { break };
+        heal(held, &found, look.tag.as_ref())?;
+        look = look::look(held.doors())?;
+    }
+    Ok(look)
 }

@@ -1,15 +1,14 @@
 //! What is on GitHub under the names of `latest`: read, never assumed.
 
-use std::thread;
-
 use crate::failure;
-use crate::gh::{Asset, CallError, Gh, Release};
-use crate::git::{Git, TagRef};
+use crate::gh::{Asset, CallError, Release};
+use crate::git::TagRef;
+use crate::image::digest::Digest;
 use crate::manifest::{self, Manifest};
-use crate::process::joined;
 
+use super::doors::Doors;
 use super::marker::{self, Incoming, Replaced};
-use super::{INCOMING, PREVIOUS, TAG};
+use super::{INCOMING, PREVIOUS, TAG, relabel};
 
 /// The state that a plan is made from.
 #[derive(Debug, Clone)]
@@ -17,8 +16,12 @@ pub struct Look {
     pub live: Option<Live>,
     pub incoming: Vec<IncomingDraft>,
     pub previous: Vec<PreviousDraft>,
+    /// Drafts on the tag itself: a `latest` becomes one when somebody deletes its tag.
+    pub fallen: Vec<Release>,
     /// The tag `latest` on the remote.
     pub tag: Option<TagRef>,
+    /// What the lock points to.
+    pub lock: Option<String>,
 }
 
 /// The published release on the tag.
@@ -28,6 +31,9 @@ pub struct Live {
     pub assets: Vec<Asset>,
     /// `None` on a release made by hand.
     pub manifest: Option<Manifest>,
+    pub digest: Option<Digest>,
+    /// The manifest was set aside by a relabelling that ended before the new one took its name.
+    pub aside: Option<Asset>,
 }
 
 /// A draft that a publish fills.
@@ -45,67 +51,87 @@ pub struct PreviousDraft {
     pub marker: Option<Replaced>,
 }
 
-/// Reads all of it; the questions that don't depend on each other are asked side by side.
-pub fn look(gh: &Gh, git: &Git, remote: &str) -> anyhow::Result<Look> {
-    thread::scope(|scope| {
-        let tag = scope.spawn(|| remote_tag(git, remote));
-        let drafts = scope.spawn(|| drafts(gh));
-        let live = live(gh);
-        let tag = joined(tag);
-        let (incoming, previous) = joined(drafts)?;
-        Ok(Look { live: live?, incoming, previous, tag: tag? })
-    })
+/// Reads all of it.
+pub fn look(doors: Doors<'_>) -> anyhow::Result<Look> {
+    let seen = doors.seen()?;
+    let mut look = Look {
+        live: None,
+        incoming: Vec::new(),
+        previous: Vec::new(),
+        fallen: Vec::new(),
+        tag: seen.refs.tag,
+        lock: seen.refs.lock,
+    };
+    for release in seen.releases.into_iter().filter(|release| release.draft) {
+        match release.tag_name.as_str() {
+            INCOMING => look.incoming.push(IncomingDraft { marker: marker::read(release.notes()), release }),
+            PREVIOUS => look.previous.push(PreviousDraft { marker: marker::read(release.notes()), release }),
+            TAG => look.fallen.push(release),
+            _ => {}
+        }
+    }
+    look.live = seen.live.map(|release| with_assets(doors, release)).transpose()?;
+    Ok(look)
 }
 
-/// The tag `latest` on the remote.
-pub fn remote_tag(git: &Git, remote: &str) -> anyhow::Result<Option<TagRef>> {
-    Ok(git.remote_tags(remote, &[TAG])?.pop().flatten())
-}
-
-/// The published release with its assets and manifest.
-pub fn live(gh: &Gh) -> anyhow::Result<Option<Live>> {
-    let Some(release) = gh.release_by_tag(TAG)? else { return Ok(None) };
-    let assets = gh.assets(release.id)?;
-    let manifest = read_manifest(gh, &assets)?;
-    Ok(Some(Live { release, assets, manifest }))
+fn with_assets(doors: Doors<'_>, release: Release) -> anyhow::Result<Live> {
+    let assets = doors.assets(release.id)?;
+    let aside = relabel::aside(&assets).cloned();
+    let found = match &aside {
+        Some(asset) => Some(read_one(asset, |asset| doors.read_asset(asset))?),
+        None => read(&assets, |asset| doors.read_asset(asset))?,
+    };
+    let (manifest, digest) = found.unzip();
+    Ok(Live { release, assets, manifest, digest, aside })
 }
 
 /// The manifest among some assets; `None` when there is none.
-pub fn read_manifest(gh: &Gh, assets: &[Asset]) -> anyhow::Result<Option<Manifest>> {
-    let Some(asset) = assets.iter().find(|asset| asset.name == manifest::FILE && asset.is_uploaded()) else {
-        return Ok(None);
-    };
-    let bytes = gh.read_asset(asset)?;
-    if asset.digest().is_some_and(|digest| digest != crate::image::digest::Digest::of(&bytes)) {
+pub fn read_manifest(
+    assets: &[Asset],
+    read_asset: impl FnOnce(&Asset) -> Result<Vec<u8>, CallError>,
+) -> anyhow::Result<Option<Manifest>> {
+    Ok(read(assets, read_asset)?.map(|(manifest, _)| manifest))
+}
+
+/// The same, with its digest.
+pub fn read(
+    assets: &[Asset],
+    read_asset: impl FnOnce(&Asset) -> Result<Vec<u8>, CallError>,
+) -> anyhow::Result<Option<(Manifest, Digest)>> {
+    let asset = assets.iter().find(|asset| asset.name == manifest::FILE && asset.is_uploaded());
+    asset.map(|asset| read_one(asset, read_asset)).transpose()
+}
+
+fn read_one(
+    asset: &Asset,
+    read_asset: impl FnOnce(&Asset) -> Result<Vec<u8>, CallError>,
+) -> anyhow::Result<(Manifest, Digest)> {
+    let bytes = read_asset(asset)?;
+    let digest = Digest::of(&bytes);
+    if asset.digest().is_some_and(|named| named != digest) {
         return Err(failure::digest(format!(
             "{} on the release arrived with another digest than GitHub names",
             asset.name
         )));
     }
-    Manifest::parse(&bytes).map(Some)
-}
-
-fn drafts(gh: &Gh) -> Result<(Vec<IncomingDraft>, Vec<PreviousDraft>), CallError> {
-    let (mut incoming, mut previous) = (Vec::new(), Vec::new());
-    for release in gh.releases()?.into_iter().filter(|release| release.draft) {
-        match release.tag_name.as_str() {
-            INCOMING => {
-                let marker = marker::read(release.notes());
-                incoming.push(IncomingDraft { release, marker });
-            }
-            PREVIOUS => {
-                let marker = marker::read(release.notes());
-                previous.push(PreviousDraft { release, marker });
-            }
-            _ => {}
-        }
-    }
-    Ok((incoming, previous))
+    Ok((Manifest::parse(&bytes)?, digest))
 }
 
 /// All drafts that are being filled, read again.
-pub fn incoming(gh: &Gh) -> Result<Vec<IncomingDraft>, CallError> {
-    drafts(gh).map(|(incoming, _)| incoming)
+pub fn incoming(doors: Doors<'_>) -> Result<Vec<IncomingDraft>, CallError> {
+    let drafts = doors.releases()?.into_iter().filter(|release| release.draft && release.tag_name == INCOMING);
+    Ok(drafts.map(|release| IncomingDraft { marker: marker::read(release.notes()), release }).collect())
+}
+
+impl Look {
+    /// What a rollback from what is live brings back.
+    pub fn way_back(&self, live: &Live) -> Option<&PreviousDraft> {
+        let ours = |draft: &&PreviousDraft| draft.marker.as_ref().is_some_and(|stamp| stamp.by == live.release.id);
+        self.previous.iter().filter(ours).max_by(|a, b| {
+            let at = |draft: &PreviousDraft| draft.marker.as_ref().map(|stamp| stamp.at.clone());
+            at(a).cmp(&at(b))
+        })
+    }
 }
 
 impl Live {

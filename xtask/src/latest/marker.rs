@@ -6,12 +6,19 @@ use serde::{Deserialize, Serialize};
 
 use crate::image::digest::Digest;
 
-/// Marks an incoming draft: which set it is for, and which run fills it.
+/// Marks an incoming draft: which set it is for, and what was live when it was begun.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Incoming {
     pub set: Identity,
-    /// 32 random hex digits of the run that owns the draft.
-    pub token: String,
+    /// The commit that the tag is to point to.
+    #[serde(default)]
+    pub commit: Option<String>,
+    /// The release that was live.
+    #[serde(default)]
+    pub over: Option<u64>,
+    /// The object of its tag: a release made by hand doesn't tell it.
+    #[serde(default)]
+    pub over_tag: Option<String>,
 }
 
 /// What makes two publishes the same.
@@ -43,12 +50,30 @@ impl Identity {
 pub struct Replaced {
     /// The id of the release that took its place.
     pub by: u64,
-    /// The object that the tag `latest` pointed to before; absent when there was no tag.
+    /// The digest of that release's manifest: ids stay when a release is filled again. Absent for one made by hand.
+    #[serde(default)]
+    pub by_manifest: Option<Digest>,
+    /// The digest of this release's own manifest.
+    #[serde(default)]
+    pub manifest: Option<Digest>,
+    /// The object of the tag of this set; absent when there was no tag.
     pub tag_object: Option<String>,
     /// What that peels to.
     pub commit: Option<String>,
-    /// RFC 3339, UTC.
+    /// What it looked like, when that isn't as this tool publishes.
+    #[serde(default)]
+    pub title: Option<String>,
+    #[serde(default)]
+    pub full_release: bool,
+    /// RFC 3339, UTC. Never before that of another stamp, whatever the clock says.
     pub at: String,
+}
+
+impl Replaced {
+    /// Whether this names a release with this manifest as the one that took the place.
+    pub fn names(&self, id: u64, manifest: Option<Digest>) -> bool {
+        self.by == id && (self.by_manifest.is_none() || self.by_manifest == manifest)
+    }
 }
 
 /// A kind of marker, known by its first word.
@@ -97,7 +122,12 @@ mod tests {
 
     fn marker(source: &str) -> Incoming {
         let image = ImageIdentity { name: "a".into(), size: 1, sha256: Digest::of(b"a") };
-        Incoming { set: Identity { source: source.into(), part_size: 5, images: vec![image] }, token: "t".into() }
+        Incoming {
+            set: Identity { source: source.into(), part_size: 5, images: vec![image] },
+            commit: None,
+            over: None,
+            over_tag: None,
+        }
     }
 
     #[test]

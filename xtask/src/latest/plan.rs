@@ -23,8 +23,8 @@ pub enum Step {
     Discard { draft: u64, what: String },
     /// Make the draft.
     Create,
-    /// Own a draft of the same set.
-    TakeOver { draft: u64 },
+    /// Go on with a draft of the same set.
+    GoOn { draft: u64 },
     /// Put the set onto the draft and prove it.
     Fill(Vec<Transfer>),
     /// Only source, notes and tag change: the images that are live stay as they are.
@@ -71,7 +71,7 @@ impl fmt::Display for Step {
         match self {
             Self::Discard { draft, what } => write!(f, "drop the draft {draft} ({what})"),
             Self::Create => write!(f, "create the draft {}", super::INCOMING),
-            Self::TakeOver { draft } => write!(f, "go on with the draft {draft}"),
+            Self::GoOn { draft } => write!(f, "go on with the draft {draft}"),
             Self::Fill(transfers) => {
                 write!(f, "fill it, then prove each asset by its digest:")?;
                 transfers.iter().try_for_each(|transfer| write!(f, "\n     {transfer}"))
@@ -164,6 +164,7 @@ pub fn plan(want: &Want<'_>, look: &Look) -> Vec<Step> {
         if live.manifest.as_ref() != Some(&manifest)
             || !live.release.prerelease
             || changes::without(live.release.notes()).trim() != notes::text(&manifest).trim()
+            || stamp_is_old(look, live)
         {
             steps.push(Step::Relabel { manifest: Box::new(manifest), tag });
         } else if !tag_right {
@@ -180,7 +181,7 @@ pub fn plan(want: &Want<'_>, look: &Look) -> Vec<Step> {
             steps.extend(
                 others.iter().map(|draft| Step::Drop { release: draft.id, what: "a second draft of this set" }),
             );
-            steps.push(Step::TakeOver { draft: first.id });
+            steps.push(Step::GoOn { draft: first.id });
         }
     }
     steps.push(Step::Fill(transfers(set, want.drafts.first().map_or(&[], |draft| &draft.assets))));
@@ -196,6 +197,12 @@ pub fn plan(want: &Want<'_>, look: &Look) -> Vec<Step> {
         steps.extend(look.live.as_ref().map(|live| old(live.release.id, "replaced; --no-keep-previous")));
     }
     steps
+}
+
+/// Whether the way back names another manifest than the one that is live: a change of the version ended too soon.
+fn stamp_is_old(look: &Look, live: &Live) -> bool {
+    let stamp = look.way_back(live).and_then(|draft| draft.marker.as_ref());
+    stamp.is_some_and(|stamp| !stamp.names(live.release.id, live.digest))
 }
 
 /// What an earlier run had no time to drop: releases that gave way to one that isn't live any more. They go only when

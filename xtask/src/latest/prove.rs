@@ -2,14 +2,15 @@
 //! taken from the bytes.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 
-use crate::gh::{Asset, CallError, Gh, pause};
+use crate::gh::{Asset, CallError};
 use crate::image::digest::Digest;
 use crate::manifest::Expected;
 
+use super::doors::Doors;
 use super::stage::Stage;
 
 /// Why the draft isn't proven.
@@ -58,7 +59,7 @@ const LAG: Duration = Duration::from_secs(15);
 
 /// Proves that all of these assets are on the draft, and nothing that differs.
 pub(super) fn assets(stage: &Stage<'_>, expected: &[Expected]) -> Result<(), Unproven> {
-    let until = Instant::now() + LAG;
+    let until = stage.held.now() + LAG;
     loop {
         let have = stage.assets()?;
         let by_name: BTreeMap<&str, &Asset> = have.iter().map(|asset| (asset.name.as_str(), asset)).collect();
@@ -73,16 +74,16 @@ pub(super) fn assets(stage: &Stage<'_>, expected: &[Expected]) -> Result<(), Unp
             }
         }
         let Some(name) = lagging else { return Ok(()) };
-        if Instant::now() >= until {
+        if stage.held.now() >= until {
             return Err(Unproven::Removed(format!("{name} is not on the draft")));
         }
-        pause(Duration::from_secs(1), true)?;
+        stage.held.pause(Duration::from_secs(1))?;
     }
 }
 
 fn by_bytes(stage: &Stage<'_>, expected: &Expected, asset: &Asset) -> Result<(), Unproven> {
-    stage.console.note(format_args!("{}: GitHub gives no digest; reading it back", asset.name));
-    let digest = digest(stage.gh, asset)?;
+    stage.held.note(format_args!("{}: GitHub gives no digest; reading it back", asset.name));
+    let digest = digest(stage.held.doors(), asset)?;
     if digest == expected.sha256 {
         return Ok(());
     }
@@ -90,9 +91,9 @@ fn by_bytes(stage: &Stage<'_>, expected: &Expected, asset: &Asset) -> Result<(),
 }
 
 /// Downloads and hashes an asset.
-pub fn digest(gh: &Gh, asset: &Asset) -> Result<Digest, CallError> {
+pub fn digest(doors: Doors<'_>, asset: &Asset) -> Result<Digest, CallError> {
     let mut hash = Sha256::new();
-    gh.read_through(asset, |bytes| {
+    doors.read_through(asset, |bytes| {
         hash.update(bytes);
         Ok(())
     })?;

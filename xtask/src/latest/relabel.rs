@@ -1,124 +1,49 @@
 //! The same images under another source: no image is sent. The new manifest goes up beside the old one, is proven, and
-//! takes its name by renames; then tag and notes follow.
+//! takes its name by renames; the tag goes before, notes and the stamp of the way back follow.
+//!
+//! A run that ends between the renames leaves the old manifest set aside: [`super::heal`] puts it back, and the next run
+//! begins with the new one that is there already.
 
 use crate::failure;
-use crate::gh::{Asset, CallError, NewRelease, Release, Upload};
+use crate::gh::{Asset, CallError, NewRelease, Release};
 use crate::image::digest::Digest;
-use crate::interrupt;
 use crate::manifest::{self, Manifest};
 
+use super::TAG;
 use super::changes;
-use super::look::Live;
-use super::switch::{self, Change, Doors};
-use super::{TAG, notes};
+use super::held::Held;
+use super::look::{Live, PreviousDraft};
+use super::marker::{self, Replaced};
+use super::notes;
+use super::switch::{self, Change};
+
+/// How a manifest is called that was set aside.
+const ASIDE: &str = "packer-images.replaced-";
 
 /// Gives the live release another manifest, notes and tag.
-pub fn relabel(doors: Doors<'_>, live: &Live, change: &Change, manifest: &Manifest) -> anyhow::Result<()> {
+pub fn relabel(
+    held: Held<'_>,
+    live: &Live,
+    back: Option<&PreviousDraft>,
+    change: &Change,
+    manifest: &Manifest,
+) -> anyhow::Result<()> {
     let bytes = manifest.to_bytes();
     let digest = Digest::of(&bytes);
     // The digest in the name: two runs with different sources don't take each other's file.
     let staged = format!("packer-images.{}.json", &digest.to_string()[..12]);
-    let new = put(doors, &live.release, &staged, &bytes, &live.assets)?;
+    let new = put(held, &live.release, &staged, &bytes, &live.assets)?;
     let old = live.asset(manifest::FILE).filter(|old| old.digest() != Some(digest));
 
-    let moved = switch::move_tag_only(doors, change)?;
-    let renamed = rename(doors, live, old, new.as_ref(), &bytes, manifest);
-    if let Err(error) = renamed {
-        if let (Some(old), Some(new)) = (old, &new) {
-            // Both are no-ops where the renames had not begun.
-            let gh = doors.gh.deaf();
-            let back = gh.rename_asset(new.id, &staged).and_then(|_| gh.rename_asset(old.id, manifest::FILE));
-            if let Err(error) = back {
-                doors
-                    .console
-                    .warn(format_args!("{} could not be put back: {error}; publish again to mend it", manifest::FILE));
-            }
-        }
-        if moved {
-            switch::put_tag_back(doors, change);
-        }
-        return Err(error);
-    }
-    for spare in
-        live.assets.iter().filter(|asset| is_spare(asset, &staged) || old.is_some_and(|old| old.id == asset.id))
-    {
-        doors.gh.delete_asset(spare.id)?;
-    }
-    switch::follow(doors, change)
-}
-
-/// Staged manifests of earlier runs, and what they set aside.
-fn is_spare(asset: &Asset, staged: &str) -> bool {
-    asset.name.starts_with("packer-images.") && asset.name != manifest::FILE && asset.name != staged
-}
-
-fn set_aside(old: &Asset) -> String {
-    format!("packer-images.replaced-{}.json", old.id)
-}
-
-/// The proven asset under its staged name; `None` when the manifest is in place already.
-fn put(
-    doors: Doors<'_>,
-    release: &Release,
-    staged: &str,
-    bytes: &[u8],
-    assets: &[Asset],
-) -> anyhow::Result<Option<Asset>> {
-    let gh = doors.gh;
-    let digest = Digest::of(bytes);
-    let right = |asset: &&Asset| asset.is_uploaded() && asset.digest() == Some(digest);
-    if assets.iter().find(|asset| asset.name == manifest::FILE).filter(right).is_some() {
-        return Ok(None);
-    }
-    let mut backoff = gh.backoff();
-    let mut there = assets.iter().find(|asset| asset.name == staged).cloned();
-    loop {
-        if let Some(asset) = there.take() {
-            let proven = asset.is_uploaded()
-                && match asset.digest() {
-                    Some(there) => there == digest,
-                    None => gh.read_asset(&asset)? == bytes,
-                };
-            if proven {
-                return Ok(Some(asset));
-            }
-            gh.delete_asset(asset.id)?;
-        }
-        interrupt::check()?;
-        let upload = Upload { release, name: staged, size: bytes.len() as u64 };
-        match gh.upload(&upload, |pipe| Ok(pipe.write_all(bytes)?)) {
-            Ok(asset) if asset.digest() == Some(digest) => return Ok(Some(asset)),
-            Ok(asset) => {
-                there = Some(asset.clone());
-                if asset.digest().is_some() {
-                    backoff.wait(doors.console, staged, CallError::Lost("GitHub holds other bytes".into()))?;
-                }
-            }
-            Err(error) => {
-                backoff.wait_for(doors.console, staged, error, CallError::name_taken)?;
-                there = gh.assets(release.id)?.into_iter().find(|asset| asset.name == staged);
-            }
-        }
-    }
-}
-
-fn rename(
-    doors: Doors<'_>,
-    live: &Live,
-    old: Option<&Asset>,
-    new: Option<&Asset>,
-    bytes: &[u8],
-    manifest: &Manifest,
-) -> anyhow::Result<()> {
+    switch::move_tag_only(held, change)?;
     // From here on the live release is between two states: signals wait.
-    let gh = doors.gh.deaf();
-    if let (Some(old), Some(_)) = (old, new) {
-        gh.rename_asset(old.id, &set_aside(old))?;
+    let deaf = held.deaf();
+    if let (Some(old), Some(_)) = (old, &new) {
+        deaf.rename_asset(live.release.id, old.id, &format!("{ASIDE}{}.json", old.id))?;
     }
-    if let Some(new) = new {
-        // The answer itself tells: a listing may lag behind the rename.
-        let named = gh.rename_asset(new.id, manifest::FILE)?;
-        if named.name != manifest::FILE || named.digest().is_some_and(|digest| digest != Digest::of(bytes)) {
+    if let Some(new) = &new {
+        let named = deaf.rename_asset(live.release.id, new.id, manifest::FILE)?;
+        if named.digest().is_some_and(|named| named != digest) {
             return Err(failure::failed(format!(
                 "{} on the live release is not the one sent; publish again",
                 manifest::FILE
@@ -131,8 +56,94 @@ fn rename(
         body: notes::text(manifest) + changes::kept(live.release.notes()),
         draft: false,
         prerelease: true,
-        target: None,
     };
-    gh.update_release(live.release.id, &face)?;
-    Ok(())
+    deaf.update_release(format_args!("writing the notes of {TAG}"), live.release.id, &face, |now| {
+        if now.draft || now.tag_name != TAG {
+            return Err(failure::failed(format!("release {TAG} was changed by somebody else; run again")));
+        }
+        Ok(now.notes() != face.body || !now.prerelease)
+    })?;
+    if let Some(back) = back {
+        stamp(deaf, back, live.release.id, digest)?;
+    }
+    let spare = |asset: &&Asset| is_spare(asset, &staged) || old.is_some_and(|old| old.id == asset.id);
+    for spare in live.assets.iter().filter(spare) {
+        held.delete_asset(live.release.id, spare.id)?;
+    }
+    switch::follow(held, change)
+}
+
+/// The way back from a release names its manifest, which is another now.
+pub fn stamp(held: Held<'_>, back: &PreviousDraft, live: u64, manifest: Digest) -> anyhow::Result<()> {
+    let Some(stamp) = &back.marker else { return Ok(()) };
+    let stamp = Replaced { by_manifest: Some(manifest), ..stamp.clone() };
+    let body = marker::write(back.release.notes(), &stamp);
+    let again = NewRelease {
+        tag_name: back.release.tag_name.clone(),
+        name: back.release.name.clone().unwrap_or_default(),
+        body: body.clone(),
+        draft: true,
+        prerelease: back.release.prerelease,
+    };
+    held.update_release("stamping the way back", back.release.id, &again, |now| {
+        let there: Option<Replaced> = marker::read(now.notes());
+        let named = there.as_ref().is_some_and(|there| now.draft && there.by == live);
+        Ok(named && there.is_some_and(|there| there.by_manifest != Some(manifest)))
+    })
+    .map(drop)
+}
+
+/// The manifest that was set aside, where none has the name.
+pub fn aside(assets: &[Asset]) -> Option<&Asset> {
+    let named = assets.iter().any(|asset| asset.name == manifest::FILE);
+    assets.iter().find(|asset| !named && asset.name.starts_with(ASIDE) && asset.is_uploaded())
+}
+
+/// Staged manifests of earlier runs, and what they set aside.
+pub fn is_spare(asset: &Asset, staged: &str) -> bool {
+    asset.name.starts_with("packer-images.") && asset.name != manifest::FILE && asset.name != staged
+}
+
+/// The proven asset under its staged name; `None` when the manifest is in place already.
+fn put(
+    held: Held<'_>,
+    release: &Release,
+    staged: &str,
+    bytes: &[u8],
+    assets: &[Asset],
+) -> anyhow::Result<Option<Asset>> {
+    let digest = Digest::of(bytes);
+    let right = |asset: &&Asset| asset.is_uploaded() && asset.digest() == Some(digest);
+    if assets.iter().find(|asset| asset.name == manifest::FILE).filter(right).is_some() {
+        return Ok(None);
+    }
+    let mut tries = held.backoff();
+    let mut there = assets.iter().find(|asset| asset.name == staged).cloned();
+    loop {
+        if let Some(asset) = there.take() {
+            let proven = asset.is_uploaded()
+                && match asset.digest() {
+                    Some(there) => there == digest,
+                    None => held.read_asset(&asset)? == bytes,
+                };
+            if proven {
+                return Ok(Some(asset));
+            }
+            held.delete_asset(release.id, asset.id)?;
+        }
+        held.check()?;
+        match held.upload(release, staged, bytes.len() as u64, |pipe| Ok(pipe.write_all(bytes)?))? {
+            Ok(asset) if asset.digest() == Some(digest) => return Ok(Some(asset)),
+            Ok(asset) => {
+                if asset.digest().is_some() {
+                    tries.wait(staged, CallError::Lost("GitHub holds other bytes".into()))?;
+                }
+                there = Some(asset);
+            }
+            Err(error) => {
+                tries.wait_for(staged, error, CallError::name_taken)?;
+                there = held.assets(release.id)?.into_iter().find(|asset| asset.name == staged);
+            }
+        }
+    }
 }

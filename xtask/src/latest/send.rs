@@ -2,23 +2,23 @@
 //! the whole's. A retry reads its range again from a saved hash state.
 
 use std::io::{Read as _, Write};
+use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::Context as _;
 use sha2::{Digest as _, Sha256};
 
 use crate::console::Transfer;
 use crate::failure;
-use crate::gh::{Asset, CallError, Gh, Upload};
+use crate::gh::{Asset, CallError};
 use crate::image::digest::Digest;
 use crate::image::local::Bytes;
 use crate::image::{checksum, name};
-use crate::interrupt;
 use crate::manifest;
-use crate::process::joined;
 
-use super::set::{Origin, Packages, Piece, Set, SetImage};
+use super::doors::Doors;
+use super::set::{Origin, Piece, Set, SetImage};
 use super::stage::Stage;
 
 /// Sends what is not there yet: images side by side, the pieces of one image in order.
@@ -29,28 +29,19 @@ pub(super) fn images(
     jobs: usize,
 ) -> anyhow::Result<Vec<manifest::Image>> {
     let next = AtomicUsize::new(0);
-    let work = || -> anyhow::Result<Vec<manifest::Image>> {
-        let mut done = Vec::new();
+    let done = Mutex::new(Vec::new());
+    let work = || {
         while let Some(image) = set.images.get(next.fetch_add(1, Ordering::Relaxed)) {
-            interrupt::check()?;
-            let result = send_image(stage, image, have);
+            let result = stage.held.check().and_then(|()| send_image(stage, image, have));
             if result.is_err() {
                 // The others finish what they began, and begin nothing more.
                 next.store(set.images.len(), Ordering::Relaxed);
             }
-            done.push(result?);
+            done.lock().unwrap_or_else(PoisonError::into_inner).push(result);
         }
-        Ok(done)
     };
-    let results = thread::scope(|scope| {
-        let threads: Vec<_> = (0..jobs.clamp(1, set.images.len().max(1))).map(|_| scope.spawn(work)).collect();
-        threads.into_iter().map(joined).collect::<Vec<_>>()
-    });
-    let mut images = Vec::new();
-    for result in results {
-        images.extend(result?);
-    }
-    Ok(images)
+    stage.held.outside().side_by_side(jobs.clamp(1, set.images.len().max(1)), &work);
+    done.into_inner().unwrap_or_else(PoisonError::into_inner).into_iter().collect()
 }
 
 /// Puts a small asset onto the draft.
@@ -62,7 +53,7 @@ pub(super) fn small(stage: &Stage<'_>, file: &str, bytes: &[u8], have: &[Asset])
 }
 
 fn send_image(stage: &Stage<'_>, image: &SetImage, have: &[Asset]) -> anyhow::Result<manifest::Image> {
-    let bar = stage.console.transfer(name::whole(&image.name), image.size);
+    let bar = stage.held.outside().transfer(name::whole(&image.name), image.size);
     let result = send_pieces(stage, image, have, &bar);
     match &result {
         Ok((_, 0)) => bar.finish("already on the draft"),
@@ -72,14 +63,10 @@ fn send_image(stage: &Stage<'_>, image: &SetImage, have: &[Asset]) -> anyhow::Re
     let (digests, _) = result?;
     small(stage, &name::checksum(&image.name), checksum::line(&image.name, image.sha256).as_bytes(), have)?;
     if let Some(packages) = &image.facts.packages {
-        list(stage, packages, have)?;
+        let bytes = packages.read(|asset| stage.held.read_asset(asset))?;
+        small(stage, &packages.listed.file, &bytes, have)?;
     }
     Ok(image.to_manifest(&digests))
-}
-
-/// Puts the list of an image's packages onto the draft.
-fn list(stage: &Stage<'_>, packages: &Packages, have: &[Asset]) -> anyhow::Result<()> {
-    small(stage, &packages.listed.file, &packages.read(stage.gh)?, have)
 }
 
 /// The digest of each piece, and how many were sent.
@@ -95,6 +82,7 @@ fn send_pieces(
     for (index, piece) in image.pieces.iter().enumerate() {
         let source = match &image.origin {
             Origin::Local(bytes) => Source::File(bytes),
+            Origin::Memory(bytes) => Source::Memory(within(bytes, &piece.range)),
             Origin::Assets { assets, .. } => Source::Asset(&assets[index]),
         };
         let mut placing = Placing { stage, piece, source, before: whole, after: None };
@@ -107,6 +95,7 @@ fn send_pieces(
     if whole != image.sha256 {
         let from = match &image.origin {
             Origin::Local(bytes) => bytes.paths().next().map(|path| path.display().to_string()).unwrap_or_default(),
+            Origin::Memory(_) => name::whole(&image.name),
             Origin::Assets { from, .. } => format!("{} on release {from}", name::whole(&image.name)),
         };
         return Err(failure::digest(format!(
@@ -147,7 +136,7 @@ impl Placing<'_> {
     /// Keeps what is right on the draft, removes what isn't, sends what is missing.
     fn place(&mut self, have: &[Asset], bar: Option<&Transfer>) -> anyhow::Result<Placed> {
         let stage = self.stage;
-        let mut backoff = stage.gh.backoff();
+        let mut backoff = stage.held.backoff();
         let mut there = have.iter().find(|asset| asset.name == self.piece.file).cloned();
         let mut sent = false;
         loop {
@@ -160,7 +149,7 @@ impl Placing<'_> {
                     Some(why) => stage.remove(&asset, &why)?,
                 }
             }
-            let result: Result<(), CallError> = match self.send(bar) {
+            let result: Result<(), CallError> = match self.send(bar)? {
                 Ok(asset) => match self.why_not(&asset, bar)? {
                     None => {
                         let (digest, whole) = self.hashed(bar)?;
@@ -174,7 +163,7 @@ impl Placing<'_> {
                 Err(error) => Err(error),
             };
             if let Err(error) = result {
-                backoff.wait_for(stage.console, &self.piece.file, error, CallError::name_taken)?;
+                backoff.wait_for(&self.piece.file, error, CallError::name_taken)?;
                 sent = true;
                 // The upload may have been completed all the same, or have left a broken asset that takes the name.
                 there = stage.assets()?.into_iter().find(|asset| asset.name == self.piece.file);
@@ -209,11 +198,12 @@ impl Placing<'_> {
         }
     }
 
-    fn send(&mut self, bar: Option<&Transfer>) -> Result<Asset, CallError> {
+    /// The outer error: the lock is lost.
+    fn send(&mut self, bar: Option<&Transfer>) -> anyhow::Result<Result<Asset, CallError>> {
         let stage = self.stage;
-        let upload = Upload { release: &stage.release, name: &self.piece.file, size: self.piece.size() };
+        let (file, size) = (self.piece.file.clone(), self.piece.size());
         restart(bar, self.piece);
-        stage.gh.upload(&upload, |pipe: &mut (dyn Write + Send)| {
+        stage.held.upload(&stage.release, &file, size, |pipe: &mut (dyn Write + Send)| {
             self.read(bar, |bytes| Ok(pipe.write_all(bytes)?)).map_err(|error| match error {
                 CallError::Local(error) => error,
                 other => other.into(),
@@ -231,8 +221,9 @@ impl Placing<'_> {
         let mut apart = (self.piece.range.start > 0).then(Sha256::new);
         let mut whole = self.before.clone();
         let mut left = self.piece.size();
+        let doors = self.stage.held.doors();
         let each = |bytes: &[u8]| {
-            interrupt::check()?;
+            doors.check()?;
             if let Some(hash) = &mut apart {
                 hash.update(bytes);
             }
@@ -243,7 +234,7 @@ impl Placing<'_> {
             }
             take(bytes)
         };
-        self.source.read(self.stage.gh, self.piece, each)?;
+        self.source.read(doors, self.piece, each)?;
         let digest = Digest::from_hash(apart.unwrap_or_else(|| whole.clone()));
         if left > 0 {
             return Err(CallError::Local(failure::failed(format!(
@@ -265,13 +256,13 @@ impl Placing<'_> {
 impl Source<'_> {
     fn read(
         self,
-        gh: &Gh,
+        doors: Doors<'_>,
         piece: &Piece,
         mut take: impl FnMut(&[u8]) -> anyhow::Result<()> + Send,
     ) -> Result<(), CallError> {
         match self {
             Self::Memory(bytes) => take(bytes).map_err(CallError::Local),
-            Self::Asset(asset) => gh.read_through(asset, take),
+            Self::Asset(asset) => doors.read_through(asset, take),
             Self::File(bytes) => read_file(bytes, piece, take).map_err(CallError::Local),
         }
     }
@@ -293,4 +284,11 @@ fn restart(bar: Option<&Transfer>, piece: &Piece) {
     if let Some(bar) = bar {
         bar.restart_at(piece.range.start);
     }
+}
+
+/// The bytes of a range; an end beyond them is cut, and found out by its length.
+fn within<'a>(bytes: &'a [u8], range: &Range<u64>) -> &'a [u8] {
+    let end = usize::try_from(range.end).unwrap_or(usize::MAX).min(bytes.len());
+    let start = usize::try_from(range.start).unwrap_or(usize::MAX).min(end);
+    &bytes[start..end]
 }

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 
 use crate::failure;
-use crate::gh::{Asset, Gh};
+use crate::gh::{Asset, CallError};
 use crate::image::digest::Digest;
 use crate::image::local::{Bytes, LocalImage};
 use crate::image::name::{self, Role};
@@ -59,6 +59,8 @@ impl Piece {
 #[derive(Debug, Clone)]
 pub enum Origin {
     Local(Bytes),
+    /// Held in memory, all of it: sets as small as a simulation's.
+    Memory(Vec<u8>),
     /// Assets of a release, one a piece; `from` is its tag.
     Assets {
         from: String,
@@ -91,11 +93,11 @@ pub enum ListOrigin {
 
 impl Packages {
     /// The list's bytes, checked.
-    pub fn read(&self, gh: &Gh) -> anyhow::Result<Vec<u8>> {
+    pub fn read(&self, read_asset: impl Fn(&Asset) -> Result<Vec<u8>, CallError>) -> anyhow::Result<Vec<u8>> {
         let Listed { file, sha256, .. } = &self.listed;
         let bytes = match &self.origin {
             ListOrigin::File(path) => fs::read(path).with_context(|| format!("reading {}", path.display()))?,
-            ListOrigin::Asset(asset) => gh.read_asset(asset)?,
+            ListOrigin::Asset(asset) => read_asset(asset)?,
         };
         let found = Digest::of(&bytes);
         if found == *sha256 {

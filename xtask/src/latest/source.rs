@@ -9,19 +9,16 @@ use crate::git::{Git, TagRef};
 use crate::process::joined;
 
 use super::TAG;
-use super::look::Look;
 
 /// Asks all three, side by side; what is wrong goes to `problems`.
-pub fn find(gh: &Gh, git: &Git, remote: &str, tag: &str, look: &Look, problems: &mut Problems) -> Option<TagRef> {
+pub fn find(gh: &Gh, git: &Git, remote: &str, tag: &str, problems: &mut Problems) -> Option<TagRef> {
     if tag.is_empty() || tag.starts_with('-') || tag == TAG {
         problems.push(failure::usage(format!("`{}` is no version tag for --source", tag.escape_debug())));
         return None;
     }
     thread::scope(|scope| {
         let published = scope.spawn(|| gh.commit_of_tag(tag));
-        let same = scope.spawn(|| same_repository(gh, remote, look));
         let source = problems.keep(here_and_on_remote(gh, git, remote, tag));
-        problems.keep(joined(same));
         let published = problems.keep(joined(published).map_err(Into::into));
         let (source, published) = (source?, published?);
         if published.as_ref() == Some(&source.commit) {
@@ -55,24 +52,4 @@ fn here_and_on_remote(gh: &Gh, git: &Git, remote: &str, tag: &str) -> anyhow::Re
         ),
     };
     Err(failure::missing(problem))
-}
-
-/// The remote, where the tag is pushed, must be the repository that publishes.
-///
-/// # Errors
-///
-/// Exit code 3 when the two show another tag `latest`.
-pub fn same_repository(gh: &Gh, remote: &str, look: &Look) -> anyhow::Result<()> {
-    let latest = gh.commit_of_tag(TAG)?;
-    let there = look.tag.as_ref().map(|tag| tag.commit.clone());
-    if there == latest {
-        return Ok(());
-    }
-    let shown = |commit: Option<String>| commit.unwrap_or_else(|| "missing".to_owned());
-    Err(failure::missing(format!(
-        "tag {TAG} is {} on remote {remote}, {} in {}: name the remote that is this repository with --remote, or wait if it was moved a moment ago",
-        shown(there),
-        shown(latest),
-        gh.repo()
-    )))
 }

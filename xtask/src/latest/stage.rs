@@ -1,25 +1,20 @@
-//! The draft that a publish fills: created or taken over, and owned by one run at a time.
+//! The draft that a publish fills: made, or found with what an earlier run put there. The lock says that it is this run's.
 
-use std::io::Read as _;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::Context as _;
-
-use crate::console::Console;
 use crate::failure;
-use crate::gh::{Asset, CallError, Gh, NewRelease, Release};
+use crate::gh::{Asset, CallError, NewRelease, Release};
 
 use super::INCOMING;
-use super::look::{self, IncomingDraft};
+use super::held::Held;
+use super::look::{self, Look};
 use super::marker::{self, Incoming};
 use super::set::Set;
 
 /// The draft of this run.
 pub struct Stage<'a> {
-    pub gh: &'a Gh,
-    pub console: &'a Console,
+    pub held: Held<'a>,
     pub release: Release,
-    token: String,
     /// Made by this run a moment ago, so that nothing is on it.
     pub(super) is_new: bool,
 }
@@ -29,41 +24,41 @@ const LAG: Duration = Duration::from_secs(15);
 
 impl<'a> Stage<'a> {
     /// Creates the draft for this set.
-    pub fn create(gh: &'a Gh, console: &'a Console, set: &Set) -> anyhow::Result<Self> {
-        let token = token()?;
-        let body = body(set, &token);
-        let mut backoff = gh.backoff();
-        loop {
-            match gh.create_release(&draft(body.clone())) {
-                Ok(release) => return Ok(Self { gh, console, release, token, is_new: true }),
-                Err(error @ (CallError::Interrupted | CallError::NoLogin(_) | CallError::Local(_))) => {
-                    return Err(error.into());
-                }
-                Err(error) => {
-                    // The draft may have been made all the same, and be missing in listings for a while. A refusal made
-                    // none.
-                    let lost = error.status().is_none_or(|status| status >= 500);
-                    if let Some(release) = lost.then(|| created(gh, &token)).transpose()?.flatten() {
-                        return Ok(Self { gh, console, release, token, is_new: true });
-                    }
-                    backoff.wait(console, "creating the draft", error)?;
-                }
-            }
-        }
+    pub fn create(held: Held<'a>, set: &Set, look: &Look) -> anyhow::Result<Self> {
+        let marker = Incoming {
+            set: set.identity(),
+            commit: Some(set.commit.clone()),
+            over: look.live.as_ref().map(|live| live.release.id),
+            over_tag: look.tag.as_ref().map(|tag| tag.object.clone()),
+        };
+        let text = format!("Becomes `latest` for {} when all of it is here. Don't publish it by hand.", set.source);
+        let draft = NewRelease {
+            tag_name: INCOMING.to_owned(),
+            name: format!("{} (incoming)", super::TITLE),
+            body: marker::write(&text, &marker),
+            draft: true,
+            prerelease: true,
+        };
+        let mut asked = false;
+        let release = held.change(
+            "creating the draft",
+            || {
+                // The plan's own look found none. After that: it may have been made all the same, and be missing in
+                // listings for a while.
+                if std::mem::replace(&mut asked, true) { made(held, &marker) } else { Ok(None) }
+            },
+            |outside, how, permit| {
+                let made = outside.create_release(how, permit, &draft)?;
+                Ok(draft.is(&made).then_some(made))
+            },
+        )?;
+        Ok(Self { held, release, is_new: true })
     }
 
-    /// Makes a draft of the same set this run's own: from now on any other run that fills it ends.
-    pub fn take_over(gh: &'a Gh, console: &'a Console, set: &Set, draft_id: u64) -> anyhow::Result<Self> {
-        // It may have gone live since the plan was made, and a PATCH would take it back.
-        if !still_a_draft(gh, draft_id)? {
-            return Err(failure::failed(format!(
-                "another run dropped the draft {draft_id} since the plan was made; run again"
-            )));
-        }
-        let token = token()?;
-        let release = gh.update_release(draft_id, &draft(body(set, &token)))?;
-        let stage = Self { gh, console, release, token, is_new: false };
-        stage.assert_own()?;
+    /// Goes on with a draft of the same set.
+    pub fn go_on(held: Held<'a>, draft: u64) -> anyhow::Result<Self> {
+        let stage = Self { held, release: held.release(draft)?, is_new: false };
+        stage.is_still_a_draft(&stage.release)?;
         Ok(stage)
     }
 
@@ -71,104 +66,60 @@ impl<'a> Stage<'a> {
     ///
     /// # Errors
     ///
-    /// It isn't this run's any more.
-    pub fn assert_own(&self) -> anyhow::Result<()> {
-        let now = self.gh.release(self.release.id);
-        let lost = |what: &str| {
-            failure::failed(format!(
-                "{what}; nothing of this run is live. Look with `cargo xtask packer status`, then publish again"
-            ))
-        };
-        match now {
-            Err(error) if error.status() == Some(404) => Err(lost("another run dropped this run's draft")),
-            Err(error) => Err(anyhow::Error::from(error)).context("reading the draft again"),
-            Ok(now) if !now.draft => Err(lost("another run published this run's draft")),
-            Ok(now) => match marker::read::<Incoming>(now.notes()) {
-                Some(marker) if marker.token == self.token => Ok(()),
-                _ => Err(lost("another run took over this run's draft")),
-            },
+    /// It is a draft no more.
+    pub fn look_again(&self) -> anyhow::Result<()> {
+        match self.held.release(self.release.id) {
+            Ok(now) => self.is_still_a_draft(&now),
+            Err(error) if error.status() == Some(404) => Err(self.gone("deleted")),
+            Err(error) => Err(anyhow::Error::from(error).context("reading the draft again")),
         }
     }
 
-    pub fn assets(&self) -> Result<Vec<Asset>, CallError> {
-        self.gh.assets(self.release.id)
+    fn is_still_a_draft(&self, now: &Release) -> anyhow::Result<()> {
+        if now.draft && now.tag_name == INCOMING { Ok(()) } else { Err(self.gone("changed")) }
     }
 
-    /// Removes one asset of the draft, if the draft is still this run's.
+    fn gone(&self, what: &str) -> anyhow::Error {
+        failure::failed(format!(
+            "the draft {} was {what} by somebody else; nothing of this run is live. Look with `cargo xtask packer status`, then publish again",
+            self.release.id
+        ))
+    }
+
+    pub fn assets(&self) -> Result<Vec<Asset>, CallError> {
+        self.held.assets(self.release.id)
+    }
+
+    /// Removes one asset of the draft.
     pub fn remove(&self, asset: &Asset, why: &str) -> anyhow::Result<()> {
-        self.assert_own()?;
-        self.console.note(format_args!("{}: removing what is on the draft: {why}", asset.name));
-        Ok(self.gh.delete_asset(asset.id)?)
+        self.look_again()?;
+        self.held.note(format_args!("{}: removing what is on the draft: {why}", asset.name));
+        self.held.delete_asset(self.release.id, asset.id)
     }
 
     /// Drops the draft with all that it holds.
     pub fn discard(&self) -> anyhow::Result<()> {
-        self.assert_own()?;
-        Ok(self.gh.delete_release(self.release.id)?)
+        drop_incoming(self.held, self.release.id)
     }
 }
 
-/// Drops a draft with all that it holds. One that is gone already is no error.
-///
-/// # Errors
-///
-/// It was published meanwhile, and so is not for a plan to drop that was made before.
-pub fn drop_draft(gh: &Gh, id: u64) -> anyhow::Result<()> {
-    if still_a_draft(gh, id)? { Ok(gh.delete_release(id)?) } else { Ok(()) }
+/// Drops a draft that a publish was to fill.
+pub fn drop_incoming(held: Held<'_>, id: u64) -> anyhow::Result<()> {
+    held.delete_draft(id, |now| now.tag_name == INCOMING)
 }
 
-/// `false` when it is gone.
-fn still_a_draft(gh: &Gh, id: u64) -> anyhow::Result<bool> {
-    match gh.release(id) {
-        Ok(now) if now.draft => Ok(true),
-        Ok(_) => Err(failure::failed(format!(
-            "release {id} was a draft when the plan was made and is published now, so it is left alone: another run was at work. \
-             Look with `cargo xtask packer status`, then run again"
-        ))),
-        Err(error) if error.status() == Some(404) => Ok(false),
-        Err(error) => Err(anyhow::Error::from(error).context(format!("reading the draft {id} again"))),
-    }
-}
-
-/// The draft with this run's token, once a listing shows it.
-fn created(gh: &Gh, token: &str) -> Result<Option<Release>, CallError> {
-    let until = Instant::now() + LAG;
+/// The draft with this marker, once a listing shows it; of two the fuller.
+fn made(held: Held<'_>, marker: &Incoming) -> anyhow::Result<Option<Release>> {
+    let until = held.now() + LAG;
     loop {
-        let found: Option<IncomingDraft> = look::incoming(gh)?
-            .into_iter()
-            .find(|draft| draft.marker.as_ref().is_some_and(|marker| marker.token == token));
-        if let Some(draft) = found {
+        let drafts = look::incoming(held.doors())?.into_iter();
+        let ours = drafts.filter(|draft| draft.marker.as_ref().is_some_and(|there| there.set == marker.set));
+        if let Some(draft) = ours.max_by_key(|draft| draft.release.assets.len()) {
             return Ok(Some(draft.release));
         }
-        if Instant::now() >= until {
+        if held.now() >= until {
             return Ok(None);
         }
-        crate::gh::pause(Duration::from_secs(1), true)?;
+        held.pause(Duration::from_secs(1))?;
     }
-}
-
-fn draft(body: String) -> NewRelease {
-    NewRelease {
-        tag_name: INCOMING.to_owned(),
-        name: format!("{} (incoming)", super::TITLE),
-        body,
-        draft: true,
-        prerelease: true,
-        target: None,
-    }
-}
-
-fn body(set: &Set, token: &str) -> String {
-    let marker = Incoming { set: set.identity(), token: token.to_owned() };
-    let text = format!("Becomes `latest` for {} when all of it is here. Don't publish it by hand.", set.source);
-    marker::write(&text, &marker)
-}
-
-/// 32 random hex digits.
-fn token() -> anyhow::Result<String> {
-    let mut bytes = [0; 16];
-    std::fs::File::open("/dev/urandom")
-        .and_then(|mut file| file.read_exact(&mut bytes))
-        .context("reading /dev/urandom for a run token")?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }

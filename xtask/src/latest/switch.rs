@@ -1,383 +1,407 @@
-//! The change of places: the tag with a lease, then two PATCHes. GitHub offers no atomic swap, so `latest` lacks a
-//! release between the two; nothing waits there, signals included.
+//! The change of places: the tag, then two PATCHes. GitHub offers no atomic swap, so `latest` lacks a release between the
+//! two; nothing waits there that needn't, signals and the terminal included.
 //!
-//! Whoever stops after the tag was moved puts it back, with a lease on what it pushed, and only while the old release is
-//! the one that is live.
+//! Whoever stops here is put right by [`super::heal`]: by this run before it ends, or by the next one.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Duration;
 
 use anyhow::Context as _;
 
-use crate::console::Console;
 use crate::failure;
-use crate::gh::{Gh, NewRelease, Release, pause};
-use crate::git::{Git, Pushed, TagRef};
-use crate::interrupt;
+use crate::gh::{CallError, NewRelease, Release};
+use crate::git::TagRef;
+use crate::image::digest::Digest;
 
+use super::held::Held;
+use super::lock;
+use super::look::{Live, Look};
 use super::marker::{self, Replaced};
-use super::{PREVIOUS, TAG, TITLE, look};
+use super::{PREVIOUS, TAG, TITLE};
 
-/// The doors that a change of places goes through.
-#[derive(Clone, Copy)]
-pub struct Doors<'a> {
-    pub gh: &'a Gh,
-    pub git: &'a Git,
-    pub remote: &'a str,
-    pub console: &'a Console,
+/// What a release looks like when it is live.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Face {
+    pub title: String,
+    pub notes: String,
+    pub prerelease: bool,
+}
+
+impl Face {
+    /// As this tool publishes.
+    pub fn ours(notes: String) -> Self {
+        Self { title: TITLE.to_owned(), notes, prerelease: true }
+    }
+
+    /// As it was before it was replaced, by its stamp.
+    pub fn before(release: &Release, stamp: &Replaced) -> Self {
+        Self {
+            title: stamp.title.clone().unwrap_or_else(|| TITLE.to_owned()),
+            notes: marker::strip::<Replaced>(release.notes()),
+            prerelease: !stamp.full_release,
+        }
+    }
+
+    fn live(&self) -> NewRelease {
+        NewRelease {
+            tag_name: TAG.to_owned(),
+            name: self.title.clone(),
+            body: self.notes.clone(),
+            draft: false,
+            prerelease: self.prerelease,
+        }
+    }
 }
 
 /// What is to take the place of what.
 #[derive(Debug, Clone)]
 pub struct Change {
-    /// The live release, as it was when the plan was made.
-    pub old: Option<Release>,
-    /// The tag on the remote, as it was then.
-    pub tag: Option<TagRef>,
-    /// The draft that becomes live.
-    pub draft: u64,
-    /// Its notes then.
-    pub notes: String,
+    /// What is live, as it was when the plan was made.
+    pub old: Option<Old>,
+    /// The object of the tag then.
+    pub tag: Option<String>,
+    /// The draft that becomes live, and its manifest's digest.
+    pub new: u64,
+    pub manifest: Option<Digest>,
+    pub face: Face,
     /// What the tag is to point to.
     pub target: TagRef,
 }
 
-/// GitHub ends a request of its own after 10 s; a call between the two halves is not waited for any longer.
-pub const CALL: Duration = Duration::from_secs(12);
-/// How often publishing and restoring are tried in turn before a person must type the commands.
-const ROUNDS: u32 = 100;
-const READ_BACK: Duration = Duration::from_secs(30);
+/// The release that is replaced, with all that a way back needs.
+#[derive(Debug, Clone)]
+pub struct Old {
+    pub release: Release,
+    pub manifest: Option<Digest>,
+    /// The tag of its set.
+    pub tag: Option<TagRef>,
+    /// The newest stamp that is there: a newer one says a later time, whatever the clock does.
+    pub newest_stamp: Option<String>,
+}
 
-/// Moves tag and release. `own` says whether the draft is still this run's.
-pub fn change(doors: Doors<'_>, change: &Change, own: impl Fn() -> anyhow::Result<()>) -> anyhow::Result<()> {
-    let Doors { git, remote, console, .. } = doors;
-    own()?;
-    assert_unchanged(doors, change)?;
-    interrupt::check()?;
-    bring_object(git, remote, change.tag.as_ref());
-    let moved = move_tag(doors, change)?;
-    if moved {
-        console.note(format_args!("tag {TAG} moved to {}", change.target.commit));
-    }
-    let flipped = interrupt::check().and_then(|()| flip(doors, change));
-    if let Err(error) = flipped {
-        if moved {
-            put_tag_back(doors, change);
+impl Old {
+    pub fn of(live: &Live, look: &Look) -> Self {
+        // Where the manifest names a commit, only a tag that peels to it is that set's.
+        let tag = match (&live.manifest, &look.tag) {
+            (Some(manifest), Some(tag)) if tag.commit == manifest.commit => Some(tag.clone()),
+            (Some(manifest), _) => Some(TagRef { object: manifest.commit.clone(), commit: manifest.commit.clone() }),
+            (None, tag) => tag.clone(),
+        };
+        let stamps = look.previous.iter().filter_map(|draft| draft.marker.as_ref());
+        Self {
+            release: live.release.clone(),
+            manifest: live.digest,
+            tag,
+            newest_stamp: stamps.map(|stamp| stamp.at.clone()).max(),
         }
-        return Err(error);
     }
-    follow(doors, change)
+
+    /// As the draft `latest-previous`.
+    fn hidden(&self, held: Held<'_>, change: &Change) -> NewRelease {
+        let title = self.release.name.clone().unwrap_or_default();
+        let stamp = Replaced {
+            by: change.new,
+            by_manifest: change.manifest,
+            manifest: self.manifest,
+            tag_object: self.tag.as_ref().map(|tag| tag.object.clone()),
+            commit: self.tag.as_ref().map(|tag| tag.commit.clone()),
+            title: (title != TITLE).then_some(title),
+            full_release: !self.release.prerelease,
+            at: after(held, self.newest_stamp.as_deref()),
+        };
+        NewRelease {
+            tag_name: PREVIOUS.to_owned(),
+            name: format!("{TITLE} (previous)"),
+            body: marker::write(self.release.notes(), &stamp),
+            draft: true,
+            prerelease: self.release.prerelease,
+        }
+    }
+
+    fn live(&self) -> NewRelease {
+        Face {
+            title: self.release.name.clone().unwrap_or_default(),
+            notes: self.release.notes().to_owned(),
+            prerelease: self.release.prerelease,
+        }
+        .live()
+    }
 }
 
-/// Moves the tag alone: the release that is live stays. Whether it had to be moved.
-pub fn move_tag_only(doors: Doors<'_>, change: &Change) -> anyhow::Result<bool> {
-    assert_unchanged(doors, change)?;
-    interrupt::check()?;
-    bring_object(doors.git, doors.remote, change.tag.as_ref());
-    move_tag(doors, change)
+/// Now, or a second after the newest stamp: the order of stamps must not hang on a clock.
+fn after(held: Held<'_>, newest: Option<&str>) -> String {
+    let now = held.outside().wall_clock();
+    let newest = newest.and_then(|at| humantime::parse_rfc3339(at).ok());
+    let at = newest.map_or(now, |newest| now.max(newest + Duration::from_secs(1)));
+    humantime::format_rfc3339_seconds(at).to_string()
 }
 
-/// Reads back what is live; the local tag follows.
-pub fn follow(doors: Doors<'_>, change: &Change) -> anyhow::Result<()> {
-    let deaf = doors.gh.deaf();
-    read_back(Doors { gh: &deaf, ..doors }, change).with_context(|| {
+/// How long publishing and restoring are tried in turn before a person must type the commands.
+const GAP: Duration = lock::GIVE_UP;
+/// A pause between two tries.
+const BREATH: Duration = Duration::from_secs(2);
+const READ_BACK: Duration = Duration::from_secs(30);
+/// Fewer requests than this are not enough for a switch and its reading back.
+const ENOUGH: u64 = 30;
+
+/// Moves tag and release. `ready` says whether the draft is still what it was.
+pub fn change(held: Held<'_>, change: &Change, ready: impl Fn() -> anyhow::Result<()>) -> anyhow::Result<()> {
+    ready()?;
+    assert_unchanged(held, change)?;
+    has_budget(held)?;
+    held.check()?;
+    if held.move_tag(change.tag.as_deref(), &change.target.object)? {
+        held.note(format_args!("tag {TAG} moved to {}", change.target.commit));
+    }
+    is_where_readers_look(held, &change.target)?;
+    held.check()?;
+    flip(held, change)?;
+    follow(held, change)
+}
+
+/// Moves the tag alone: the release that is live stays.
+pub fn move_tag_only(held: Held<'_>, change: &Change) -> anyhow::Result<()> {
+    assert_unchanged(held, change)?;
+    held.check()?;
+    held.move_tag(change.tag.as_deref(), &change.target.object)?;
+    is_where_readers_look(held, &change.target)
+}
+
+/// What is live is read back; the local tag follows.
+pub fn follow(held: Held<'_>, change: &Change) -> anyhow::Result<()> {
+    read_back(held.deaf(), change).with_context(|| {
         format!("{TAG} was switched, but reading it back failed; look with `cargo xtask packer verify`")
     })?;
-    if let Err(error) = doors.git.set_local_tag(TAG, &change.target.object) {
-        doors.console.warn(format_args!("the local tag {TAG} does not follow: {error:#}"));
+    if let Err(error) = held.outside().set_local_tag(&change.target.object) {
+        held.warn(format_args!("the local tag {TAG} does not follow: {error:#}"));
     }
     Ok(())
-}
-
-/// Has the tag point to `target`.
-pub fn set_tag(doors: Doors<'_>, seen: Option<&TagRef>, target: &TagRef) -> anyhow::Result<()> {
-    let Doors { git, remote, .. } = doors;
-    if seen.is_some_and(|seen| seen.object == target.object) {
-        return Ok(());
-    }
-    let object = bring(git, remote, target)?;
-    match git.push_tag(remote, TAG, &object, seen.map(|seen| seen.object.as_str()))? {
-        Pushed::Moved | Pushed::Already => Ok(()),
-        Pushed::Stale => {
-            Err(failure::failed(format!("tag {TAG} on {remote} moved meanwhile: another run is at work; run again")))
-        }
-    }
-}
-
-/// Has the object here that a tag is to point to. What can be pushed: the object, or, for a tag object that nothing
-/// points to any more and that so can't be fetched, its commit, which serves readers as well.
-pub fn bring(git: &Git, remote: &str, target: &TagRef) -> anyhow::Result<String> {
-    let here = |id: &str| matches!(git.resolve(&format!("{id}^{{object}}")), Ok(Some(_)));
-    if !here(&target.object) {
-        // By its id, where the server allows it.
-        let _ = git.fetch(remote, std::slice::from_ref(&target.object));
-    }
-    if !here(&target.commit) {
-        // The tags of the remote lead to all released commits.
-        git.fetch(remote, &["refs/tags/*".to_owned()])?;
-    }
-    for id in [&target.object, &target.commit] {
-        if here(id) {
-            return Ok(id.clone());
-        }
-    }
-    Err(failure::missing(format!("commit {} is not on {remote} any more; publish the set anew", target.commit)))
 }
 
 /// # Errors
 ///
 /// Release or tag isn't what the plan was made from.
-pub fn assert_unchanged(doors: Doors<'_>, change: &Change) -> anyhow::Result<()> {
+pub fn assert_unchanged(held: Held<'_>, change: &Change) -> anyhow::Result<()> {
     let lost = |what: String| {
         failure::failed(format!(
             "{what} since the plan was made, so nothing was switched; look with `cargo xtask packer status`, then run again"
         ))
     };
     match &change.old {
-        Some(old) => {
-            let now = doors.gh.release(old.id);
-            match now {
-                Err(error) if error.status() == Some(404) => return Err(lost(format!("release {TAG} was deleted"))),
-                Err(error) => return Err(error.into()),
-                Ok(now) if !now.is_still(old) => return Err(lost(format!("release {TAG} changed"))),
-                Ok(_) => {}
-            }
-        }
+        Some(old) => match held.release(old.release.id) {
+            Err(error) if error.status() == Some(404) => return Err(lost(format!("release {TAG} was deleted"))),
+            Err(error) => return Err(error.into()),
+            Ok(now) if !now.is_still(&old.release) => return Err(lost(format!("release {TAG} changed"))),
+            Ok(_) => {}
+        },
         None => {
-            if doors.gh.release_by_tag(TAG)?.is_some() {
+            if held.release_by_tag(TAG)?.is_some() {
                 return Err(lost(format!("another run published {TAG}")));
             }
         }
     }
-    let tag = look::remote_tag(doors.git, doors.remote)?;
+    let tag = held.refs()?.tag.map(|tag| tag.object);
     if tag != change.tag {
-        let shown = |tag: &Option<TagRef>| tag.as_ref().map_or_else(|| "nothing".to_owned(), |tag| tag.object.clone());
-        return Err(lost(format!("tag {TAG} moved from {} to {}", shown(&change.tag), shown(&tag))));
+        let shown = |tag: Option<String>| tag.unwrap_or_else(|| "nothing".to_owned());
+        return Err(lost(format!("tag {TAG} moved from {} to {}", shown(change.tag.clone()), shown(tag))));
     }
     Ok(())
 }
 
-/// Has the object here that the tag points to now, so that it can be put back. Best effort: without it the commit is.
-fn bring_object(git: &Git, remote: &str, tag: Option<&TagRef>) {
-    if let Some(tag) = tag
-        && !matches!(git.resolve(&format!("{}^{{object}}", tag.object)), Ok(Some(_)))
-    {
-        let _ = git.fetch(remote, &[format!("refs/tags/{TAG}")]);
+/// A limit that is hit between the two calls is waited out with nothing live: asked before.
+fn has_budget(held: Held<'_>) -> anyhow::Result<()> {
+    match held.budget() {
+        Ok(budget) if budget.remaining < ENOUGH => Err(failure::failed(format!(
+            "GitHub takes only {} more requests for the next {} s, too few for a switch; nothing was switched, run again then",
+            budget.remaining,
+            budget.renews_in.as_secs()
+        ))),
+        Ok(_) => Ok(()),
+        Err(error) => {
+            held.detail(format_args!("how many requests are left is not told: {error}"));
+            Ok(())
+        }
     }
 }
 
-/// Whether this run moved it: not when it was there already.
-fn move_tag(doors: Doors<'_>, change: &Change) -> anyhow::Result<bool> {
-    let Doors { git, remote, .. } = doors;
-    let seen = change.tag.as_ref().map(|tag| tag.object.as_str());
-    let target = change.target.object.as_str();
-    if seen == Some(target) {
-        return Ok(false);
-    }
-    let rival = || {
-        failure::failed(format!(
-            "tag {TAG} on {remote} moved while this run was under way: another publish is running; nothing was switched"
-        ))
-    };
-    match git.push_tag(remote, TAG, target, seen) {
-        Ok(Pushed::Moved) => Ok(true),
-        // It wasn't there a moment ago, and git checks no lease when the value pushed is there already.
-        Ok(Pushed::Already | Pushed::Stale) => Err(rival()),
-        Err(error) => {
-            match look::remote_tag(git, remote) {
-                // The answer was lost, the work was done.
-                Ok(Some(now)) if now.object == target => Ok(true),
-                _ => Err(error
-                    .context(format!("moving tag {TAG} on {remote}; is it protected by a rule? Nothing was switched"))),
-            }
+/// The tag was pushed to one address, and readers look at another: they must be the same repository.
+fn is_where_readers_look(held: Held<'_>, target: &TagRef) -> anyhow::Result<()> {
+    let until = held.now() + READ_BACK;
+    loop {
+        let there = held.commit_of_tag()?;
+        if there.as_ref() == Some(&target.commit) {
+            return Ok(());
         }
+        if held.now() >= until {
+            return Err(failure::failed(format!(
+                "tag {TAG} was pushed to {}, and {} shows it at {}: the address of the push is another repository; nothing was switched, see --git-url",
+                target.commit,
+                held.repo(),
+                there.unwrap_or_else(|| "nothing".to_owned())
+            )));
+        }
+        held.pause(Duration::from_secs(1))?;
     }
 }
 
 /// The two PATCHes.
-fn flip(doors: Doors<'_>, change: &Change) -> anyhow::Result<()> {
-    let steady = doors.gh.steady(CALL);
-    if let Some(old) = &change.old {
-        hide(doors, &steady, old, change)?;
-    }
-    let new = NewRelease {
-        tag_name: TAG.to_owned(),
-        name: TITLE.to_owned(),
-        body: change.notes.clone(),
-        draft: false,
-        prerelease: true,
-        target: Some(change.target.commit.clone()),
-    };
-    show(doors, &steady, change.draft, &new, change.old.as_ref())
+fn flip(held: Held<'_>, change: &Change) -> anyhow::Result<()> {
+    let outside = held.outside();
+    // Here a signal still ends it; from the first call on nothing waits for a renewal.
+    drop(held.lease().permit(held.doors())?);
+    outside.hold_still(true);
+    let result = hide(held.steady(), change).and_then(|()| {
+        held.lease().gap_begins(outside);
+        let shown = show(held.steady(), change);
+        held.lease().gap_ends();
+        shown
+    });
+    outside.hold_still(false);
+    result
 }
 
-/// PATCH 1: the live release becomes the draft `latest-previous`. Until it is done the old set stays live, so failing
-/// and waiting are harmless; as soon as it may be done, nothing waits.
-fn hide(doors: Doors<'_>, steady: &Gh, old: &Release, change: &Change) -> anyhow::Result<()> {
-    let stamp = Replaced {
-        by: change.draft,
-        tag_object: change.tag.as_ref().map(|tag| tag.object.clone()),
-        commit: change.tag.as_ref().map(|tag| tag.commit.clone()),
-        at: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
-    };
-    let hidden = NewRelease {
-        tag_name: PREVIOUS.to_owned(),
-        name: format!("{TITLE} (previous)"),
-        body: marker::write(old.notes(), &stamp),
-        draft: true,
-        prerelease: old.prerelease,
-        target: None,
-    };
-    let mut backoff = doors.gh.backoff();
-    loop {
-        let Err(error) = steady.update_release(old.id, &hidden) else { return Ok(()) };
-        match reread(steady, old.id) {
-            // Hidden, or unknown: what comes next finds out.
-            None => return Ok(()),
-            Some(now) if now.draft => return Ok(()),
-            Some(_) => backoff.wait(doors.console, &format!("taking {TAG} back to a draft"), error)?,
-        }
-    }
-}
-
-/// A release as it is now, asked at once and again if need be; `None` when nobody answers.
-fn reread(steady: &Gh, id: u64) -> Option<Release> {
-    (0..3).find_map(|_| steady.release(id).ok())
-}
-
-fn is_live(release: &Release) -> bool {
-    !release.draft && release.tag_name == TAG
-}
-
-/// PATCH 2: a draft becomes live. If that can't be, what was live before becomes so again; the two are tried in turn.
-pub fn show(doors: Doors<'_>, steady: &Gh, draft: u64, new: &NewRelease, old: Option<&Release>) -> anyhow::Result<()> {
-    let console = doors.console;
+/// PATCH 1: the live release becomes the draft `latest-previous`. Until it is done the old set stays live, so giving up is
+/// harmless, and a limit isn't waited out here: the tag stands on the new set already.
+fn hide(held: Held<'_>, change: &Change) -> anyhow::Result<()> {
+    let Some(old) = &change.old else { return Ok(()) };
+    let hidden = old.hidden(held, change);
     let mut last = None;
-    for round in 0..ROUNDS {
-        let Err(error) = steady.update_release(draft, new) else { return Ok(()) };
-        if reread(steady, draft).is_some_and(|now| is_live(&now)) {
+    let mut unread = None;
+    let until = held.now() + GAP;
+    for _ in 0..3 {
+        match held.once(|outside, how, permit| outside.update_release(how, permit, old.release.id, &hidden))? {
+            Ok(now) if hidden.is(&now) => return Ok(()),
+            Ok(_) => {}
+            Err(error) => last = Some(error),
+        }
+        // Whether it is done must be known before anything else is.
+        let now = loop {
+            match held.release(old.release.id) {
+                Ok(now) => break now,
+                Err(error) if held.now() < until => unread = Some(error),
+                Err(error) => return Err(error.into()),
+            }
+            held.outside().sleep(BREATH, false);
+        };
+        if now.draft {
             return Ok(());
         }
-        if error.name_taken() {
-            match steady.release_by_tag(TAG) {
-                Ok(Some(live)) if live.id == draft => return Ok(()),
-                Ok(Some(live)) if old.is_some_and(|old| old.id == live.id) => {
-                    return Err(failure::failed(format!(
-                        "{TAG} could not be taken back to a draft; the old set is live: {error}"
-                    )));
-                }
-                Ok(Some(_)) => {
-                    return Err(failure::failed(format!(
-                        "another run published {TAG} first; its set is live, this one stays a draft"
-                    )));
-                }
-                Ok(None) | Err(_) => {}
-            }
+        if last.as_ref().is_some_and(|error| !error.passes() || error.retry_after().is_some()) {
+            break;
         }
-        console.note(format_args!("publishing {TAG}: attempt {} failed: {error}", round + 1));
-        // Once more at once; from then on the old set is the surer way.
-        if round > 0 || !error.passes() {
-            if let Some(old) = old {
-                if restore(steady, old) {
-                    return Err(failure::failed(format!(
-                        "publishing {TAG} failed and the old set is live again: {error}"
-                    )));
-                }
-            } else if round + 1 >= doors.gh.tries().attempts || !error.passes() {
-                // Nothing was live before, so nobody waits.
-                return Err(error.into());
-            }
-            let _ = pause(Duration::from_millis(u64::from(round) * 500).min(Duration::from_secs(2)), false);
-        }
-        last = Some(error);
+        held.outside().sleep(BREATH, false);
     }
-    let repo = doors.gh.repo();
-    let command = |id: u64, tag: &str| {
+    let why = last.or(unread).unwrap_or(CallError::Lost("GitHub answered, and did nothing".to_owned()));
+    Err(anyhow::Error::from(why).context(format!("taking {TAG} back to a draft; the old set stays live")))
+}
+
+/// PATCH 2: the draft becomes live. If that can't be, what was live before becomes so again; the two are tried in turn.
+fn show(held: Held<'_>, change: &Change) -> anyhow::Result<()> {
+    let new = change.face.live();
+    let restored = change.old.as_ref().map(|old| (old.release.id, old.live()));
+    let started = held.outside().elapsed();
+    let mut last = String::new();
+    let mut waited_out = false;
+    let mut round = 0;
+    while held.outside().elapsed().saturating_sub(started) < GAP {
+        // Once more at once; from then on the old set is the surer way.
+        let tries = [Some((change.new, &new)), restored.as_ref().filter(|_| round > 0).map(|(id, old)| (*id, old))];
+        for (id, wanted) in tries.into_iter().flatten() {
+            let sent = held.once(|outside, how, permit| outside.update_release(how, permit, id, wanted))?;
+            let live = match &sent {
+                Ok(now) if wanted.is(now) => Some(id),
+                // Another's answer, none, or one that isn't what was asked for: what is live says what is so.
+                _ => live_now(held, change),
+            };
+            match live {
+                Some(live) if live == change.new => return Ok(()),
+                Some(live) if restored.as_ref().is_some_and(|(old, _)| *old == live) => {
+                    return Err(failure::failed(format!(
+                        "publishing {TAG} failed and the old set is live again: {last}"
+                    )));
+                }
+                Some(_) => {
+                    return Err(failure::failed(format!(
+                        "somebody else published {TAG}; that set is live, this one stays a draft"
+                    )));
+                }
+                None => {}
+            }
+            if let Err(error) = sent {
+                last = error.to_string();
+                if restored.is_none() && !error.passes() {
+                    // Nothing was live before, so nobody waits.
+                    return Err(error.into());
+                }
+                if let Some(limit) = error.retry_after().filter(|_| !waited_out) {
+                    // Named by GitHub, and waited out once: asking into it makes it longer.
+                    held.outside().sleep(limit.min(GAP / 2), false);
+                    waited_out = true;
+                }
+            }
+        }
+        round += 1;
+        held.outside().sleep(BREATH, false);
+    }
+    Err(stranded(held, change, &last))
+}
+
+/// The release that is live, of those two or another; `None`: nothing is, or nobody knows.
+fn live_now(held: Held<'_>, change: &Change) -> Option<u64> {
+    let is_live = |id: u64| held.release(id).ok().filter(|now| !now.draft && now.tag_name == TAG).map(|now| now.id);
+    is_live(change.new)
+        .or_else(|| change.old.as_ref().and_then(|old| is_live(old.release.id)))
+        .or_else(|| held.release_by_tag(TAG).ok().flatten().map(|live| live.id))
+}
+
+fn stranded(held: Held<'_>, change: &Change, last: &str) -> anyhow::Error {
+    let repo = held.repo();
+    let command = |id: u64| {
         format!(
-            "gh api --hostname {} --method PATCH repos/{}/{}/releases/{id} -f tag_name={tag} -F draft=false -F prerelease=true -f make_latest=false",
+            "gh api --hostname {} --method PATCH repos/{}/{}/releases/{id} -f tag_name={TAG} -F draft=false -F prerelease=true -f make_latest=false",
             repo.host, repo.owner, repo.name
         )
     };
-    let back = old.map(|old| format!("\nor the old set again:\n  {}", command(old.id, TAG))).unwrap_or_default();
-    let last = last.map(|error| error.to_string()).unwrap_or_default();
-    Err(failure::failed(format!(
+    let back = change.old.as_ref().map(|old| format!("\nor the old set again:\n  {}", command(old.release.id)));
+    failure::failed(format!(
         "{TAG} HAS NO RELEASE NOW, and GitHub takes neither the new nor the old one ({last}).\n\
-         `cargo xtask packer publish` from any clone mends it. By hand, the new set:\n  {}{back}",
-        command(draft, TAG)
-    )))
-}
-
-/// Makes the old release what it was. Whether it is.
-fn restore(steady: &Gh, old: &Release) -> bool {
-    let was = NewRelease {
-        tag_name: old.tag_name.clone(),
-        name: old.name.clone().unwrap_or_default(),
-        body: old.notes().to_owned(),
-        draft: false,
-        prerelease: old.prerelease,
-        target: None,
-    };
-    steady.update_release(old.id, &was).is_ok() || reread(steady, old.id).is_some_and(|now| is_live(&now))
-}
-
-/// After a stop: the tag goes back to where it was, unless somebody else's set is live by now.
-pub fn put_tag_back(doors: Doors<'_>, change: &Change) {
-    let Doors { git, remote, console, .. } = doors;
-    let gh = doors.gh.deaf();
-    let ours_to_undo = match &change.old {
-        Some(old) => gh.release(old.id).map(|now| is_live(&now)),
-        None => gh.release_by_tag(TAG).map(|live| live.is_none()),
-    };
-    match ours_to_undo {
-        Ok(true) => {}
-        Ok(false) => return,
-        Err(error) => {
-            console.warn(format_args!("can't see what is live ({error}); putting tag {TAG} back all the same"));
-        }
-    }
-    let pushed = change.target.object.as_str();
-    let result = match &change.tag {
-        None => git.push_tag(remote, TAG, "", Some(pushed)),
-        // An old tag object that git can't bring here any more still has its commit.
-        Some(tag) => git
-            .push_tag(remote, TAG, &tag.object, Some(pushed))
-            .or_else(|_| git.push_tag(remote, TAG, &tag.commit, Some(pushed))),
-    };
-    match result {
-        Ok(Pushed::Moved | Pushed::Already) => console.note(format_args!("tag {TAG} put back")),
-        Ok(Pushed::Stale) => console.note(format_args!("tag {TAG} was moved by another run meanwhile and stays there")),
-        Err(error) => {
-            let was = change.tag.as_ref().map_or("", |tag| &tag.object);
-            console.warn(format_args!(
-                "tag {TAG} could not be put back: {error:#}\n  by hand: git push --force-with-lease=refs/tags/{TAG}:{pushed} {remote} {was}:refs/tags/{TAG}"
-            ));
-        }
-    }
+         `cargo xtask packer publish` from any clone mends it. By hand, the new set:\n  {}{}",
+        command(change.new),
+        back.unwrap_or_default()
+    ))
 }
 
 /// Looks as a stranger would. Listings lag, so one stale answer undoes nothing.
-fn read_back(doors: Doors<'_>, change: &Change) -> anyhow::Result<()> {
-    let Doors { gh, git, remote, console } = doors;
-    let until = Instant::now() + READ_BACK;
+fn read_back(held: Held<'_>, change: &Change) -> anyhow::Result<()> {
+    let until = held.now() + READ_BACK;
     loop {
-        match gh.release_by_tag(TAG) {
-            Ok(Some(live)) if live.id == change.draft => break,
-            _ if Instant::now() < until => pause(Duration::from_secs(1), false)?,
+        match held.release_by_tag(TAG) {
+            Ok(Some(live)) if live.id == change.new => return Ok(()),
+            _ if held.now() < until => held.pause(Duration::from_secs(1))?,
             _ => {
-                let by_id = gh.release(change.draft)?;
-                if !is_live(&by_id) {
+                let by_id = held.release(change.new)?;
+                if by_id.draft || by_id.tag_name != TAG {
                     return Err(failure::failed(format!(
-                        "{TAG} was published, but is not live now: another run changed it"
+                        "{TAG} was published, but is not live now: somebody changed it"
                     )));
                 }
-                console.warn(format_args!("{TAG} is published; looking it up by its tag still gives another answer"));
-                break;
+                held.warn(format_args!("{TAG} is published; looking it up by its tag still gives another answer"));
+                return Ok(());
             }
         }
     }
-    // A rival that stopped may have put the tag back after this set went live.
-    if let Some(now) = look::remote_tag(git, remote)?.filter(|now| now.commit != change.target.commit) {
-        console.note(format_args!("tag {TAG} was moved to {} meanwhile; moving it to the live set again", now.commit));
-        git.push_tag(remote, TAG, &change.target.object, Some(&now.object))?;
-    }
-    Ok(())
+}
+
+/// Makes a draft live where nothing is.
+pub fn publish_again(held: Held<'_>, id: u64, face: &Face) -> anyhow::Result<()> {
+    let new = face.live();
+    held.update_release(format_args!("publishing {TAG}"), id, &new, |now| {
+        if !now.draft && now.tag_name == TAG {
+            return Ok(false);
+        }
+        match held.release_by_tag(TAG)? {
+            None => Ok(true),
+            Some(live) => Err(failure::failed(format!("release {} is live by now; run again", live.id))),
+        }
+    })
+    .map(drop)
 }

@@ -108,7 +108,9 @@ mod tests {
     #[test]
     fn real_versions_are_in_dpkgs_order() {
         let Some(path) = std::env::var_os("DPKG_PAIRS") else {
-            println!("skipped: dpkg's judgement of real versions; scripts/test --images asks for it (scripts/dpkg-pairs)");
+            println!(
+                "skipped: dpkg's judgement of real versions; scripts/test --images asks for it (scripts/dpkg-pairs)"
+            );
             return;
         };
         let text = std::fs::read_to_string(path).unwrap();

@@ -12,6 +12,9 @@ use crate::git::Git;
 use crate::image::local::{self, LocalImage};
 use crate::image::templates;
 use crate::latest::changes::{self, Listed};
+use crate::latest::doors::Doors;
+use crate::latest::github::GitHub;
+use crate::latest::look;
 use crate::sbom::Packages;
 use crate::sbom::diff::Difference;
 
@@ -42,7 +45,9 @@ impl Diff {
     pub fn run(self, common: &Common, console: &Console) -> anyhow::Result<Outcome> {
         let gh = Gh::new(common.repo()?, self.tries, console);
         let git = Git::at(&common.packer_dir());
-        let find = |version: Option<&str>, before| changes::find(&gh, &git, &common.remote, version, before);
+        let outside = GitHub::new(&gh, &git, common.address(gh.repo()), console);
+        let look = look::look(Doors::new(&outside))?;
+        let find = |version: Option<&str>, before| changes::find(&gh, &look, version, before);
         let old = find(self.from.as_deref(), !self.local)?;
         let new = if self.local { None } else { Some(find(self.to.as_deref(), false)?) };
         let to = new.as_ref().map_or("the images here", |new| new.source.as_str());
@@ -90,7 +95,7 @@ type Known = Result<Packages, String>;
 
 fn of(gh: &Gh, set: &Listed, name: &str) -> anyhow::Result<Known> {
     let Some(image) = set.manifest.image(name) else { return Ok(Err(format!("{} has no {name}", set.source))) };
-    Ok(changes::published(gh, image, &set.assets)?.ok_or_else(|| format!("{} has no list of its packages", set.source)))
+    Ok(changes::published(|asset| gh.read_asset(asset), image, &set.assets)?.ok_or_else(|| format!("{} has no list of its packages", set.source)))
 }
 
 fn here(common: &Common, name: &str) -> anyhow::Result<Known> {

@@ -11,6 +11,8 @@ use crate::gh::{Gh, Tries};
 use crate::git::Git;
 use crate::host::doctor;
 use crate::image::templates;
+use crate::latest::doors::Doors;
+use crate::latest::github::GitHub;
 use crate::latest::look::{self, Look};
 use crate::latest::{TAG, heal, preflight};
 use crate::process::{self, joined};
@@ -68,7 +70,7 @@ impl Doctor {
         let gh = common.repo().map(|repo| Gh::new(repo, TRIES, console));
         let findings = thread::scope(|scope| {
             let tools = scope.spawn(tools);
-            let github = scope.spawn(|| github(gh, common));
+            let github = scope.spawn(|| github(gh, common, console));
             let hosts: Vec<_> = hosts.into_iter().map(|host| scope.spawn(|| build_host(host, &dir))).collect();
             let mut findings = joined(tools);
             findings.push(packer_directory(common));
@@ -121,7 +123,7 @@ fn packer_directory(common: &Common) -> Finding {
 }
 
 /// The login, what it may do, and the state of `latest`.
-fn github(gh: anyhow::Result<Gh>, common: &Common) -> Vec<Finding> {
+fn github(gh: anyhow::Result<Gh>, common: &Common, console: &Console) -> Vec<Finding> {
     let gh = match gh {
         Ok(gh) => gh,
         Err(error) => return vec![Finding::of("repository", Err(error))],
@@ -146,12 +148,13 @@ fn github(gh: anyhow::Result<Gh>, common: &Common) -> Vec<Finding> {
         }
     }
     findings.push(remote(&git, common));
-    findings.extend(latest(&gh, &git, common));
+    let outside = GitHub::new(&gh, &git, common.address(gh.repo()), console);
+    findings.extend(latest(Doors::new(&outside), common));
     findings
 }
 
 fn remote(git: &Git, common: &Common) -> Finding {
-    let tags = look::remote_tag(git, &common.remote).map(|tag| match tag {
+    let tags = git.remote_tags(&common.remote, &[TAG]).map(|mut tags| match tags.pop().flatten() {
         Some(tag) => format!("{} answers, {TAG} is at {}", common.remote, crate::decide::short(&tag.commit)),
         None => format!("{} answers, it has no tag {TAG} yet", common.remote),
     });
@@ -159,12 +162,12 @@ fn remote(git: &Git, common: &Common) -> Finding {
 }
 
 /// Whether release, tag and manifest belong together, and nothing was left half-way.
-fn latest(gh: &Gh, git: &Git, common: &Common) -> Vec<Finding> {
-    let look = match look::look(gh, git, &common.remote) {
+fn latest(doors: Doors<'_>, common: &Common) -> Vec<Finding> {
+    let look = match look::look(doors) {
         Ok(look) => look,
         Err(error) => return vec![Finding::of(TAG, Err(error))],
     };
-    let mut findings = vec![state(gh, &look, common)];
+    let mut findings = vec![state(doors, &look, common)];
     findings.extend(look.incoming.iter().map(|draft| {
         let begun = match &draft.marker {
             Some(marker) => format!(
@@ -182,8 +185,8 @@ fn latest(gh: &Gh, git: &Git, common: &Common) -> Vec<Finding> {
     findings
 }
 
-fn state(gh: &Gh, look: &Look, common: &Common) -> Finding {
-    match heal::plan(gh, look) {
+fn state(doors: Doors<'_>, look: &Look, common: &Common) -> Finding {
+    match heal::plan(doors, look) {
         Err(error) => return Finding::of(TAG, Err(error)),
         Ok(Some(heal)) => {
             let cure = "`cargo xtask packer publish --source TAG --execute`, or `rollback --execute`, begins with that";

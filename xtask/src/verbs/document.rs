@@ -13,6 +13,8 @@ use crate::document::{self, AfterPublish, Record};
 use crate::failure;
 use crate::gh::{CallError, Comment, Gh, Release, Tries};
 use crate::interrupt;
+use crate::latest::doors::Doors;
+use crate::latest::github::GitHub;
 use crate::latest::look::{self, Look};
 use crate::packer::Repo;
 
@@ -62,7 +64,8 @@ impl Document {
         }
         let gh = Gh::new(common.repo()?, self.tries, console);
         let mut history = History::open(&common.packer_dir())?;
-        let look = look::look(&gh, history.git(), &common.remote)?;
+        let outside = GitHub::new(&gh, history.git(), common.address(gh.repo()), console);
+        let look = look::look(Doors::new(&outside))?;
         let record = self.record(common, console, &gh, &mut history, &look)?;
         let plan = self.plan(console, &gh, &record)?;
         plan.show(console, &record);

@@ -118,7 +118,7 @@ impl<'a> Source<'a> {
             )));
         };
         let assets = gh.assets(release.id)?;
-        let manifest = look::read_manifest(gh, &assets)?;
+        let manifest = look::read_manifest(&assets, |asset| gh.read_asset(asset))?;
         if audit::images(&assets).is_empty() {
             return Err(failure::missing(format!(
                 "release {tag} in {} has no images; they are on `{TAG}`: leave out --tag",
@@ -149,7 +149,7 @@ impl<'a> Source<'a> {
 
     /// What vouches for the image must agree: manifest, checksum file, and GitHub's digests of assets.
     fn image(&self, name: &str) -> anyhow::Result<SetImage> {
-        let image = choose::from_release(self.gh, name, self.tag, &self.assets, self.manifest.as_ref())?;
+        let image = choose::from_release(|asset| self.gh.read_asset(asset), name, self.tag, &self.assets, self.manifest.as_ref())?;
         let line = checksum::line(name, image.sha256);
         let file = name::checksum(name);
         let published = self.assets.iter().find(|asset| asset.name == file).and_then(Asset::digest);
@@ -193,7 +193,7 @@ impl<'a> Source<'a> {
     /// Brings the list of packages.
     fn list(&self, image: &SetImage, path: &Path) -> anyhow::Result<()> {
         let Some(packages) = &image.facts.packages else { return Ok(()) };
-        durable::write(&path.with_file_name(&packages.listed.file), &packages.read(self.gh)?)
+        durable::write(&path.with_file_name(&packages.listed.file), &packages.read(|asset| self.gh.read_asset(asset))?)
     }
 
     /// Brings the bytes; `true` when some of them were here from an earlier run.

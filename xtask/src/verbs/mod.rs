@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use crate::console::Console;
-use crate::packer::{self, Repo};
+use crate::packer::{self, Address, Repo};
 
 /// Options that every verb takes.
 #[derive(Args, Clone, Debug)]
@@ -23,9 +23,12 @@ pub struct Common {
     /// The repository that publishes [default: the packer directory's own, else homestak-dev/packer]
     #[arg(long, value_name = "[HOST/]OWNER/NAME", env = "HOMESTAK_PACKER_REPO", hide_env_values = true)]
     pub repo: Option<String>,
-    /// The git remote where tags are read and pushed
+    /// The git remote where history and version tags come from
     #[arg(long, value_name = "NAME", default_value = "origin")]
     pub remote: String,
+    /// Another way for git to the same repository [default: its https address, with gh's login]
+    #[arg(long, value_name = "URL", env = "HOMESTAK_PACKER_GIT_URL", hide_env_values = true)]
+    pub git_url: Option<String>,
     /// Print one JSON object on standard output
     #[arg(long)]
     pub json: bool,
@@ -45,6 +48,11 @@ impl Common {
 
     pub fn repo(&self) -> anyhow::Result<Repo> {
         packer::repo(self.repo.as_deref(), &self.packer_dir(), &self.remote)
+    }
+
+    /// Where git reaches the repository that publishes.
+    pub fn address(&self, repo: &Repo) -> Address {
+        Address::new(self.git_url.as_deref(), repo)
     }
 }
 

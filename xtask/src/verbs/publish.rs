@@ -1,6 +1,5 @@
 //! `publish`: makes `latest` the new set. Look, stage, prove, tag, flip, read back.
 
-use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
 use clap::Args;
@@ -8,25 +7,20 @@ use serde_json::{Value, json};
 
 use super::consent::Consent;
 use super::{Common, Outcome};
-use crate::console::{Console, size};
+use crate::console::Console;
 use crate::decide::{self, Decision, Fit, History};
-use crate::failure::{self, Kind, Problems};
+use crate::failure::{self, Problems};
 use crate::gh::{Gh, Tries};
-use crate::git::{Git, TagRef};
+use crate::git::Git;
 use crate::image::parts::PartSize;
 use crate::interrupt;
-use crate::latest::changes;
 use crate::latest::choose::{self, Chosen, Wish};
-use crate::latest::fill;
-use crate::latest::heal;
-use crate::latest::look::{self, Look};
-use crate::latest::plan::{self, Draft, Step, Want};
-use crate::latest::relabel;
+use crate::latest::doors::Doors;
+use crate::latest::github::GitHub;
+use crate::latest::look::Look;
+use crate::latest::publish::{Ended, Person, Planned};
 use crate::latest::set::{Set, SetImage};
-use crate::latest::stage::{self, Stage};
-use crate::latest::switch::{self, Change, Doors};
-use crate::latest::{self, TAG, notes, preflight, source};
-use crate::manifest::Manifest;
+use crate::latest::{self, TAG, preflight, source};
 
 /// Make `latest` the new set of images
 ///
@@ -61,6 +55,9 @@ pub struct Publish {
     /// Don't keep the replaced release as the way back
     #[arg(long)]
     no_keep_previous: bool,
+    /// Replace a lock that somebody else left, whatever it says
+    #[arg(long)]
+    take_over: bool,
     /// Bytes a part may have, or a number with KiB, MiB, GiB [default: 2 GiB - 1]
     #[arg(long, value_name = "SIZE", default_value_t, hide_default_value = true)]
     part_size: PartSize,
@@ -90,46 +87,36 @@ impl Publish {
             )));
         }
         let git = Git::at(&packer_dir);
-        let doors = Doors { gh: &gh, git: &git, remote: &common.remote, console };
+        let outside = GitHub::new(&gh, &git, common.address(gh.repo()), console);
+        let doors = Doors::new(&outside);
 
         for warning in preflight::repository(&gh)?.warnings {
             console.note(warning);
         }
-        let mut look = look::look(&gh, &git, &common.remote)?;
-        let mut healed = false;
-        if let Some(heal) = heal::plan(&gh, &look)? {
-            source::same_repository(&gh, &common.remote, &look)?;
-            console.line(&heal);
-            if !self.consent.given(console, "Do that, then go on?")? {
-                return Ok(Outcome::done(json!({ "executed": false, "plan": [heal.to_string()] })));
+        let wish = latest::publish::Publish {
+            source: self.source.clone(),
+            take_over: self.take_over,
+            discard_incoming: self.discard_incoming,
+            keep_previous: !self.no_keep_previous,
+            jobs: self.jobs.into(),
+        };
+        let mut person = Asked { verb: &self, common, gh: &gh, git: &git, console };
+        match wish.run(doors, &mut person)? {
+            Ended::Unhealed(heal) => Ok(Outcome::done(json!({ "executed": false, "plan": [heal] }))),
+            Ended::Planned(planned) => {
+                if planned.executed && !planned.steps.is_empty() {
+                    console.line(format_args!("{} {TAG} is {} now", console.green("done:"), planned.set.source));
+                }
+                let executed = planned.executed && (!planned.steps.is_empty() || self.consent.in_advance());
+                Ok(Outcome::done(to_json(&planned, executed)))
             }
-            heal::heal(doors, &heal, look.tag.as_ref()).map_err(failure::after_changes)?;
-            look = look::look(&gh, &git, &common.remote).map_err(failure::after_changes)?;
-            healed = true;
         }
-
-        let changed = |error| if healed { failure::after_changes(error) } else { error };
-        let (set, warnings) = self.want(common, &gh, &git, &look).map_err(changed)?;
-        let (discard, drafts) = self.drafts(&gh, &look, &set).map_err(changed)?;
-        let steps =
-            plan::plan(&Want { set: &set, discard, drafts, keep_previous: !self.no_keep_previous }, &look);
-        self.show(console, &gh, &set, &steps, &warnings);
-        let report = Report { set: &set, steps: &steps, warnings: &warnings, release: look.live.as_ref().map(|live| live.release.id) };
-        if steps.is_empty() {
-            return Ok(Outcome::done(report.to_json(self.consent.in_advance())));
-        }
-        if !healed && !self.consent.given(console, &format!("Publish {} as {TAG}?", set.source))? {
-            return Ok(Outcome::done(report.to_json(false)));
-        }
-        let release = self.apply(doors, &set, &look, &steps).map_err(failure::after_changes)?;
-        console.line(format_args!("{} {TAG} is {} now", console.green("done:"), set.source));
-        Ok(Outcome::done(Report { release, ..report }.to_json(true)))
     }
 
     /// What `latest` is to become. All that is wrong is reported at once.
     fn want(&self, common: &Common, gh: &Gh, git: &Git, look: &Look) -> anyhow::Result<(Set, Vec<String>)> {
         let mut problems = Problems::default();
-        let source = source::find(gh, git, &common.remote, &self.source, look, &mut problems);
+        let source = source::find(gh, git, &common.remote, &self.source, &mut problems);
         let mut history = History::open(&common.packer_dir())?;
         let wish = Wish {
             packer_dir: common.packer_dir(),
@@ -192,137 +179,25 @@ impl Publish {
         Ok((set, warnings))
     }
 
-    /// The drafts of other sets that are to be dropped, and those of this set, the fullest first.
-    fn drafts(&self, gh: &Gh, look: &Look, set: &Set) -> anyhow::Result<(Strangers, Vec<Draft>)> {
-        let identity = set.identity();
-        let live = look.live.as_ref().and_then(|live| live.manifest.as_ref());
-        let (mut discard, mut drafts) = (Vec::new(), Vec::new());
-        for draft in &look.incoming {
-            let id = draft.release.id;
-            match &draft.marker {
-                Some(marker) if marker.set == identity => drafts.push(Draft { id, assets: gh.assets(id)? }),
-                Some(marker) if live.is_some_and(|live| is_spent(&marker.set, live)) => {
-                    discard.push((id, format!("{}, which is live", marker.set.describe())));
-                }
-                marker => {
-                    let what = marker.as_ref().map_or_else(|| "of unknown origin".to_owned(), |marker| marker.set.describe());
-                    if !self.discard_incoming {
-                        return Err(failure::failed(format!(
-                            "a draft {} of another set is there ({what}, release {id}): another publish is under way, or ended early. \
-                             Publish that set to its end, or drop the draft with --discard-incoming",
-                            latest::INCOMING
-                        )));
-                    }
-                    discard.push((id, what));
-                }
-            }
-        }
-        let uploaded = |draft: &Draft| draft.assets.iter().filter(|asset| asset.is_uploaded()).map(|asset| asset.size).sum::<u64>();
-        drafts.sort_by_key(|draft| std::cmp::Reverse(uploaded(draft)));
-        Ok((discard, drafts))
-    }
-
-    fn show(&self, console: &Console, gh: &Gh, set: &Set, steps: &[Step], warnings: &[String]) {
-        for warning in warnings {
-            console.warn(warning);
-        }
-        if steps.is_empty() {
-            console.line(format_args!("{} {TAG} of {} is {} already; nothing to do", console.green("done:"), gh.repo(), set.source));
-            return;
-        }
-        console.line(console.bold(&format!(
-            "Plan: {TAG} of {} becomes {} ({} images, {})",
-            gh.repo(),
-            set.source,
-            set.images.len(),
-            size(set.size())
-        )));
-        for (number, step) in (1..).zip(steps) {
-            console.line(format_args!("{number:2}. {step}"));
-        }
-    }
-
-    /// Does the steps in order. The release that is live afterwards.
-    fn apply(&self, doors: Doors<'_>, set: &Set, look: &Look, steps: &[Step]) -> anyhow::Result<Option<u64>> {
-        let Doors { gh, console, .. } = doors;
-        let mut run = Run { stage: None, manifest: None };
-        let target = TagRef { object: set.commit.clone(), commit: set.commit.clone() };
-        let change = |draft, notes| Change {
-            old: look.live.as_ref().map(|live| live.release.clone()),
-            tag: look.tag.clone(),
-            draft,
-            notes,
-            target: target.clone(),
-        };
-        let live = look.live.as_ref();
-        for step in steps {
-            match step {
-                Step::Discard { draft, .. } => stage::drop_draft(gh, *draft)?,
-                // The job is done without it, and the next publish drops it.
-                Step::Drop { release, .. } => {
-                    if let Err(error) = stage::drop_draft(gh, *release) {
-                        console.warn(format_args!("the release {release} could not be dropped: {error:#}"));
-                    }
-                }
-                Step::Create => run.stage = Some(Stage::create(gh, console, set)?),
-                Step::TakeOver { draft } => run.stage = Some(Stage::take_over(gh, console, set, *draft)?),
-                Step::Fill(_) => {
-                    let stage = run.stage()?;
-                    let filled = fill::fill(stage, set, self.jobs.into());
-                    if let Err(error) = &filled {
-                        // A draft with bytes that no checksum vouches for is of no use to anybody.
-                        if failure::kind(error) == Kind::Digest {
-                            let _ = stage.discard();
-                        }
-                    }
-                    run.manifest = Some(filled?);
-                }
-                Step::Relabel { manifest, .. } => {
-                    if let Some(live) = live {
-                        relabel::relabel(doors, live, &change(live.release.id, notes::text(manifest) + changes::kept(live.release.notes())), manifest)?;
-                    }
-                }
-                Step::Tag(_) => {
-                    if let Some(live) = live {
-                        let change = change(live.release.id, live.release.notes().to_owned());
-                        switch::move_tag_only(doors, &change)?;
-                        switch::follow(doors, &change)?;
-                    }
-                }
-                Step::Switch { .. } => {
-                    let stage = run.stage()?;
-                    let changed = changes::section(gh, console, live, set);
-                    let notes = run.manifest.as_ref().map(notes::text).unwrap_or_default() + &changed;
-                    switch::change(doors, &change(stage.release.id, notes), || stage.assert_own())?;
-                }
-            }
-        }
-        Ok(run.stage.map(|stage| stage.release.id).or_else(|| live.map(|live| live.release.id)))
-    }
 }
 
-/// Drafts of other sets, with what they are.
-type Strangers = Vec<(u64, String)>;
-
-/// What a run has made so far.
-struct Run<'a> {
-    stage: Option<Stage<'a>>,
-    manifest: Option<Manifest>,
+/// What the protocol asks of the verb.
+struct Asked<'a> {
+    verb: &'a Publish,
+    common: &'a Common,
+    gh: &'a Gh,
+    git: &'a Git,
+    console: &'a Console,
 }
 
-impl<'a> Run<'a> {
-    fn stage(&self) -> anyhow::Result<&Stage<'a>> {
-        // A plan makes or takes over the draft before it uses it.
-        self.stage.as_ref().ok_or_else(|| failure::failed("the plan fills no draft"))
+impl Person for Asked<'_> {
+    fn want(&mut self, look: &Look) -> anyhow::Result<(Set, Vec<String>)> {
+        self.verb.want(self.common, self.gh, self.git, look)
     }
-}
 
-/// Whether a draft's set is what is live already.
-fn is_spent(set: &latest::marker::Identity, live: &Manifest) -> bool {
-    let images: BTreeMap<&str, _> = live.images.iter().map(|image| (image.name.as_str(), image.sha256)).collect();
-    set.source == live.source
-        && set.images.len() == images.len()
-        && set.images.iter().all(|image| images.get(image.name.as_str()) == Some(&image.sha256))
+    fn agrees(&mut self, question: &str) -> anyhow::Result<bool> {
+        self.verb.consent.given(self.console, question)
+    }
 }
 
 /// Whether an image's inputs are at the source what they were when it was built.
@@ -350,26 +225,17 @@ fn unchanged(
     Ok(skipped.map(|image| image.name).collect())
 }
 
-struct Report<'a> {
-    set: &'a Set,
-    steps: &'a [Step],
-    warnings: &'a [String],
-    release: Option<u64>,
-}
-
-impl Report<'_> {
-    fn to_json(&self, executed: bool) -> Value {
-        let image = |image: &SetImage| {
-            json!({ "name": image.name, "size": image.size, "sha256": image.sha256, "parts": image.pieces.len() })
-        };
-        json!({
-            "executed": executed,
-            "source": self.set.source,
-            "commit": self.set.commit,
-            "images": self.set.images.iter().map(image).collect::<Vec<_>>(),
-            "plan": self.steps.iter().map(ToString::to_string).collect::<Vec<_>>(),
-            "warnings": self.warnings,
-            "release": self.release,
-        })
-    }
+fn to_json(planned: &Planned, executed: bool) -> Value {
+    let image = |image: &SetImage| {
+        json!({ "name": image.name, "size": image.size, "sha256": image.sha256, "parts": image.pieces.len() })
+    };
+    json!({
+        "executed": executed,
+        "source": planned.set.source,
+        "commit": planned.set.commit,
+        "images": planned.set.images.iter().map(image).collect::<Vec<_>>(),
+        "plan": planned.steps.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "warnings": planned.warnings,
+        "release": planned.release,
+    })
 }

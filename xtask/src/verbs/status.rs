@@ -5,6 +5,8 @@ use crate::checklist::{self, Checklist, Latest, Local};
 use crate::console::Console;
 use crate::decide::{self, History, Moment, Observed};
 use crate::gh::{Gh, Tries};
+use crate::latest::doors::Doors;
+use crate::latest::github::GitHub;
 use crate::latest::look;
 
 /// Show the image checklist, the state of `latest`, and what to do next
@@ -26,8 +28,10 @@ impl Status {
         let templates = history.templates(&Moment::WorkTree)?;
         let gh = Gh::new(common.repo()?, TRIES, console);
         let mut list = Checklist { head: history.head.clone(), ..Checklist::default() };
-        let look = look::look(&gh, history.git(), &common.remote)
-            .and_then(|look| Latest::of(&gh, &look).map(|latest| (look, latest)));
+        let outside = GitHub::new(&gh, history.git(), common.address(gh.repo()), console);
+        let doors = Doors::new(&outside);
+        let look = look::look(doors)
+            .and_then(|look| Latest::of(doors, &look).map(|latest| (look, latest)));
         let live = match look {
             Ok((look, latest)) => {
                 list.latest = Some(latest);

@@ -1,7 +1,5 @@
 //! `verify`: holds `latest` against its manifest, the tag and the local images.
 
-use std::thread;
-
 use clap::Args;
 use serde_json::json;
 
@@ -13,9 +11,10 @@ use crate::git::Git;
 use crate::image::local::{self, LocalImage};
 use crate::interrupt;
 use crate::latest::audit::{self, Audit};
-use crate::latest::look::{self, Live};
+use crate::latest::doors::Doors;
+use crate::latest::github::GitHub;
+use crate::latest::look::{self, Live, Look};
 use crate::latest::{TAG, heal};
-use crate::process::joined;
 
 /// Compare `latest` with its manifest, the tag and the local images
 ///
@@ -36,25 +35,23 @@ impl Verify {
         interrupt::watch();
         let gh = Gh::new(common.repo()?, self.tries, console);
         let git = Git::at(&common.packer_dir());
-        let (live, tag) = thread::scope(|scope| {
-            let tag = scope.spawn(|| look::remote_tag(&git, &common.remote));
-            (look::live(&gh), joined(tag))
-        });
-        let (Some(live), tag) = (live?, tag?) else { return Err(nothing_live(&gh, &git, common)) };
-        let mut audit = audit::published(&gh, &live, tag.as_ref())?;
+        let outside = GitHub::new(&gh, &git, common.address(gh.repo()), console);
+        let doors = Doors::new(&outside);
+        let look = look::look(doors)?;
+        let Some(live) = &look.live else { return Err(nothing_live(doors, &look)) };
+        let mut audit = audit::published(doors, live, look.tag.as_ref())?;
         if self.download {
-            audit::by_bytes(&gh, console, &live, &mut audit)?;
+            audit::by_bytes(doors, live, &mut audit)?;
         }
-        let compared = compare_local(common, &live, &mut audit)?;
-        Ok(report(console, &gh, &live, &audit, &compared))
+        let compared = compare_local(common, live, &mut audit)?;
+        Ok(report(console, &gh, live, &audit, &compared))
     }
 }
 
 /// Why there is nothing to verify: never published, or half-way through a flip.
-fn nothing_live(gh: &Gh, git: &Git, common: &Common) -> anyhow::Error {
-    let healing = look::look(gh, git, &common.remote).and_then(|look| heal::plan(gh, &look));
-    let repo = gh.repo();
-    match healing {
+fn nothing_live(doors: Doors<'_>, look: &Look) -> anyhow::Error {
+    let repo = doors.repo();
+    match heal::plan(doors, look) {
         Ok(Some(heal)) => failure::failed(format!("{heal}; run `cargo xtask packer publish --source TAG --execute`, or `rollback --execute`")),
         Ok(None) => failure::missing(format!("no release {TAG} is published in {repo}; publish one with `cargo xtask packer publish --source TAG`")),
         Err(error) => error,

@@ -13,12 +13,13 @@ use tokio::task::block_in_place;
 
 use super::body::Outgoing;
 use super::{Closed, router};
-use crate::answer::{Answer, Outcome, Refusal};
+use crate::answer::{Answer, Outcome};
 use crate::call::{Call, identify, segments};
 use crate::faults::{Action, Fault, Lasting, Limit, Moment, StallPoint, draw};
 use crate::hub::Shared;
 use crate::log::{Logged, Request};
 use crate::model::{Token, TokenKind};
+use crate::rules::Refusal;
 use crate::upload;
 
 /// The largest body of a request that isn't an upload, in bytes.
@@ -250,7 +251,7 @@ impl Exchange {
 fn replacement(fault: &Fault) -> Option<Answer> {
     match fault {
         Fault::Status { status, message, headers } => {
-            let mut answer = Refusal::new(*status, message).answer();
+            let mut answer = Refusal::new(*status, message.clone()).answer();
             answer.headers.extend(headers.iter().cloned());
             Some(answer)
         }

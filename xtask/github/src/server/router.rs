@@ -2,10 +2,11 @@
 
 use serde_json::json;
 
-use crate::answer::{Answer, Outcome, Refusal};
+use crate::answer::{Answer, Outcome};
 use crate::call::Call;
 use crate::json::user;
 use crate::model::{Access, TokenKind};
+use crate::rules::Refusal;
 use crate::store::Store;
 use crate::{assets, download, git_data, graphql, issues, releases, rulesets};
 
@@ -23,7 +24,7 @@ pub(super) fn repository_of(store: &Store, segments: &[String]) -> Option<usize>
         [first, owner, name, ..] if first == "repos" => store.find(&format!("{owner}/{name}")),
         [first, id, ..] if first == "repositories" => {
             let id: u64 = id.parse().ok()?;
-            store.repositories.iter().position(|it| it.id == id)
+            store.repositories.iter().position(|it| it.rules.id == id)
         }
         [owner, name, ..] => store.find(&format!("{owner}/{name}")),
         _ => None,
@@ -156,28 +157,28 @@ fn installation(store: &Store, call: &Call) -> Outcome {
         return Err(Refusal::new(403, why.to_owned()));
     }
     let reached = store.repositories.iter().filter(|repo| call.access(repo).is_some());
-    let each: Vec<_> = reached.map(|repo| json!({ "full_name": repo.name })).collect();
+    let each: Vec<_> = reached.map(|repo| json!({ "full_name": repo.rules.name })).collect();
     Ok(Answer::json(200, &json!({ "total_count": each.len(), "repositories": each })))
 }
 
 fn repository(store: &Store, call: &Call, at: usize) -> Outcome {
     let repo = &store.repositories[at];
-    let (owner, name) = repo.name.split_once('/').unwrap_or_default();
+    let (owner, name) = repo.rules.name.split_once('/').unwrap_or_default();
     let mut body = json!({
-        "id": repo.id,
-        "node_id": format!("R_{}", repo.id),
+        "id": repo.rules.id,
+        "node_id": format!("R_{}", repo.rules.id),
         "name": name,
-        "full_name": repo.name,
+        "full_name": repo.rules.name,
         "owner": user(owner),
         "private": repo.config.private,
         "visibility": if repo.config.private { "private" } else { "public" },
         "archived": repo.config.archived,
         "disabled": false,
         "fork": false,
-        "default_branch": repo.refs.default_branch(),
-        "html_url": format!("https://github.com/{}", repo.name),
-        "url": format!("https://api.github.com/repos/{}", repo.name),
-        "releases_url": format!("https://api.github.com/repos/{}/releases{{/id}}", repo.name),
+        "default_branch": repo.rules.default_branch,
+        "html_url": format!("https://github.com/{}", repo.rules.name),
+        "url": format!("https://api.github.com/repos/{}", repo.rules.name),
+        "releases_url": format!("https://api.github.com/repos/{}/releases{{/id}}", repo.rules.name),
     });
     if call.token.is_some() {
         // To the token of an app's installation, such as a workflow's, GitHub says no to all of them, whatever it may do:

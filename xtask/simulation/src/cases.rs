@@ -1,0 +1,112 @@
+//! Ten ways in which `latest`, its tag or its way back were lost once. Each is a family: the same story with the fault at each
+//! operation, or with each offset between the runs.
+
+use crate::fault::{Fault, Planned};
+use crate::plan::{Pace, Plan, Run, Start, Verb};
+
+/// A story and its plans.
+pub struct Case {
+    pub name: &'static str,
+    pub plans: Vec<Plan>,
+}
+
+/// More operations than a run has before it is over.
+const OPERATIONS: u64 = 90;
+
+const fn publish(source: u8, images: u8) -> Verb {
+    Verb::Publish { source, images, discard_incoming: false, keep_previous: true }
+}
+
+const fn discarding(source: u8, images: u8) -> Verb {
+    Verb::Publish { source, images, discard_incoming: true, keep_previous: true }
+}
+
+fn run(verb: Verb, starts: u64, clone: u8) -> Run {
+    Run { verb, starts, after_the_one_before: false, clone }
+}
+
+fn after(verb: Verb, clone: u8) -> Run {
+    Run { verb, starts: 0, after_the_one_before: true, clone }
+}
+
+fn plan(start: Start, runs: &[Run], fault: Option<(usize, u64, Fault)>, last: Verb) -> Plan {
+    let faults = fault.into_iter().map(|(run, operation, fault)| Planned { run, operation, fault }).collect();
+    Plan {
+        seed: 1,
+        start,
+        runs: runs.to_vec(),
+        faults,
+        latest_arrival: 110_000,
+        pace: Pace::Even(125),
+        last: Some(last),
+    }
+}
+
+/// Each of the faults at each operation of each run that is named.
+fn everywhere(start: Start, runs: &[Run], which: &[usize], faults: &[Fault], last: Verb) -> Vec<Plan> {
+    let mut plans = Vec::new();
+    for &which in which {
+        for operation in 0..OPERATIONS {
+            plans.extend(faults.iter().map(|fault| plan(start, runs, Some((which, operation, *fault)), last)));
+        }
+    }
+    plans
+}
+
+/// With each offset of the second run, in milliseconds.
+fn offsets(of: impl Fn(u64) -> Vec<Plan>) -> Vec<Plan> {
+    (0..48).flat_map(|step| of(step * 250)).collect()
+}
+
+fn few_offsets(of: impl Fn(u64) -> Vec<Plan>) -> Vec<Plan> {
+    (1..9).flat_map(|step| of(step * 1_000)).collect()
+}
+
+const LIMIT: Fault = Fault::Limit { status: 429, retry_after: Some(6) };
+const ABUSE: Fault = Fault::Limit { status: 403, retry_after: None };
+
+#[rustfmt::skip]
+pub fn all() -> Vec<Case> {
+    let last = publish(47, 4);
+    let case = |name, plans| Case { name, plans };
+    vec![
+        case("1: two equal publishes", offsets(|at| {
+            vec![plan(Start::Ours, &[run(publish(45, 2), 0, 0), run(publish(45, 2), at, 1)], None, last)]
+        })),
+        case("1: two equal publishes, one is slow or told to wait", few_offsets(|at| {
+            everywhere(Start::Ours, &[run(publish(45, 2), 0, 0), run(publish(45, 2), at, 1)], &[0, 1], &[LIMIT, Fault::Late { served: 6_000 }], last)
+        })),
+        case("2: a draft is discarded late", few_offsets(|at| {
+            everywhere(Start::Ours, &[run(publish(45, 2), 0, 0), run(discarding(46, 3), at, 1)], &[1], &[LIMIT, Fault::Late { served: 6_000 }], last)
+        })),
+        case("2: a replaced set is dropped late", few_offsets(|at| {
+            let dropping = Verb::Publish { source: 45, images: 2, discard_incoming: false, keep_previous: false };
+            everywhere(Start::Ours, &[run(dropping, 0, 0), run(Verb::Rollback, 8_000 + at, 1)], &[0], &[LIMIT, Fault::Late { served: 6_000 }], last)
+        })),
+        case("3: a draft that nobody chose", everywhere(
+            Start::Draft, &[run(Verb::Rollback, 0, 0), after(Verb::Rollback, 1)], &[0], &[Fault::Kill], Verb::Rollback,
+        )),
+        case("4: killed and run again, then rolled back", everywhere(
+            Start::Ours, &[run(publish(45, 2), 0, 0), after(publish(45, 2), 0)], &[0], &[Fault::Kill, Fault::AnswerLost], Verb::Rollback,
+        )),
+        case("5: the same source, other images", few_offsets(|at| {
+            everywhere(Start::Ours, &[run(publish(45, 2), 0, 0), run(discarding(45, 3), at, 1)], &[0, 1], &[Fault::Late { served: 6_000 }, LIMIT], Verb::Rollback)
+        })),
+        case("6: a limit at the switch, and a rival", few_offsets(|at| {
+            everywhere(Start::Ours, &[run(publish(45, 2), 0, 0), run(discarding(46, 3), at, 1)], &[0], &[ABUSE, Fault::Refuse { status: 401 }], last)
+        })),
+        case("7: a relabelling ends between its renames", [
+            everywhere(Start::Ours, &[run(publish(45, 1), 0, 0), after(publish(45, 1), 0)], &[0], &[Fault::Kill, LIMIT, Fault::Refuse { status: 403 }], last),
+            everywhere(Start::OursOverOlder, &[run(publish(45, 1), 0, 0), after(publish(45, 1), 0)], &[0], &[Fault::Kill, ABUSE], Verb::Rollback),
+        ].concat()),
+        case("8: the tag is put back late", few_offsets(|at| {
+            everywhere(Start::Ours, &[run(publish(45, 2), 0, 0), run(publish(46, 3), at, 1)], &[0, 1], &[Fault::Late { served: 20_000 }, Fault::Signal], last)
+        })),
+        case("9: a success that is a draft", everywhere(
+            Start::Ours, &[run(publish(45, 2), 0, 0)], &[0], &[Fault::DraftInstead], last,
+        )),
+        case("10: a limit between the two calls", everywhere(
+            Start::Ours, &[run(publish(45, 2), 0, 0)], &[0], &[Fault::Limited { lasting: 60_000 }], last,
+        )),
+    ]
+}

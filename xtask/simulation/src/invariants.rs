@@ -1,0 +1,305 @@
+//! What must never happen, looked for at each step and at the end.
+
+use xtask::failure;
+use xtask::latest::doors::Doors;
+use xtask::latest::look::Look;
+use xtask::latest::outside::Outside;
+use xtask::latest::publish::{Person, Publish};
+use xtask::latest::rollback;
+use xtask::latest::set::Set;
+use xtask::latest::{PREVIOUS, TAG};
+
+use crate::chance::Chance;
+use crate::fault::Fault;
+use crate::outside::Ask;
+use crate::plan::{Plan, Verb};
+use crate::schedule::{End, shown as shown_ask};
+use crate::world::{Shown, World, commit, set};
+
+pub struct Watch {
+    verbs: Vec<Verb>,
+    ends: Vec<Option<End>>,
+    pub violation: Option<String>,
+    /// Whether a `latest` was ever published.
+    ever_live: bool,
+    /// Since when nothing is live, and whose change did that.
+    missing: Option<(u64, usize)>,
+    longest_gap: u64,
+    /// Runs that ended with 0 while something else was live.
+    unproven: Vec<(usize, String)>,
+    /// What was live when each run began.
+    at_start: Vec<Option<Shown>>,
+    /// What each run took back to a draft last.
+    hidden: Vec<Option<Shown>>,
+    /// The last run that changed what readers see.
+    last_changed_by: Option<usize>,
+    judges_all: bool,
+    lasts: usize,
+    expected_back: Option<Shown>,
+    harmed: bool,
+    changes_in_gap: u32,
+}
+
+/// What is looked at before an operation is served.
+pub struct Before {
+    live: Option<u64>,
+    whole: Option<usize>,
+    shown: Option<Shown>,
+}
+
+struct Asking {
+    set: Option<Set>,
+}
+
+impl Person for Asking {
+    fn want(&mut self, _look: &Look) -> anyhow::Result<(Set, Vec<String>)> {
+        self.set.clone().map(|set| (set, Vec::new())).ok_or_else(|| failure::failed("a rollback wants no set"))
+    }
+
+    fn agrees(&mut self, _question: &str) -> anyhow::Result<bool> {
+        Ok(true)
+    }
+}
+
+impl Watch {
+    pub fn new(plan: &Plan, world: &World) -> Self {
+        let verbs: Vec<Verb> = plan.runs.iter().map(|run| run.verb).collect();
+        // An answer that lies, or a store that changes bytes, is GitHub's harm: the promise is then that it is found out.
+        let harmed = plan.faults.iter().any(|it| matches!(it.fault, Fault::Corrupt | Fault::NoDigest));
+        Self {
+            ends: vec![None; verbs.len()],
+            at_start: vec![None; verbs.len()],
+            hidden: vec![None; verbs.len()],
+            verbs,
+            violation: None,
+            ever_live: world.live().is_some(),
+            missing: None,
+            longest_gap: 0,
+            unproven: Vec::new(),
+            last_changed_by: None,
+            judges_all: plan.latest_arrival <= 110_000,
+            lasts: 0,
+            expected_back: None,
+            harmed,
+            changes_in_gap: 0,
+        }
+    }
+
+    pub fn verb(&self, run: usize) -> Verb {
+        self.verbs[run]
+    }
+
+    /// What a run does, to an exit code and what it said.
+    pub fn work(&mut self, run: usize, world: &World) -> impl FnOnce(&dyn Outside) -> (u8, String) + 'static + use<> {
+        self.at_start[run] = world.shown();
+        let verb = self.verbs[run];
+        move |outside| {
+            let doors = Doors::new(outside);
+            let ended = match verb {
+                Verb::Rollback => rollback::run(doors, false, &mut Asking { set: None }).map(drop),
+                Verb::Publish { source, images, discard_incoming, keep_previous } => {
+                    let wish = Publish {
+                        source: format!("v0.{source}"),
+                        take_over: false,
+                        discard_incoming,
+                        keep_previous,
+                        jobs: 1,
+                    };
+                    wish.run(doors, &mut Asking { set: Some(set(source, images)) }).map(drop)
+                }
+            };
+            match ended {
+                Ok(()) => (0, String::new()),
+                Err(error) => (failure::kind(&error) as u8, format!("{error:#}")),
+            }
+        }
+    }
+
+    fn violated(&mut self, what: String) {
+        self.violation.get_or_insert(what);
+    }
+
+    pub fn before(&self, ask: &Ask, world: &World) -> Before {
+        let deletes = matches!(ask, Ask::Delete(_) | Ask::DeleteAsset(_));
+        let hides = matches!(ask, Ask::Update(_, new) if new.draft);
+        Before {
+            live: world.live().map(|live| live.id),
+            whole: deletes.then(|| world.whole_sets()),
+            shown: if hides { world.shown() } else { None },
+        }
+    }
+
+    pub fn served(&mut self, run: usize, ask: &Ask, before: Before, world: &World, now: u64) {
+        let live = world.live().map(|live| live.id);
+        if live != before.live {
+            self.last_changed_by = Some(run);
+        }
+        match (before.live, live) {
+            (Some(_), None) => {
+                if matches!(ask, Ask::Update(_, new) if new.draft && new.tag_name == PREVIOUS) {
+                    self.missing = Some((now, run));
+                    self.hidden[run] = before.shown.map(settled);
+                    self.changes_in_gap = 0;
+                } else {
+                    self.violated(format!("`latest` is lost by run {run}: {}", shown_ask(ask)));
+                }
+            }
+            (None, Some(_)) => {
+                self.ever_live = true;
+                if let Some((since, _)) = self.missing.take() {
+                    self.longest_gap = self.longest_gap.max(now - since);
+                }
+            }
+            _ => {}
+        }
+        if self.missing.is_some() && matches!(ask, Ask::Update(..)) {
+            self.changes_in_gap += 1;
+            if self.changes_in_gap > 30 {
+                self.violated(format!("run {run} sends PATCH after PATCH while nothing is live"));
+            }
+        }
+        if before.whole.is_some_and(|whole| whole > 0) && world.whole_sets() == 0 {
+            self.violated(format!("run {run} deleted the only whole set: {}", shown_ask(ask)));
+        }
+        if let Ask::Upload { name, .. } = ask
+            && name.contains(".qcow2")
+            && !name.ends_with(".sha256")
+            && let Verb::Publish { images, .. } = self.verbs[run]
+            && self.at_start[run].as_ref().is_some_and(|shown| shown.by_us && shown.images == Some(images))
+            && world.shown().is_some_and(|shown| shown.images == Some(images))
+        {
+            self.violated(format!("run {run} sends {name}, which is live"));
+        }
+    }
+
+    pub fn ended(&mut self, run: usize, end: &End, world: &World) {
+        self.ends[run] = Some(end.clone());
+        let End::Code(0, _) = end else { return };
+        let shown = world.shown();
+        if let Some(what) = fails(self.verbs[run], shown.as_ref()) {
+            self.unproven.push((run, what));
+        }
+    }
+
+    /// What is run at the end by somebody else: drawn from the seed.
+    pub fn last_verb(&mut self, plan: &Plan, world: &World) -> Option<Verb> {
+        self.lasts += 1;
+        match self.lasts {
+            1 => {
+                self.judge_end(plan, world);
+                let mut chance = Chance::of(plan.seed, 77, 7);
+                let published: Vec<Verb> =
+                    self.verbs.iter().copied().filter(|verb| matches!(verb, Verb::Publish { .. })).collect();
+                let plain =
+                    |source, images| Verb::Publish { source, images, discard_incoming: false, keep_previous: true };
+                let verb = match chance.below(4) {
+                    _ if plan.last.is_some() => plan.last.unwrap_or(Verb::Rollback),
+                    0 if !published.is_empty() => match chance.of_list(&published) {
+                        Verb::Publish { source, images, .. } => plain(source, images),
+                        Verb::Rollback => Verb::Rollback,
+                    },
+                    0 | 1 => plain(47, 4),
+                    _ => Verb::Rollback,
+                };
+                if verb == Verb::Rollback {
+                    self.expected_back = self.way_back(world);
+                }
+                Some(verb)
+            }
+            2 => {
+                let run = self.verbs.len() - 1;
+                let done = matches!(self.ends[run], Some(End::Code(0, _)));
+                let replaced = self.hidden[run].clone().filter(|_| done && self.verbs[run] != Verb::Rollback);
+                self.expected_back = replaced.clone();
+                replaced.filter(|shown| shown.whole).map(|_| Verb::Rollback)
+            }
+            _ => None,
+        }
+    }
+
+    /// What a rollback must bring back: the set that the last publish replaced, if that publish ended well and nobody did
+    /// anything since.
+    fn way_back(&self, world: &World) -> Option<Shown> {
+        let last = self.last_changed_by?;
+        let alone = self.ends.iter().enumerate().all(|(run, end)| run == last || !matches!(end, Some(End::Code(0, _))));
+        let Verb::Publish { keep_previous: true, .. } = self.verbs[last] else { return None };
+        let well = matches!(self.ends[last], Some(End::Code(0, _)))
+            && fails(self.verbs[last], world.shown().as_ref()).is_none();
+        self.hidden[last].clone().filter(|shown| well && alone && shown.whole)
+    }
+
+    pub fn last_run(&mut self, verb: Verb) {
+        self.verbs.push(verb);
+        self.ends.push(None);
+        self.at_start.push(None);
+        self.hidden.push(None);
+    }
+
+    fn judge_end(&mut self, plan: &Plan, world: &World) {
+        let killed = self.ends.iter().any(|end| *end == Some(End::Killed));
+        let gave_up = plan.faults.iter().any(|it| matches!(it.fault, Fault::NoHub { lasting } if lasting >= 500_000))
+            || plan.faults.iter().any(|it| matches!(it.fault, Fault::Nap { .. }));
+        if self.judges_all && self.ever_live && world.live().is_none() && !killed && !gave_up {
+            self.violated("at the end nothing is live, and nobody was killed".to_owned());
+        }
+        for (run, what) in std::mem::take(&mut self.unproven) {
+            let others =
+                self.ends.iter().enumerate().any(|(other, end)| other != run && matches!(end, Some(End::Code(0, _))));
+            if self.judges_all && !others {
+                self.violated(format!("run {run} ended with 0, but {what}"));
+            }
+        }
+    }
+
+    /// After a last run: a whole set is live, with its tag.
+    pub fn judge_last(&mut self, world: &World) {
+        let run = self.verbs.len() - 1;
+        let said = match &self.ends[run] {
+            Some(End::Code(code, said)) => format!("exit {code} {said}"),
+            other => format!("{other:?}"),
+        };
+        if !self.ever_live {
+            return;
+        }
+        match world.shown() {
+            None => self.violated(format!("after one more {:?} nothing is live ({said})", self.verbs[run])),
+            Some(shown) if !shown.whole && !self.harmed => {
+                self.violated(format!("after one more {:?} the live set is not whole ({said})", self.verbs[run]));
+            }
+            Some(shown) if shown.by_us && shown.tag != shown.commit => self.violated(format!(
+                "after one more {:?} the tag {TAG} is at {:?}, the manifest at {:?} ({said})",
+                self.verbs[run], shown.tag, shown.commit
+            )),
+            Some(shown) => {
+                if let Some(expected) = self.expected_back.take().filter(|_| self.judges_all)
+                    && self.verbs[run] == Verb::Rollback
+                    && expected != shown
+                {
+                    self.violated(format!("a rollback brings {shown:?}, not {expected:?} ({said})"));
+                }
+            }
+        }
+    }
+}
+
+/// With the tag of its own set: the tag moves before its release does.
+fn settled(shown: Shown) -> Shown {
+    let tag = if shown.by_us { shown.commit.clone() } else { Some(commit(44)) };
+    Shown { tag, ..shown }
+}
+
+/// What is not as a run that ended with 0 promises.
+fn fails(verb: Verb, shown: Option<&Shown>) -> Option<String> {
+    let Some(shown) = shown else { return Some("nothing is live".to_owned()) };
+    if !shown.whole {
+        return Some("the live set is not whole".to_owned());
+    }
+    if shown.by_us && shown.tag != shown.commit {
+        return Some(format!("the tag is at {:?}, the live set's commit is {:?}", shown.tag, shown.commit));
+    }
+    match verb {
+        Verb::Publish { source, images, .. } => (shown.source != Some(source) || shown.images != Some(images))
+            .then(|| format!("live is the set of v0.{:?} with images {:?}", shown.source, shown.images)),
+        Verb::Rollback => None,
+    }
+}

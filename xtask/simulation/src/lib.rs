@@ -1,0 +1,20 @@
+//! Goes through schedules of the real publish protocol: two or three runs at once, on the stand-in's own rules, in a time of its
+//! own, with faults as data. What must never happen is looked for after each step.
+//!
+//! A schedule follows from its [`Plan`] alone, so a plan that fails is told again in words, and can be made smaller.
+
+pub mod cases;
+mod chance;
+mod fault;
+mod invariants;
+mod outside;
+mod plan;
+mod schedule;
+mod shrink;
+mod world;
+
+pub use chance::Chance;
+pub use fault::{Fault, Planned};
+pub use plan::{Plan, Run, Start, Verb};
+pub use schedule::{Outcome, play, tell};
+pub use shrink::shrink;

@@ -1,0 +1,206 @@
+//! Changing something, with the lock held. A change is never repeated blindly: each attempt looks, judges, and sends.
+
+use std::fmt;
+use std::io::Write;
+use std::ops::Deref;
+
+use crate::gh::{Asset, CallError, NewRelease, Release, Upload};
+
+use super::doors::Doors;
+use super::lock::{self, Lease, Permit};
+use super::outside::{How, Move, Outside};
+
+/// The doors, and the lock.
+#[derive(Clone, Copy)]
+pub struct Held<'a> {
+    doors: Doors<'a>,
+    lease: &'a Lease,
+}
+
+impl<'a> Deref for Held<'a> {
+    type Target = Doors<'a>;
+
+    fn deref(&self) -> &Doors<'a> {
+        &self.doors
+    }
+}
+
+impl<'a> Held<'a> {
+    pub fn new(doors: Doors<'a>, lease: &'a Lease) -> Self {
+        Self { doors, lease }
+    }
+
+    pub fn doors(&self) -> Doors<'a> {
+        self.doors
+    }
+
+    pub fn lease(&self) -> &'a Lease {
+        self.lease
+    }
+
+    /// Closed to signals.
+    pub fn deaf(&self) -> Self {
+        Self { doors: self.doors.deaf(), lease: self.lease }
+    }
+
+    /// For the time while nothing is live: closed to signals, and nothing is asked twice by itself.
+    pub fn steady(&self) -> Self {
+        Self { doors: self.doors.steady(lock::ANSWER), lease: self.lease }
+    }
+
+    /// Makes a change. `look` reads what is there: `Some` is what was wanted, `None` says that it is still to be done, and
+    /// an error that it isn't wanted any more. `send` sends it once; the answer that says all is taken for a look.
+    pub fn change<T>(
+        &self,
+        what: impl fmt::Display,
+        mut look: impl FnMut() -> anyhow::Result<Option<T>>,
+        send: impl Fn(&dyn Outside, How, &Permit<'_>) -> Result<Option<T>, CallError>,
+    ) -> anyhow::Result<T> {
+        let mut tries = self.backoff();
+        loop {
+            if let Some(done) = look()? {
+                return Ok(done);
+            }
+            self.check()?;
+            let error = match self.once(&send)? {
+                Ok(Some(done)) => return Ok(done),
+                Ok(None) => CallError::Lost("GitHub's answer is not what was asked for".to_owned()),
+                Err(error) => error,
+            };
+            tries.wait(&what, error)?;
+        }
+    }
+
+    /// Sends one change, once.
+    ///
+    /// # Errors
+    ///
+    /// The outer: the lock is lost.
+    pub fn once<T>(
+        &self,
+        send: impl FnOnce(&dyn Outside, How, &Permit<'_>) -> Result<T, CallError>,
+    ) -> anyhow::Result<Result<T, CallError>> {
+        let outside = self.doors.outside();
+        let permit = self.lease.permit(self.doors)?;
+        // Short, and so it is waited for: one that is ended half-way leaves nobody knowing.
+        let result = send(outside, How { at_most: Some(lock::ANSWER), heeds_signals: false }, &permit);
+        self.judge(&permit, &result);
+        Ok(result)
+    }
+
+    /// Sends an asset, once: after a failure somebody must look at the release before trying again.
+    ///
+    /// # Errors
+    ///
+    /// The outer: the lock is lost.
+    pub fn upload(
+        &self,
+        release: &Release,
+        name: &str,
+        size: u64,
+        mut feed: impl FnMut(&mut (dyn Write + Send)) -> anyhow::Result<()> + Send,
+    ) -> anyhow::Result<Result<Asset, CallError>> {
+        let permit = self.lease.permit(self.doors)?;
+        let how = self.doors.how();
+        let result = self.doors.outside().upload(how, &permit, Upload { release, name, size }, &mut feed);
+        self.judge(&permit, &result);
+        Ok(result)
+    }
+
+    fn judge<T>(&self, permit: &Permit<'_>, result: &Result<T, CallError>) {
+        let clear = match result {
+            Ok(_) => true,
+            Err(error) => error.is_clear(),
+        };
+        if !clear && permit.was_sent() {
+            self.lease.is_unclear(self.doors.outside());
+        }
+    }
+
+    /// Changes a release, if `wanted` says of what is there that it is to be changed.
+    pub fn update_release(
+        &self,
+        what: impl fmt::Display,
+        id: u64,
+        new: &NewRelease,
+        mut wanted: impl FnMut(&Release) -> anyhow::Result<bool>,
+    ) -> anyhow::Result<Release> {
+        self.change(
+            what,
+            || {
+                let now = self.release(id)?;
+                if wanted(&now)? { Ok(None) } else { Ok(Some(now)) }
+            },
+            |outside, how, permit| {
+                let now = outside.update_release(how, permit, id, new)?;
+                Ok(new.is(&now).then_some(now))
+            },
+        )
+    }
+
+    /// Deletes a release, if it is a draft of which `ours` holds. One that is gone is no error.
+    pub fn delete_draft(&self, id: u64, ours: impl Fn(&Release) -> bool) -> anyhow::Result<()> {
+        self.change(
+            format_args!("deleting the draft {id}"),
+            || match self.release(id) {
+                Ok(now) if now.draft && ours(&now) => Ok(None),
+                Ok(_) => Err(crate::failure::failed(format!(
+                    "release {id} is not the draft any more that it was when the plan was made, so it is left alone. \
+                     Look with `cargo xtask packer status`, then run again"
+                ))),
+                Err(error) if error.status() == Some(404) => Ok(Some(())),
+                Err(error) => Err(error.into()),
+            },
+            |outside, how, permit| outside.delete_release(how, permit, id).map(Some),
+        )
+    }
+
+    /// Deletes an asset of a release. One that is gone is no error.
+    pub fn delete_asset(&self, release: u64, id: u64) -> anyhow::Result<()> {
+        self.change(
+            format_args!("deleting asset {id}"),
+            || Ok(self.assets(release)?.iter().all(|asset| asset.id != id).then_some(())),
+            |outside, how, permit| outside.delete_asset(how, permit, id).map(Some),
+        )
+    }
+
+    /// Gives an asset another name. What has that name already is not touched: then it is an error.
+    pub fn rename_asset(&self, release: u64, id: u64, name: &str) -> anyhow::Result<Asset> {
+        self.change(
+            format_args!("renaming asset {id} to {name}"),
+            || {
+                let assets = self.assets(release)?;
+                let taken = assets.iter().any(|asset| asset.name == name && asset.id != id);
+                match assets.into_iter().find(|asset| asset.id == id) {
+                    Some(asset) if asset.name == name => Ok(Some(asset)),
+                    Some(_) if !taken => Ok(None),
+                    _ => Err(crate::failure::failed(format!(
+                        "release {release} was changed by somebody else: {name} can't be put in its place; run again"
+                    ))),
+                }
+            },
+            |outside, how, permit| {
+                let named = outside.rename_asset(how, permit, id, name)?;
+                Ok((named.name == name).then_some(named))
+            },
+        )
+    }
+
+    /// Moves the tag `latest`, fenced by the lock. Whether it had to be moved.
+    ///
+    /// # Errors
+    ///
+    /// Somebody else moved it.
+    pub fn move_tag(&self, from: Option<&str>, to: &str) -> anyhow::Result<bool> {
+        if from == Some(to) {
+            return Ok(false);
+        }
+        let tag = Move { to: Some(to.to_owned()), expected: from.map(str::to_owned) };
+        if self.lease.move_tag(self.doors, &tag)? {
+            return Ok(true);
+        }
+        Err(crate::failure::failed(
+            "the tag `latest` moved while this run was under way: somebody pushed it; nothing was switched, run again",
+        ))
+    }
+}

@@ -1,0 +1,182 @@
+//! What the publish protocol asks of the outside: releases, assets, the tag, the lock, a clock, chance, and a person to
+//! tell.
+//!
+//! Each call is one attempt: repeating is the protocol's own affair, because between two attempts somebody must look. The
+//! tool's side is [`super::github`], with gh and git behind it; a simulation has the rules of GitHub and a clock of its own.
+
+use std::fmt;
+use std::io::Write;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use crate::console::Transfer;
+use crate::gh::{Asset, CallError, NewRelease, Release, Upload};
+use crate::git::{Pushed, TagRef};
+use crate::packer::Repo;
+
+use super::lock::Permit;
+
+/// Writes exactly the bytes that were announced.
+pub type Feed<'a> = &'a mut (dyn FnMut(&mut (dyn Write + Send)) -> anyhow::Result<()> + Send);
+
+/// Takes bytes as they arrive.
+pub type Take<'a> = &'a mut (dyn FnMut(&[u8]) -> anyhow::Result<()> + Send);
+
+/// What a plan is made from, as GitHub gives it.
+#[derive(Debug)]
+pub struct Seen {
+    /// The published release on the tag.
+    pub live: Option<Release>,
+    /// All releases, drafts among them.
+    pub releases: Vec<Release>,
+    pub refs: Refs,
+}
+
+/// The two refs of the publishing repository that matter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refs {
+    /// The tag `latest`.
+    pub tag: Option<TagRef>,
+    /// What the lock points to.
+    pub lock: Option<String>,
+}
+
+/// A ref from one object to another; `None`: it isn't there, or is not to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Move {
+    pub to: Option<String>,
+    /// What it must be, or nothing is moved.
+    pub expected: Option<String>,
+}
+
+/// One atomic push: the lock, and with it the tag.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Push {
+    pub lock: Move,
+    pub tag: Option<Move>,
+}
+
+/// How many requests GitHub allows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Budget {
+    pub remaining: u64,
+    /// When the count begins anew.
+    pub renews_in: Duration,
+}
+
+/// Tells a task beside the work to stop.
+#[derive(Debug, Default)]
+pub struct Bell {
+    rung: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Bell {
+    pub fn is_rung(&self) -> bool {
+        *self.rung.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn ring(&self) {
+        *self.rung.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.changed.notify_all();
+    }
+
+    /// Blocks this thread until it is rung, or the time is over.
+    pub fn wait(&self, at_most: Duration) {
+        let rung = self.rung.lock().unwrap_or_else(PoisonError::into_inner);
+        let _ = self.changed.wait_timeout_while(rung, at_most, |rung| !*rung);
+    }
+}
+
+/// Work beside the work, with an outside of its own.
+pub type Task = Box<dyn FnOnce(&dyn Outside) + Send>;
+
+/// How much a line matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Say {
+    /// Part of the result.
+    Line,
+    Note,
+    Warning,
+    /// For those who asked for more.
+    Detail,
+}
+
+/// How a call is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct How {
+    /// Given up after so long without an answer, if that is shorter than what the person allows.
+    pub at_most: Option<Duration>,
+    /// Ended when a signal arrives.
+    pub heeds_signals: bool,
+}
+
+pub trait Outside: Sync {
+    fn repo(&self) -> &Repo;
+    /// How often the person allows a request to be tried.
+    fn attempts(&self) -> u32;
+
+    /// Release, listing and tag, side by side where that can be.
+    fn seen(&self, how: How) -> Result<Seen, anyhow::Error>;
+    fn release_by_tag(&self, how: How, tag: &str) -> Result<Option<Release>, CallError>;
+    fn releases(&self, how: How) -> Result<Vec<Release>, CallError>;
+    fn release(&self, how: How, id: u64) -> Result<Release, CallError>;
+    fn assets(&self, how: How, release: u64) -> Result<Vec<Asset>, CallError>;
+    /// Reads an asset from byte `start` on.
+    fn read(&self, how: How, asset: &Asset, start: u64, take: Take<'_>) -> Result<(), CallError>;
+
+    // What changes something takes a permit: asked when it begins and before its last byte.
+    fn create_release(&self, how: How, permit: &Permit<'_>, new: &NewRelease) -> Result<Release, CallError>;
+    fn update_release(&self, how: How, permit: &Permit<'_>, id: u64, new: &NewRelease) -> Result<Release, CallError>;
+    fn delete_release(&self, how: How, permit: &Permit<'_>, id: u64) -> Result<(), CallError>;
+    fn upload(&self, how: How, permit: &Permit<'_>, upload: Upload<'_>, feed: Feed<'_>) -> Result<Asset, CallError>;
+    fn rename_asset(&self, how: How, permit: &Permit<'_>, id: u64, name: &str) -> Result<Asset, CallError>;
+    fn delete_asset(&self, how: How, permit: &Permit<'_>, id: u64) -> Result<(), CallError>;
+
+    /// How many requests are left.
+    fn budget(&self, how: How) -> Result<Budget, CallError>;
+    /// The commit of the tag `latest`, as GitHub's interface tells it.
+    fn commit_of_tag(&self, how: How) -> Result<Option<String>, CallError>;
+
+    fn refs(&self, how: How) -> Result<Refs, CallError>;
+    /// The text of a lock's commit; `None` when it has none.
+    fn lock_note(&self, how: How, id: &str) -> Result<Option<String>, CallError>;
+    /// Makes a commit for the lock, and keeps its id where another run of this clone finds it.
+    fn new_lock(&self, text: &str) -> anyhow::Result<String>;
+    /// Moves the lock, and with it the tag: both or none.
+    fn push(&self, how: How, push: &Push) -> Result<Pushed, CallError>;
+    /// Whether no other run of this clone is alive, its children among them; from now on none can begin.
+    fn hold_clone(&self) -> anyhow::Result<bool>;
+    /// For a lock that an earlier run of this clone pushed since the machine started: how long what it had sent may
+    /// still take, as far as it knew.
+    fn pushed_by_this_clone(&self, lock: &str) -> anyhow::Result<Option<Duration>>;
+    /// The lock stays: what was sent may still arrive for so long.
+    fn leave_lock(&self, unclear_for: Duration);
+    /// In GitHub Actions.
+    fn address_of_run(&self) -> Option<String>;
+    fn set_local_tag(&self, object: &str) -> anyhow::Result<()>;
+    /// Has an object here, and says which can be pushed.
+    fn bring(&self, target: &TagRef) -> anyhow::Result<String>;
+
+    /// Time since some moment, without the time that the machine slept.
+    fn now(&self) -> Duration;
+    /// The same with it.
+    fn elapsed(&self) -> Duration;
+    fn wall_clock(&self) -> SystemTime;
+    /// Sleeps; where signals are heeded no longer than until one arrives.
+    fn sleep(&self, time: Duration, heeds_signals: bool);
+    /// The signal that arrived, if one did.
+    fn signal(&self) -> Option<usize>;
+    fn random(&self) -> anyhow::Result<[u8; 16]>;
+    fn say(&self, how: Say, text: fmt::Arguments<'_>);
+    fn transfer(&self, what: String, bytes: u64) -> Transfer;
+    /// Does the numbered pieces of work, so many side by side where that can be.
+    fn side_by_side(&self, jobs: usize, work: &(dyn Fn() + Sync));
+    /// Runs beside the work until it returns.
+    fn beside(&self, task: Task);
+    /// Waits for a bell, no longer than this.
+    fn wait(&self, bell: &Arc<Bell>, at_most: Duration);
+    fn ring(&self, bell: &Arc<Bell>);
+    /// While nothing is live, signals and job control wait, and nothing is printed.
+    fn hold_still(&self, still: bool);
+}

@@ -1,0 +1,288 @@
+//! A publish from the look to the reading back: what is there is healed, the plan is made, and, once it is agreed to, carried out.
+
+use std::collections::BTreeMap;
+
+use crate::console::size;
+use crate::failure::{self, Kind};
+use crate::git::TagRef;
+use crate::image::digest::Digest;
+use crate::manifest::Manifest;
+
+use super::doors::Doors;
+use super::heal::{self, Heal};
+use super::held::Held;
+use super::lock::Claim;
+use super::look::{self, Live, Look};
+use super::plan::{self, Draft, Step, TagMove, Want};
+use super::session;
+use super::set::Set;
+use super::stage::{self, Stage};
+use super::switch::{self, Change, Face, Old};
+use super::{INCOMING, TAG, changes, fill, notes, relabel};
+
+/// What the person asked for.
+pub struct Publish {
+    /// What `latest` is to stand for.
+    pub source: String,
+    /// Replace the lock of somebody else.
+    pub take_over: bool,
+    /// Drop drafts of other sets.
+    pub discard_incoming: bool,
+    /// Keep the release that is replaced as the way back.
+    pub keep_previous: bool,
+    /// Images sent side by side.
+    pub jobs: usize,
+}
+
+/// What the verb around it knows.
+pub trait Person {
+    /// The set that is to be live, with what is to be said about it.
+    fn want(&mut self, look: &Look) -> anyhow::Result<(Set, Vec<String>)>;
+    /// Whether a plan that was shown is to be carried out.
+    fn agrees(&mut self, question: &str) -> anyhow::Result<bool>;
+}
+
+/// How a publish ended.
+pub enum Ended {
+    /// Healing was not agreed to.
+    Unhealed(String),
+    /// A plan, and whether it was carried out.
+    Planned(Planned),
+}
+
+pub struct Planned {
+    pub set: Set,
+    pub steps: Vec<Step>,
+    pub warnings: Vec<String>,
+    /// The release that is live now.
+    pub release: Option<u64>,
+    pub executed: bool,
+}
+
+impl Publish {
+    pub fn run(&self, doors: Doors<'_>, person: &mut dyn Person) -> anyhow::Result<Ended> {
+        let look = look::look(doors)?;
+        let healing = heal::plan(doors, &look)?;
+        let claim = Claim { verb: "publish", source: Some(self.source.clone()), take_over: self.take_over };
+        if let Some(heal) = &healing {
+            doors.line(heal);
+        }
+        // While nothing is live the plan hangs on what is healed, so it is made and shown after that.
+        let agreed = match &healing {
+            Some(heal @ Heal::Publish { .. }) => {
+                if !person.agrees("Do that, then go on?")? {
+                    return Ok(Ended::Unhealed(heal.to_string()));
+                }
+                None
+            }
+            _ => {
+                let proposal = match self.propose(doors, &look, person) {
+                    // What stands in the way of the publish doesn't stand in the way of putting things right.
+                    Err(error) if healing.is_some() => {
+                        if person.agrees("Do that?")? {
+                            session::under_lock(doors, &claim, |held| heal::all(held).map(drop))?;
+                        }
+                        return Err(error);
+                    }
+                    proposal => proposal?,
+                };
+                show(doors, &proposal);
+                if proposal.steps.is_empty() && healing.is_none() {
+                    return Ok(Ended::Planned(proposal.done(true)));
+                }
+                if !person.agrees(&format!("Publish {} as {TAG}?", proposal.set.source))? {
+                    return Ok(Ended::Planned(proposal.done(false)));
+                }
+                Some(proposal)
+            }
+        };
+        session::under_lock(doors, &claim, |held| {
+            let look = look::look(doors)?;
+            let found = heal::plan(doors, &look)?;
+            if agreed.is_none() && found.is_some() && found != healing {
+                return Err(session::differs());
+            }
+            let look = heal::all(held).map_err(failure::after_changes)?;
+            let healed = found.is_some();
+            let changed = |error| if healed { failure::after_changes(error) } else { error };
+            let mut proposal = self.propose(doors, &look, person).map_err(changed)?;
+            match &agreed {
+                // All of it is done by now, by somebody who was quicker.
+                _ if proposal.steps.is_empty() => {}
+                Some(agreed) if gist(&agreed.steps) != gist(&proposal.steps) => return Err(session::differs()),
+                Some(_) => {}
+                None => show(doors, &proposal),
+            }
+            proposal.release =
+                self.apply(held, &proposal.set, &look, &proposal.steps).map_err(failure::after_changes)?;
+            Ok(Ended::Planned(proposal.done(true)))
+        })
+    }
+
+    fn propose(&self, doors: Doors<'_>, look: &Look, person: &mut dyn Person) -> anyhow::Result<Planned> {
+        let (set, warnings) = person.want(look)?;
+        let (discard, drafts) = self.drafts(doors, look, &set)?;
+        let steps = plan::plan(&Want { set: &set, discard, drafts, keep_previous: self.keep_previous }, look);
+        let release = look.live.as_ref().map(|live| live.release.id);
+        Ok(Planned { set, steps, warnings, release, executed: false })
+    }
+
+    /// The drafts of other sets that are to be dropped, and those of this set, the fullest first.
+    fn drafts(&self, doors: Doors<'_>, look: &Look, set: &Set) -> anyhow::Result<(Strangers, Vec<Draft>)> {
+        let identity = set.identity();
+        let live = look.live.as_ref().and_then(|live| live.manifest.as_ref());
+        let (mut discard, mut drafts) = (Vec::new(), Vec::new());
+        for draft in &look.incoming {
+            let id = draft.release.id;
+            match &draft.marker {
+                Some(marker) if marker.set == identity => drafts.push(Draft { id, assets: doors.assets(id)? }),
+                Some(marker) if live.is_some_and(|live| is_spent(&marker.set, live)) => {
+                    discard.push((id, format!("{}, which is live", marker.set.describe())));
+                }
+                marker => {
+                    let what =
+                        marker.as_ref().map_or_else(|| "of unknown origin".to_owned(), |marker| marker.set.describe());
+                    if !self.discard_incoming {
+                        return Err(failure::failed(format!(
+                            "a draft {INCOMING} of another set is there ({what}, release {id}): another publish is under way, or ended early. \
+                             Publish that set to its end, or drop the draft with --discard-incoming"
+                        )));
+                    }
+                    discard.push((id, what));
+                }
+            }
+        }
+        let uploaded = |draft: &Draft| {
+            draft.assets.iter().filter(|asset| asset.is_uploaded()).map(|asset| asset.size).sum::<u64>()
+        };
+        drafts.sort_by_key(|draft| std::cmp::Reverse(uploaded(draft)));
+        Ok((discard, drafts))
+    }
+
+    /// Does the steps in order. The release that is live afterwards.
+    fn apply(&self, held: Held<'_>, set: &Set, look: &Look, steps: &[Step]) -> anyhow::Result<Option<u64>> {
+        let mut run = Run { stage: None, manifest: None };
+        let live = look.live.as_ref();
+        let change = |new, face, manifest| Change {
+            old: live.map(|live| Old::of(live, look)),
+            tag: look.tag.as_ref().map(|tag| tag.object.clone()),
+            new,
+            manifest,
+            face,
+            target: TagRef { object: set.commit.clone(), commit: set.commit.clone() },
+        };
+        let stays = |live: &Live| change(live.release.id, Face::ours(live.release.notes().to_owned()), live.digest);
+        for step in steps {
+            match step {
+                Step::Discard { draft, .. } => stage::drop_incoming(held, *draft)?,
+                // The job is done without it, and the next publish drops it.
+                Step::Drop { release, .. } => {
+                    if let Err(error) = held.delete_draft(*release, |now| now.tag_name != TAG) {
+                        held.warn(format_args!("the release {release} could not be dropped: {error:#}"));
+                    }
+                }
+                Step::Create => run.stage = Some(Stage::create(held, set, look)?),
+                Step::GoOn { draft } => run.stage = Some(Stage::go_on(held, *draft)?),
+                Step::Fill(_) => {
+                    let stage = run.stage()?;
+                    let filled = fill::fill(stage, set, self.jobs);
+                    if let Err(error) = &filled {
+                        // A draft with bytes that no checksum vouches for is of no use to anybody.
+                        if failure::kind(error) == Kind::Digest {
+                            let _ = stage.discard();
+                        }
+                    }
+                    run.manifest = Some(filled?);
+                }
+                Step::Relabel { manifest, .. } => {
+                    if let Some(live) = live {
+                        let back = look.way_back(live);
+                        relabel::relabel(held, live, back, &stays(live), manifest)?;
+                    }
+                }
+                Step::Tag(_) => {
+                    if let Some(live) = live {
+                        switch::move_tag_only(held, &stays(live))?;
+                        switch::follow(held, &stays(live))?;
+                    }
+                }
+                Step::Switch { .. } => {
+                    let stage = run.stage()?;
+                    let manifest = run.manifest.as_ref();
+                    let notes =
+                        manifest.map(notes::text).unwrap_or_default() + &changes::section(held.doors(), live, set);
+                    let digest = manifest.map(|manifest| Digest::of(&manifest.to_bytes()));
+                    switch::change(held, &change(stage.release.id, Face::ours(notes), digest), || stage.look_again())?;
+                }
+            }
+        }
+        Ok(run.stage.map(|stage| stage.release.id).or_else(|| live.map(|live| live.release.id)))
+    }
+}
+
+impl Planned {
+    fn done(self, executed: bool) -> Self {
+        Self { executed, ..self }
+    }
+}
+
+/// What a person agreed to: which bytes are there already, and where the tag stands, doesn't matter.
+fn gist(steps: &[Step]) -> Vec<Step> {
+    let nowhere = |tag: &TagMove| TagMove { from: None, to: tag.to.clone() };
+    steps
+        .iter()
+        .map(|step| match step {
+            Step::Fill(_) => Step::Fill(Vec::new()),
+            Step::Create | Step::GoOn { .. } => Step::Create,
+            Step::Switch { tag, hide } => Step::Switch { tag: nowhere(tag), hide: *hide },
+            Step::Relabel { manifest, tag } => Step::Relabel { manifest: manifest.clone(), tag: nowhere(tag) },
+            Step::Tag(tag) => Step::Tag(nowhere(tag)),
+            other => other.clone(),
+        })
+        .collect()
+}
+
+/// Drafts of other sets, with what they are.
+type Strangers = Vec<(u64, String)>;
+
+/// What a run has made so far.
+struct Run<'a> {
+    stage: Option<Stage<'a>>,
+    manifest: Option<Manifest>,
+}
+
+impl<'a> Run<'a> {
+    fn stage(&self) -> anyhow::Result<&Stage<'a>> {
+        // A plan makes or takes over the draft before it uses it.
+        self.stage.as_ref().ok_or_else(|| failure::failed("the plan fills no draft"))
+    }
+}
+
+/// Whether a draft's set is what is live already.
+fn is_spent(set: &super::marker::Identity, live: &Manifest) -> bool {
+    let images: BTreeMap<&str, _> = live.images.iter().map(|image| (image.name.as_str(), image.sha256)).collect();
+    set.source == live.source
+        && set.images.len() == images.len()
+        && set.images.iter().all(|image| images.get(image.name.as_str()) == Some(&image.sha256))
+}
+
+fn show(doors: Doors<'_>, proposal: &Planned) {
+    let Planned { set, steps, warnings, .. } = proposal;
+    for warning in warnings {
+        doors.warn(warning);
+    }
+    if steps.is_empty() {
+        doors.line(format_args!("done: {TAG} of {} is {} already; nothing to do", doors.repo(), set.source));
+        return;
+    }
+    doors.line(format_args!(
+        "Plan: {TAG} of {} becomes {} ({} images, {})",
+        doors.repo(),
+        set.source,
+        set.images.len(),
+        size(set.size())
+    ));
+    for (number, step) in (1..).zip(steps) {
+        doors.line(format_args!("{number:2}. {step}"));
+    }
+}

@@ -1,0 +1,173 @@
+//! A rollback: the release that the last publish replaced becomes `latest` again.
+
+use std::fmt;
+
+use crate::failure;
+use crate::gh::Release;
+use crate::git::TagRef;
+
+use super::doors::Doors;
+use super::heal::{self, Heal};
+use super::lock::Claim;
+use super::look::{self, Live, Look, PreviousDraft};
+use super::marker::Replaced;
+use super::publish::Person;
+use super::session;
+use super::switch::{self, Change, Face, Old};
+use super::{TAG, audit, notes};
+
+/// How a rollback ended.
+pub enum Ended {
+    /// A flip was half-way: finishing it is all that is done.
+    Healed {
+        heal: String,
+        executed: bool,
+    },
+    Planned {
+        plan: Box<Plan>,
+        executed: bool,
+    },
+}
+
+/// What a rollback does.
+#[derive(Debug)]
+pub struct Plan {
+    pub live: Live,
+    pub previous: PreviousDraft,
+    replaced: Replaced,
+    old: Old,
+    /// The object of the tag on the remote, as the look saw it: one that moved since is a rival's.
+    tag: Option<String>,
+    target: TagRef,
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = |notes: &str| notes::points_to(notes).unwrap_or("a set of unknown source").to_owned();
+        write!(
+            f,
+            "Plan: {TAG} goes back from {} to {}, replaced {}\n 1. move the tag {TAG} to {}\n 2. take the release {} back to a draft\n 3. publish the release {} as {TAG}",
+            names(self.live.release.notes()),
+            names(self.previous.release.notes()),
+            self.replaced.at,
+            self.target.object.get(..12).unwrap_or(&self.target.object),
+            self.live.release.id,
+            self.previous.release.id
+        )
+    }
+}
+
+/// Puts back what the last publish replaced.
+pub fn run(doors: Doors<'_>, take_over: bool, person: &mut dyn Person) -> anyhow::Result<Ended> {
+    let look = look::look(doors)?;
+    let healing = heal::plan(doors, &look)?;
+    let claim = Claim { verb: "rollback", source: None, take_over };
+    if let Some(heal) = &healing {
+        doors.line(heal);
+    }
+    // Half-way through a flip: finishing it is all that is done; what to roll back to is for the next run to ask.
+    if let Some(heal @ Heal::Publish { .. }) = &healing {
+        let executed = person.agrees("Do that?")?;
+        if executed {
+            session::under_lock(doors, &claim, |held| {
+                let found = heal::plan(doors, &look::look(doors)?)?;
+                if found.is_some() && found.as_ref() != Some(heal) {
+                    return Err(session::differs());
+                }
+                heal::all(held).map(drop).map_err(failure::after_changes)
+            })?;
+        }
+        return Ok(Ended::Healed { heal: heal.to_string(), executed });
+    }
+    let agreed = match plan(doors, &look) {
+        Err(error) if healing.is_some() => {
+            if person.agrees("Do that?")? {
+                session::under_lock(doors, &claim, |held| heal::all(held).map(drop))?;
+            }
+            return Err(error);
+        }
+        agreed => Box::new(agreed?),
+    };
+    doors.line(&agreed);
+    if !person.agrees("Roll back?")? {
+        return Ok(Ended::Planned { plan: agreed, executed: false });
+    }
+    session::under_lock(doors, &claim, |held| {
+        let look = heal::all(held).map_err(failure::after_changes)?;
+        let plan = plan(doors, &look)?;
+        if plan.to_string() != agreed.to_string() {
+            return Err(session::differs());
+        }
+        let change = Change {
+            old: Some(plan.old.clone()),
+            tag: plan.tag.clone(),
+            new: plan.previous.release.id,
+            manifest: plan.replaced.manifest,
+            face: Face::before(&plan.previous.release, &plan.replaced),
+            target: plan.target.clone(),
+        };
+        switch::change(held, &change, || still_previous(doors, &plan.previous)).map_err(failure::after_changes)?;
+        Ok(Ended::Planned { plan: Box::new(plan), executed: true })
+    })
+}
+
+fn plan(doors: Doors<'_>, look: &Look) -> anyhow::Result<Plan> {
+    let Some(live) = look.live.clone() else {
+        return Err(failure::missing(format!(
+            "no release {TAG} is published in {}, so there is nothing to roll back",
+            doors.repo()
+        )));
+    };
+    let way_back = look.way_back(&live).and_then(|draft| Some((draft.clone(), draft.marker.clone()?)));
+    let way_back = way_back.filter(|(_, stamp)| stamp.names(live.release.id, live.digest));
+    let Some((previous, replaced)) = way_back else {
+        return Err(failure::missing(format!(
+            "no release that {TAG} replaced is kept in {}; publish the older set anew: cargo xtask packer publish --source TAG",
+            doors.repo()
+        )));
+    };
+    prove(doors, &previous)?;
+    let Some(target) = heal::tag_of(&replaced) else {
+        return Err(failure::missing(format!(
+            "the replaced release had no tag, so there is no commit for {TAG} to go back to; publish the older set anew"
+        )));
+    };
+    let object = doors.outside().bring(&target)?;
+    Ok(Plan {
+        old: Old::of(&live, look),
+        live,
+        previous,
+        replaced,
+        tag: look.tag.as_ref().map(|tag| tag.object.clone()),
+        target: TagRef { object, ..target },
+    })
+}
+
+/// The old set must be whole before it takes the place of a set that is.
+fn prove(doors: Doors<'_>, previous: &PreviousDraft) -> anyhow::Result<()> {
+    let assets = doors.assets(previous.release.id)?;
+    let (manifest, digest) = look::read(&assets, |asset| doors.read_asset(asset))?.unzip();
+    let tag =
+        manifest.as_ref().map(|manifest| TagRef { object: manifest.commit.clone(), commit: manifest.commit.clone() });
+    // Whether it was a prerelease is not what is asked here.
+    let release = Release { prerelease: true, ..previous.release.clone() };
+    let as_live = Live { release, assets, manifest, digest, aside: None };
+    let audit = audit::published(doors, &as_live, tag.as_ref())?;
+    if audit.differences.is_empty() {
+        return Ok(());
+    }
+    Err(failure::digest(format!(
+        "the replaced release is not whole, so nothing was changed:\n  - {}",
+        audit.differences.join("\n  - ")
+    )))
+}
+
+fn still_previous(doors: Doors<'_>, previous: &PreviousDraft) -> anyhow::Result<()> {
+    let now = doors.release(previous.release.id)?;
+    if now == previous.release {
+        return Ok(());
+    }
+    Err(failure::failed(
+        "the replaced release changed since the plan was made; nothing was switched, look with `cargo xtask packer status`",
+    ))
+}
