@@ -1,7 +1,6 @@
 //! The lists of packages: published with their images, kept wherever the images go, compared, and held against archives.
+#![allow(clippy::disallowed_methods, reason = "tests start what makes lists and signed archives")]
 
-// Tools for the fixtures, and no child of the tool's.
-#![allow(clippy::disallowed_methods)]
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -437,4 +436,36 @@ fn an_image_without_a_list_is_unknown_and_never_said_to_have_no_fixes() {
         assert!(image["security"]["reason"].as_str().unwrap().contains("no list of its packages"), "{json}");
     }
     world.tool(&["diff"]).expect(3, &["nothing to compare"]);
+}
+
+/// Packages of Debian 13.0, two of which have had fixes since.
+const OF_LAST_YEAR: [Row<'_>; 4] = [
+    ("base-files", "99", "base-files", "99"),
+    ("linux-image-6.12.41+deb13-amd64", "6.12.41-1", "linux-signed-amd64", "6.12.41+1"),
+    ("openssl", "3.5.1-1", "openssl", "3.5.1-1"),
+    ("tar", "99", "tar", "99"),
+];
+
+#[test]
+fn debians_own_archive_has_fixes_for_what_is_old() {
+    let world = world("debian");
+    let mirror =
+        std::env::var("DEBIAN_SECURITY_MIRROR").unwrap_or_else(|_| "http://deb.debian.org/debian-security".into());
+    let release = format!("{mirror}/dists/trixie-security/InRelease");
+    let reached = Command::new("curl").args(["-fsSo", "/dev/null", "--max-time", "20", &release]).status();
+    if !reached.is_ok_and(|status| status.success())
+        || !Path::new("/usr/share/keyrings/debian-archive-keyring.gpg").exists()
+    {
+        println!("skipped: Debian's own security archive, which needs its mirror and debian-archive-keyring");
+        return;
+    }
+    world.build_all(1, Some("v0.45")).unwrap();
+    IMAGES.iter().for_each(|image| list(&world, image, "trixie", &OF_LAST_YEAR));
+    world.tool(&[PUBLISH, &["v0.45"]].concat()).expect(0, &[]);
+    let json = world.tool(&["check", "--security", "--json", IMAGES[0]]).expect(0, &[]).json();
+    let findings = json["images"][0]["security"]["findings"].as_array().unwrap();
+    let names: Vec<&str> = findings.iter().map(|finding| finding["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["linux-signed-amd64", "openssl"], "{json}");
+    assert!(findings.iter().all(|finding| finding["reason"] == "security fixes"), "{json}");
+    println!("{}", world.tool(&["check", "--security", IMAGES[0]]).expect(0, &[]).text());
 }
