@@ -1,7 +1,6 @@
 //! The lists of packages: published with their images, kept wherever the images go, compared, and held against archives.
 #![allow(clippy::disallowed_methods, reason = "tests start what makes lists and signed archives")]
 
-
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
