@@ -11,61 +11,17 @@
 //!
 //! GitHub's own rules are [`rules`], which need none of that: a simulation uses them as they are, without the feature `server`.
 
-pub mod rules;
-
 mod model;
+pub mod rules;
+#[cfg(feature = "server")]
+mod server;
 
 pub use model::{
     Access, Asset, AssetState, BrokenUpload, Comment, Issue, Release, Repository, RepositoryState, Ruleset, Settings,
     State, Token, TokenKind,
 };
-
 #[cfg(feature = "server")]
-mod answer;
-#[cfg(feature = "server")]
-mod assets;
-#[cfg(feature = "server")]
-mod call;
-#[cfg(feature = "server")]
-mod download;
-#[cfg(feature = "server")]
-mod faults;
-#[cfg(feature = "server")]
-mod fields;
-#[cfg(feature = "server")]
-mod git;
-#[cfg(feature = "server")]
-mod git_data;
-#[cfg(feature = "server")]
-mod graphql;
-#[cfg(feature = "server")]
-mod hub;
-#[cfg(feature = "server")]
-mod issues;
-#[cfg(feature = "server")]
-mod json;
-#[cfg(feature = "server")]
-mod log;
-#[cfg(feature = "server")]
-mod pages;
-#[cfg(feature = "server")]
-mod releases;
-#[cfg(feature = "server")]
-mod rulesets;
-#[cfg(feature = "server")]
-mod seed;
-#[cfg(feature = "server")]
-mod server;
-#[cfg(feature = "server")]
-mod store;
-#[cfg(feature = "server")]
-mod upload;
-
-#[cfg(feature = "server")]
-pub use faults::{Action, Fault, Injection, Lasting, Limit, Matches, Moment, StallPoint, Times};
-#[cfg(feature = "server")]
-pub use hub::{GitHub, Hub};
-#[cfg(feature = "server")]
-pub use log::{Request, Shown, ShownAsset, ShownRelease, ShownTag};
-#[cfg(feature = "server")]
-pub use seed::{SeedAsset, SeedBytes, SeedRelease};
+pub use server::{
+    Action, Fault, GitHub, Hub, Injection, Lasting, Limit, Matches, Moment, Request, SeedAsset, SeedBytes, SeedRelease,
+    Shown, ShownAsset, ShownRelease, ShownTag, StallPoint, Times,
+};

@@ -56,6 +56,10 @@ pub struct Repository {
     pub private: bool,
     pub immutable_releases: bool,
     pub rulesets: Vec<Ruleset>,
+    /// How many releases can be listed: beyond them a page is 422. 10,000 on GitHub, and 1000 on some paths (iree-org/iree#16506).
+    pub listed_releases: usize,
+    /// From how many releases a page on a listing is always 504 (astral-sh/rye#1475).
+    pub slow_page: Option<usize>,
 }
 
 /// Rules for the refs that its patterns cover. Pushes are not held to them: git's own hooks can do that.
@@ -101,6 +105,8 @@ impl Repository {
             private: false,
             immutable_releases: false,
             rulesets: Vec::new(),
+            listed_releases: 10_000,
+            slow_page: None,
         }
     }
 }
@@ -131,6 +137,8 @@ pub struct Token {
     pub kind: TokenKind,
     /// Scopes of a classic token. Without `repo` or `public_repo` it can't write to a release.
     pub scopes: Vec<String>,
+    /// The permission Workflows of a fine-grained token.
+    pub workflows: bool,
     /// By `owner/name`. A public repository that isn't named can be read.
     pub repositories: BTreeMap<String, Access>,
 }
@@ -163,7 +171,18 @@ impl Token {
             login: login.to_owned(),
             kind,
             scopes: scopes.iter().map(|&scope| scope.to_owned()).collect(),
+            workflows: false,
             repositories: BTreeMap::new(),
+        }
+    }
+
+    /// Whether it may bring in workflow files: a classic one with the scope, a fine-grained one with the permission, that of a workflow
+    /// never.
+    pub fn may_change_workflows(&self) -> bool {
+        match self.kind {
+            TokenKind::Classic => self.scopes.iter().any(|it| it == "workflow"),
+            TokenKind::FineGrained => self.workflows,
+            TokenKind::Actions => false,
         }
     }
 }

@@ -21,7 +21,7 @@ pub enum Fault {
     AnswerLost,
     /// It is done so long after it was sent; whoever asked may have given up by then.
     Late { served: u64 },
-    /// Done now, and once more so much later.
+    /// Done now, and once more so much later, before it is answered.
     Twice { again: u64 },
     /// Neither done nor answered.
     Never,
@@ -49,6 +49,27 @@ pub enum Fault {
     ClockBack { by: u64 },
     /// Somebody deletes the lock, as `git push --mirror` from another clone does.
     LockDeleted,
+}
+
+impl Fault {
+    /// Whether it comes to the run or the world, and not to a request.
+    pub fn is_of_the_machine(&self) -> bool {
+        !matches!(
+            self,
+            Self::Limit { .. }
+                | Self::Refuse { .. }
+                | Self::Lost
+                | Self::AnswerLost
+                | Self::Late { .. }
+                | Self::Twice { .. }
+                | Self::Never
+                | Self::DraftInstead
+                | Self::Corrupt
+                | Self::NoDigest
+                | Self::Starter
+                | Self::KillAfterSending { .. }
+        )
+    }
 }
 
 /// A fault and where it comes.

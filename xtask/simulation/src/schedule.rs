@@ -422,7 +422,7 @@ impl<'p> Schedule<'p> {
         let (to, back) = self.latencies(&mut chance);
         let longest = self.plan.latest_arrival;
         let mut served = now + to;
-        let mut answered = served + back;
+        let mut answered = served.saturating_add(back);
         let mut meets = Meets::default();
         if matches!(ask, Ask::Begin) {
             (served, answered) = (now + 40, now + 40);
@@ -431,6 +431,8 @@ impl<'p> Schedule<'p> {
         let faults: Vec<Fault> = (self.plan.faults.iter())
             .filter(|planned| planned.run == run && planned.operation == operation)
             .map(|planned| planned.fault)
+            // While gh begins nothing is under way yet.
+            .filter(|fault| !matches!(ask, Ask::Begin) || fault.is_of_the_machine())
             .collect();
         self.note(format_args!("run {run} sends {operation}: {}", shown(&ask)));
         for fault in faults {
@@ -453,9 +455,14 @@ impl<'p> Schedule<'p> {
                 Fault::AnswerLost => lost = true,
                 Fault::Late { served: later } => {
                     served = now + later.min(longest);
-                    answered = served + back;
+                    answered = served.saturating_add(back);
                 }
-                Fault::Twice { again: later } => again = Some(now + later.min(longest)),
+                Fault::Twice { again: later } => {
+                    // Whatever sends it again is what the run waits for: it hears of the second.
+                    again = Some(served);
+                    served = served.max(now + later.min(longest));
+                    answered = served.saturating_add(back);
+                }
                 Fault::Never => (served, answered) = (u64::MAX, u64::MAX),
                 Fault::DraftInstead => meets.draft_instead = true,
                 Fault::Corrupt => meets.corrupt = true,
@@ -471,7 +478,7 @@ impl<'p> Schedule<'p> {
                     if lasting > longest.saturating_sub(10_000) {
                         meets.lost = true;
                     }
-                    (served, answered) = (served + lasting, answered + lasting);
+                    (served, answered) = (served.saturating_add(lasting), answered.saturating_add(lasting));
                 }
                 Fault::Signal => self.signal(run),
                 Fault::NoHub { lasting } => self.no_hub_until = now + lasting,

@@ -153,8 +153,9 @@ pub struct Want<'a> {
 /// The steps; none when the set is live already.
 pub fn plan(want: &Want<'_>, look: &Look) -> Vec<Step> {
     let set = want.set;
-    let mut steps: Vec<Step> =
-        want.discard.iter().map(|(draft, what)| Step::Discard { draft: *draft, what: what.clone() }).collect();
+    let mut steps = Vec::new();
+    // In nobody's way, and perhaps the only whole set: gone when another is live.
+    let discard = want.discard.iter().map(|(draft, what)| Step::Discard { draft: *draft, what: what.clone() });
     let tag = TagMove { from: look.tag.as_ref().map(|tag| tag.object.clone()), to: set.commit.clone() };
     let tag_right = look.tag.as_ref().is_some_and(|tag| tag.commit == set.commit);
     let spent = |draft: &Draft| Step::Drop { release: draft.id, what: "a draft of the set that is live" };
@@ -170,6 +171,7 @@ pub fn plan(want: &Want<'_>, look: &Look) -> Vec<Step> {
         } else if !tag_right {
             steps.push(Step::Tag(tag));
         }
+        steps.extend(discard);
         steps.extend(want.drafts.iter().map(spent));
         steps.extend(leftovers(look, live.release.id));
         return steps;
@@ -186,6 +188,7 @@ pub fn plan(want: &Want<'_>, look: &Look) -> Vec<Step> {
     }
     steps.push(Step::Fill(transfers(set, want.drafts.first().map_or(&[], |draft| &draft.assets))));
     steps.push(Step::Switch { tag, hide: look.live.as_ref().map(|live| live.release.id) });
+    steps.extend(discard);
     let old = |release, what| Step::Drop { release, what };
     steps.extend(
         look.previous

@@ -79,6 +79,15 @@ pub trait Git {
     /// # Errors
     /// When git fails.
     fn create_tag(&mut self, name: &str, commit: &str) -> Result<(), Refusal>;
+
+    /// Refuses a commit that adds or changes a file under `.github/workflows/` against the default branch, when whoever asks may not
+    /// change workflows: with [`Refusal::workflows`].
+    ///
+    /// # Errors
+    /// That refusal, or when git fails.
+    fn allow(&self, _commit: &str) -> Result<(), Refusal> {
+        Ok(())
+    }
 }
 
 impl Repo {
@@ -161,13 +170,12 @@ impl Repo {
         Ok(tag.map(|it| Target { commit: it.commit.clone(), date: it.date }))
     }
 
-    /// Lets go of releases whose tag is gone: each becomes an untagged draft.
+    /// Lets go of releases whose tag is gone: each becomes a draft, which keeps the tag's name (spinframework/spin#1611, neovim#14140).
     pub fn tags_changed(&mut self) {
         for release in &mut self.releases {
             if !release.draft && !self.tags.contains_key(&release.tag_name) {
                 release.draft = true;
                 release.published_at = None;
-                release.tag_name = release.untagged();
             }
         }
     }

@@ -34,6 +34,12 @@ impl Refusal {
         Self::new(404, "Not Found")
     }
 
+    /// For a target that changes workflows, asked for with a token that may not. GitHub's description of the two requests says 404; the
+    /// token of an app, such as a workflow's own, is told 403: cli/cli#9514, axodotdev/cargo-dist#2415.
+    pub fn workflows(of_app: bool) -> Self {
+        if of_app { Self::new(403, "Resource not accessible by integration") } else { Self::not_found() }
+    }
+
     /// 422 with a field and a code, such as `already_exists`.
     pub fn invalid(resource: &'static str, code: &'static str, field: &'static str) -> Self {
         let detail = Detail { resource, code, field: Some(field), message: None };

@@ -56,6 +56,8 @@ struct Wanted<'a> {
     id: Option<u64>,
     tag: &'a str,
     target: &'a str,
+    /// Whether the request names the target.
+    named: bool,
     draft: bool,
     prerelease: bool,
     make_latest: Option<MakeLatest>,
@@ -89,7 +91,8 @@ impl Repo {
         };
         let target = change.target_commitish.as_ref().unwrap_or(&self.default_branch);
         let (draft, prerelease) = (change.draft.unwrap_or_default(), change.prerelease.unwrap_or_default());
-        let wanted = Wanted { id: None, tag, target, draft, prerelease, make_latest: change.make_latest };
+        let (named, make_latest) = (change.target_commitish.is_some(), change.make_latest);
+        let wanted = Wanted { id: None, tag, target, named, draft, prerelease, make_latest };
         let settled = self.settle(git, None, &wanted, now)?;
         let release = Release {
             id: self.next_id,
@@ -132,6 +135,7 @@ impl Repo {
             id: Some(id),
             tag,
             target: change.target_commitish.as_ref().unwrap_or(&before.target_commitish),
+            named: change.target_commitish.is_some(),
             draft: change.draft.unwrap_or(before.draft),
             prerelease: change.prerelease.unwrap_or(before.prerelease),
             make_latest: change.make_latest,
@@ -175,6 +179,7 @@ impl Repo {
         if wanted.make_latest == Some(MakeLatest::True) && (wanted.draft || wanted.prerelease) {
             return Err(Refusal::custom("Release", None, "Latest release cannot be draft or prerelease"));
         }
+        self.check_target(git, wanted)?;
         let tag = if wanted.draft { None } else { self.own_tag(git, before, wanted)? };
         let created_at = match tag.as_ref().or_else(|| self.tags.get(wanted.tag)) {
             Some(tag) => tag.date,
@@ -182,6 +187,20 @@ impl Repo {
         };
         let newly = !wanted.draft && before.is_none_or(|it| it.draft);
         Ok(Settled { tag, created_at, newly })
+    }
+
+    /// Looks at the target, which is in force although it does nothing where the tag exists: a wrong one is refused on drafts as well
+    /// (release-drafter#1125), and so is one that changes workflows, also when it came with an earlier request.
+    fn check_target(&self, git: &impl Git, wanted: &Wanted<'_>) -> Result<(), Refusal> {
+        // The default branch exists, unless the repository is empty, and doesn't differ from itself.
+        if wanted.target == self.default_branch {
+            return Ok(());
+        }
+        match self.target(git, wanted.target)? {
+            Some(target) => git.allow(&target.commit),
+            None if wanted.named => Err(Refusal::invalid("Release", "invalid", "target_commitish")),
+            None => Ok(()),
+        }
     }
 
     /// Makes the tag of a release that is published its own: no other published release may have it, and git must. Returns the tag where

@@ -13,9 +13,9 @@ use hyper::body::{Body, Frame, SizeHint};
 use tokio::sync::mpsc;
 
 use super::Closed;
-use crate::answer::Content;
-use crate::faults::{Fault, StallPoint};
-use crate::hub::Shared;
+use crate::server::answer::Content;
+use crate::server::faults::{Fault, Faults, Lasting, StallPoint};
+use crate::server::hub::Shared;
 
 /// How much of a file is read at once.
 const CHUNK: usize = 1 << 18;
@@ -28,12 +28,17 @@ pub(super) struct Outgoing {
 }
 
 impl Outgoing {
-    /// Starts to produce the content, with what `fault` says about it.
-    pub fn new(shared: Arc<Shared>, content: Content, fault: Option<Fault>, sent: Arc<AtomicU64>) -> Self {
+    /// Starts to produce the content, with what the faults say about it.
+    pub fn new(shared: Arc<Shared>, content: Content, faults: &Faults, sent: Arc<AtomicU64>) -> Self {
         let left = content.length();
         let (sender, chunks) = mpsc::channel(2);
+        let cut = faults.find(|fault| match fault {
+            Fault::TruncateAnswer { after } => Some((*after, None)),
+            Fault::Stall { at: StallPoint::MidAnswer { after }, lasting } => Some((*after, Some(*lasting))),
+            _ => None,
+        });
         if left > 0 {
-            tokio::spawn(produce(shared, content, fault, sender));
+            tokio::spawn(produce(shared, content, cut, sender));
         }
         Self { chunks, left, sent }
     }
@@ -66,18 +71,13 @@ impl Body for Outgoing {
     }
 }
 
-/// Sends the content, in two halves where a fault lies between them. Ends early when nobody reads.
+/// Sends the content, in two halves where a fault lies between them: `cut` is after how many bytes, and for how long; none is for ever. Ends early when nobody reads.
 async fn produce(
     shared: Arc<Shared>,
     content: Content,
-    fault: Option<Fault>,
+    cut: Option<(u64, Option<Lasting>)>,
     sender: mpsc::Sender<Result<Bytes, Closed>>,
 ) {
-    let cut = match fault {
-        Some(Fault::TruncateAnswer { after }) => Some((after, None)),
-        Some(Fault::Stall { at: StallPoint::MidAnswer { after }, lasting }) => Some((after, Some(lasting))),
-        _ => None,
-    };
     let length = content.length();
     let Some((after, lasting)) = cut.filter(|(after, _)| *after < length) else {
         return send(&content, 0, length, &sender).await;

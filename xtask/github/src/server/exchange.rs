@@ -13,17 +13,22 @@ use tokio::task::block_in_place;
 
 use super::body::Outgoing;
 use super::{Closed, router};
-use crate::answer::{Answer, Outcome};
-use crate::call::{Call, identify, segments};
-use crate::faults::{Action, Fault, Lasting, Limit, Moment, StallPoint, draw};
-use crate::hub::Shared;
-use crate::log::{Logged, Request};
 use crate::model::{Token, TokenKind};
 use crate::rules::Refusal;
-use crate::upload;
+use crate::server::answer::{Answer, Outcome};
+use crate::server::call::{Call, identify, segments};
+use crate::server::faults::{Action, Fault, Faults, Lasting, Limit, Moment, StallPoint, draw};
+use crate::server::hub::Shared;
+use crate::server::log::{Logged, Request};
+use crate::server::store::RATE;
+use crate::server::upload;
 
 /// The largest body of a request that isn't an upload, in bytes.
 const MAX_BODY: usize = 4 << 20;
+
+/// What a proxy has to say.
+const HTML: &str =
+    "<!DOCTYPE html>\n<html><head><title>One moment</title></head><body>Checking your connection.</body></html>\n";
 
 pub(super) async fn run(shared: Arc<Shared>, request: HttpRequest<Incoming>) -> Result<Response<Outgoing>, Closed> {
     let (parts, mut body) = request.into_parts();
@@ -72,6 +77,7 @@ impl Exchange {
             content_length: header("content-length").and_then(|it| it.parse().ok()),
             body: None,
             status: None,
+            answer: None,
             bytes_received: 0,
             bytes_sent: 0,
             fault: None,
@@ -84,9 +90,9 @@ impl Exchange {
     }
 
     async fn perform(self, parts: Parts, body: &mut Incoming) -> Result<Response<Outgoing>, Closed> {
-        let mut fault = self.fault(Moment::Before);
-        if let Some(answer) = self.interrupt(fault.as_ref()).await? {
-            return Ok(self.finish(answer, None, None));
+        let faults = Faults::new(self.fault(Moment::Before));
+        if let Some(answer) = self.interrupt(&faults).await? {
+            return Ok(self.finish(answer, &Faults::default(), None));
         }
         let mut call = Call {
             number: self.number,
@@ -96,27 +102,32 @@ impl Exchange {
             segments: segments(parts.uri.path()),
             query: form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes()).into_owned().collect(),
             path: parts.uri.path().to_owned(),
+            raw_query: parts.uri.query().unwrap_or_default().to_owned(),
             headers: parts.headers,
             token: None,
             body: Vec::new(),
+            faults,
         };
-        let outcome = self.work(&mut call, body, fault.as_ref()).await?;
+        let outcome = self.work(&mut call, body).await?;
         let mut answer = outcome.unwrap_or_else(Refusal::answer);
         self.note(|entry| entry.status = Some(answer.status));
 
-        if let Some(later) = self.fault(Moment::After) {
-            answer = replacement(&later).unwrap_or(answer);
-            fault = Some(later);
+        let later = self.fault(Moment::After);
+        let replaces = later.is_some() || call.faults.has_later();
+        let faults = std::mem::take(&mut call.faults).at_answer(later);
+        if replaces {
+            answer = faults.find(replacement).unwrap_or(answer);
         }
-        match &fault {
-            Some(Fault::Stall { at: StallPoint::BeforeAnswer, lasting }) => self.shared.pause(*lasting).await,
-            Some(Fault::DropAfterWork | Fault::DropBeforeBody | Fault::DropMidBody { .. }) => {
-                self.note(|entry| entry.status = None);
-                return Err(Closed);
-            }
-            _ => {}
+        if let Some(lasting) = faults.stall(StallPoint::BeforeAnswer) {
+            self.shared.pause(lasting).await;
         }
-        Ok(self.finish(answer, fault, call.token.as_ref()))
+        let closes =
+            |fault: &Fault| matches!(fault, Fault::DropAfterWork | Fault::DropBeforeBody | Fault::DropMidBody { .. });
+        if faults.any(closes) {
+            self.note(|entry| entry.status = None);
+            return Err(Closed);
+        }
+        Ok(self.finish(answer, &faults, call.token.as_ref()))
     }
 
     /// Asks the hook, then, before the work, what was injected.
@@ -135,24 +146,34 @@ impl Exchange {
     }
 
     /// What a fault does before any work: an answer instead of it, or a closed connection.
-    async fn interrupt(&self, fault: Option<&Fault>) -> Result<Option<Answer>, Closed> {
-        match fault {
-            Some(Fault::DropBeforeBody) => Err(Closed),
-            Some(Fault::Stall { at: StallPoint::BeforeBody, lasting }) => {
-                self.shared.pause(*lasting).await;
-                Ok(None)
-            }
-            Some(fault @ (Fault::Status { .. } | Fault::RateLimited { .. })) => Ok(replacement(fault)),
-            _ => Ok(None),
+    async fn interrupt(&self, faults: &Faults) -> Result<Option<Answer>, Closed> {
+        if let Some(lasting) = faults.stall(StallPoint::BeforeBody) {
+            self.shared.pause(lasting).await;
         }
+        if faults.has(&Fault::DropBeforeBody) {
+            return Err(Closed);
+        }
+        let answer = faults.find(|fault| match fault {
+            // That takes the whole body first.
+            Fault::BadGateway { .. } => None,
+            other => replacement(other),
+        });
+        if let Some(lasting) = faults.stall(StallPoint::BeforeAnswer).filter(|_| answer.is_some()) {
+            self.shared.pause(lasting).await;
+        }
+        Ok(answer)
     }
 
     /// Reads the body and does what the request asks for.
-    async fn work(&self, call: &mut Call, body: &mut Incoming, fault: Option<&Fault>) -> Result<Outcome, Closed> {
-        if let Some(Fault::StaleListing { lasting }) = fault {
-            self.keep_view(call, *lasting);
+    async fn work(&self, call: &mut Call, body: &mut Incoming) -> Result<Outcome, Closed> {
+        let stale = call.faults.find(|fault| match fault {
+            Fault::StaleListing { lasting } => Some(*lasting),
+            _ => None,
+        });
+        if let Some(lasting) = stale {
+            self.keep_view(call, lasting);
         }
-        let takes_token = call.host != crate::download::HOST && call.host != "github.com";
+        let takes_token = call.host != crate::server::download::HOST && call.host != "github.com";
         if takes_token {
             let identified = identify(&self.shared.lock(), &call.headers);
             match identified {
@@ -160,19 +181,25 @@ impl Exchange {
                 Err(refusal) => return Ok(Err(refusal)),
             }
         }
-        if router::is_upload(call) {
-            return upload::receive(&self.shared, call, body, &self.received, fault).await;
+        if takes_token && self.shared.lock().remaining == 0 && call.path != "/rate_limit" {
+            return Ok(Ok(limited(Limit::Primary, None)));
         }
-        let limit = match fault {
-            Some(Fault::DropMidBody { after }) => Some(*after),
+        if router::is_upload(call) {
+            return upload::receive(&self.shared, call, body, &self.received).await;
+        }
+        let limit = call.faults.find(|fault| match fault {
+            Fault::DropMidBody { after } => Some(*after),
             _ => None,
-        };
+        });
         call.body = self.read(body, limit).await?;
         if let Ok(value) = serde_json::from_slice::<Value>(&call.body) {
             self.note(|entry| entry.body = Some(value));
         }
-        if matches!(fault, Some(Fault::BadGateway { .. })) {
+        if call.faults.any(|fault| matches!(fault, Fault::BadGateway { .. })) {
             return Ok(Err(Refusal::new(502, "Server Error")));
+        }
+        if let Some(lasting) = call.faults.stall(StallPoint::BeforeWork) {
+            self.shared.pause(lasting).await;
         }
         let routed = block_in_place(|| router::route(&mut self.shared.lock(), call));
         Ok(routed.unwrap_or_else(|| {
@@ -212,18 +239,24 @@ impl Exchange {
         logged.snapshot()
     }
 
-    fn finish(self, answer: Answer, fault: Option<Fault>, token: Option<&Token>) -> Response<Outgoing> {
-        self.note(|entry| entry.status = Some(answer.status));
+    fn finish(self, answer: Answer, faults: &Faults, token: Option<&Token>) -> Response<Outgoing> {
+        let remaining = {
+            let mut store = self.shared.lock();
+            let logged = &mut store.requests[self.number - 1];
+            logged.request.status = Some(answer.status);
+            logged.request.answer = answer.json_body();
+            store.remaining
+        };
         let has = |name: &str| {
             let mut headers = answer.headers.iter();
             headers.any(|(key, _)| key.eq_ignore_ascii_case(name))
         };
         let mut usual = vec![
             ("X-GitHub-Request-Id", format!("{:04X}:STAND-IN", self.number)),
-            ("X-RateLimit-Limit", "5000".to_owned()),
-            ("X-RateLimit-Remaining", "4999".to_owned()),
+            ("X-RateLimit-Limit", RATE.to_string()),
+            ("X-RateLimit-Remaining", remaining.to_string()),
             ("X-RateLimit-Reset", reset().to_string()),
-            ("X-RateLimit-Used", "1".to_owned()),
+            ("X-RateLimit-Used", (RATE - remaining).to_string()),
             ("X-RateLimit-Resource", "core".to_owned()),
             ("X-GitHub-Media-Type", "github.v3; format=json".to_owned()),
         ];
@@ -242,7 +275,7 @@ impl Exchange {
         if answer.status != 204 {
             response = response.header("Content-Length", answer.body.length());
         }
-        let body = Outgoing::new(self.shared, answer.body, fault, self.sent.clone());
+        let body = Outgoing::new(self.shared, answer.body, faults, self.sent.clone());
         response.body(body).expect("a fault's status and headers are such that HTTP allows them")
     }
 }
@@ -257,31 +290,39 @@ fn replacement(fault: &Fault) -> Option<Answer> {
         }
         Fault::BadGateway { .. } => Some(Refusal::new(502, "Server Error").answer()),
         Fault::RateLimited { limit, retry_after } => Some(limited(*limit, *retry_after)),
+        Fault::Html => Some(Answer::text(200, "text/html; charset=utf-8", HTML)),
         _ => None,
     }
 }
 
 fn limited(limit: Limit, retry_after: Option<u64>) -> Answer {
-    let (message, remaining) = match limit {
-        Limit::Primary => ("API rate limit exceeded for user ID 1.", "0"),
+    let answer = match limit {
+        Limit::Primary => refused("API rate limit exceeded for user ID 1.").with("X-RateLimit-Remaining", "0"),
         Limit::Secondary => {
-            ("You have exceeded a secondary rate limit. Please wait a few minutes before you try again.", "4000")
+            refused("You have exceeded a secondary rate limit. Please wait a few minutes before you try again.")
         }
+        Limit::Abuse => {
+            refused("You have triggered an abuse detection mechanism. Please wait a few minutes before you try again.")
+        }
+        Limit::TooQuickly => Refusal::custom("Release", None, "was submitted too quickly").answer(),
     };
-    let body = json!({
-        "message": message,
-        "documentation_url": "https://docs.github.com/rest/using-the-rest-api/rate-limits-for-the-rest-api",
-        "status": "403",
-    });
-    let answer = Answer::json(403, &body).with("X-RateLimit-Remaining", remaining);
     match retry_after {
         Some(seconds) => answer.with("Retry-After", seconds.to_string()),
         None => answer,
     }
 }
 
+fn refused(message: &str) -> Answer {
+    let body = json!({
+        "message": message,
+        "documentation_url": "https://docs.github.com/rest/using-the-rest-api/rate-limits-for-the-rest-api",
+        "status": "403",
+    });
+    Answer::json(403, &body)
+}
+
 /// The end of the hour of a rate limit, in seconds since 1970.
-fn reset() -> u64 {
+pub(crate) fn reset() -> u64 {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     now.map_or(0, |it| it.as_secs() + 3600)
 }

@@ -1,10 +1,38 @@
-//! The HTTP side: one task a connection, one task a request, so that work goes on when its client is gone, as on a real server.
+//! The rules with all that they do without: HTTP, permissions, git, the bytes of assets, a clock, and faults on demand.
+//!
+//! One task a connection, one task a request, so that work goes on when its client is gone, as on a real server.
 
+mod answer;
+mod assets;
 mod body;
+mod call;
+mod download;
 mod exchange;
+mod faults;
+mod fields;
+mod git;
+mod git_data;
+mod graphql;
+mod hooks;
+mod hub;
+mod issues;
+mod json;
+mod log;
+mod pages;
+mod releases;
+mod repository;
 mod router;
+mod rulesets;
+mod seed;
+mod store;
+mod upload;
 
-pub(crate) use exchange::next;
+pub use faults::{Action, Fault, Injection, Lasting, Limit, Matches, Moment, StallPoint, Times};
+pub use hub::{GitHub, Hub};
+pub use log::{Request, Shown, ShownAsset, ShownRelease, ShownTag};
+pub use seed::{SeedAsset, SeedBytes, SeedRelease};
+
+pub(crate) use exchange::{next, reset};
 
 use std::sync::Arc;
 
@@ -13,7 +41,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::{UnixListener, UnixStream};
 
-use crate::hub::Shared;
+use crate::server::hub::Shared;
 
 /// A connection that is closed without an answer.
 #[derive(Debug)]

@@ -1,14 +1,14 @@
 //! Which handler answers which method, host and path.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::answer::{Answer, Outcome};
-use crate::call::Call;
-use crate::json::user;
-use crate::model::{Access, TokenKind};
+use crate::model::TokenKind;
 use crate::rules::Refusal;
-use crate::store::Store;
-use crate::{assets, download, git_data, graphql, issues, releases, rulesets};
+use crate::server::answer::{Answer, Outcome};
+use crate::server::call::Call;
+use crate::server::json;
+use crate::server::store::{RATE, Store};
+use crate::server::{assets, download, git_data, graphql, issues, releases, repository, rulesets};
 
 pub(super) const API: &str = "api.github.com";
 const UPLOADS: &str = "uploads.github.com";
@@ -58,14 +58,15 @@ fn api(store: &mut Store, call: &Call) -> Option<Outcome> {
     let path: Vec<&str> = call.segments.iter().map(String::as_str).collect();
     match (call.method.as_str(), path.as_slice()) {
         ("GET", []) => Some(Ok(Answer::json(200, &json!({ "current_user_url": "https://api.github.com/user" })))),
+        ("GET", ["rate_limit"]) => Some(Ok(Answer::json(200, &rate_limit(store)))),
         ("GET", ["user"]) => Some(current_user(call)),
         ("GET", ["installation", "repositories"]) => Some(installation(store, call)),
         ("POST", ["graphql"]) => graphql::answer(store, call),
         (_, ["repos", owner, name, rest @ ..]) => match call.repository(store, &format!("{owner}/{name}")) {
             Ok(at) => in_repository(store, call, at, rest),
-            Err(refusal) => Some(Err(refusal)),
+            Err(refusal) => Some(repository::moved(store, call).ok_or(refusal)),
         },
-        ("GET", ["repositories", _, rest @ ..]) => {
+        (_, ["repositories", _, rest @ ..]) => {
             let found = repository_of(store, &call.segments);
             let found = found.filter(|at| call.access(&store.repositories[*at]).is_some());
             match found {
@@ -82,6 +83,7 @@ fn in_repository(store: &mut Store, call: &Call, at: usize, path: &[&str]) -> Op
         return reading(store, call, at, path);
     }
     Some(match (call.method.as_str(), path) {
+        ("PATCH", []) => repository::edit(store, call, at),
         ("POST", ["releases"]) => releases::create(store, call, at),
         ("PATCH", ["releases", id]) => releases::edit(store, call, at, number(id)?),
         ("DELETE", ["releases", id]) => releases::delete(store, call, at, number(id)?),
@@ -104,8 +106,8 @@ fn reading(store: &mut Store, call: &Call, at: usize, path: &[&str]) -> Option<O
     }
     let (store, repo) = (&*store, &store.repositories[at]);
     Some(match path {
-        [] => repository(store, call, at),
-        ["immutable-releases"] => immutable_releases(store, call, at),
+        [] => repository::get(store, call, at),
+        ["immutable-releases"] => repository::immutable_releases(store, call, at),
         ["rulesets"] => rulesets::list(repo, call),
         ["rulesets", id] => rulesets::one(repo, number(id)?),
         ["releases"] => releases::list(store, call, at),
@@ -113,6 +115,8 @@ fn reading(store: &mut Store, call: &Call, at: usize, path: &[&str]) -> Option<O
         ["releases", "tags", tag @ ..] => releases::by_tag(store, at, &tag.join("/")),
         ["releases", id] => releases::by_id(store, call, at, number(id)?),
         ["releases", id, "assets"] => assets::list(store, call, at, number(id)?),
+        // No longer described, and still answered: a listing of all.
+        ["git", "refs"] => git_data::matching(repo, call, ""),
         ["git", "ref", name @ ..] => git_data::one_ref(repo, &name.join("/")),
         ["git", "matching-refs", prefix @ ..] => git_data::matching(repo, call, &prefix.join("/")),
         ["git", "tags", sha] => git_data::tag_object(repo, sha),
@@ -124,6 +128,9 @@ fn reading(store: &mut Store, call: &Call, at: usize, path: &[&str]) -> Option<O
 }
 
 fn website(store: &mut Store, call: &Call) -> Option<Outcome> {
+    if let Some(answer) = repository::moved(store, call) {
+        return Some(Ok(answer));
+    }
     let path: Vec<&str> = call.segments.iter().map(String::as_str).collect();
     match (call.method.as_str(), path.as_slice()) {
         ("GET", [owner, name, "releases", "latest", "download", file]) => {
@@ -142,12 +149,20 @@ fn asset_host(store: &mut Store, call: &Call) -> Option<Outcome> {
     (call.method == "GET" && known).then(|| Ok(download::bytes(store, call)))
 }
 
+/// <https://docs.github.com/rest/rate-limit/rate-limit>
+fn rate_limit(store: &Store) -> Value {
+    let (remaining, reset) = (store.remaining, super::reset());
+    let rate = json!({ "limit": RATE, "remaining": remaining, "used": RATE - remaining, "reset": reset });
+    let search = json!({ "limit": 30, "remaining": 30, "used": 0, "reset": reset });
+    json!({ "resources": { "core": rate, "search": search }, "rate": rate })
+}
+
 fn current_user(call: &Call) -> Outcome {
     let token = call.require_token()?;
     if token.kind == TokenKind::Actions {
         return Err(call.forbidden());
     }
-    Ok(Answer::json(200, &user(&token.login)))
+    Ok(Answer::json(200, &json::current_user(&token.login)))
 }
 
 /// <https://docs.github.com/rest/apps/installations#list-repositories-accessible-to-the-app-installation>
@@ -157,54 +172,8 @@ fn installation(store: &Store, call: &Call) -> Outcome {
         return Err(Refusal::new(403, why.to_owned()));
     }
     let reached = store.repositories.iter().filter(|repo| call.access(repo).is_some());
-    let each: Vec<_> = reached.map(|repo| json!({ "full_name": repo.rules.name })).collect();
+    let each: Vec<_> = reached.map(json::repository).collect();
     Ok(Answer::json(200, &json!({ "total_count": each.len(), "repositories": each })))
-}
-
-fn repository(store: &Store, call: &Call, at: usize) -> Outcome {
-    let repo = &store.repositories[at];
-    let (owner, name) = repo.rules.name.split_once('/').unwrap_or_default();
-    let mut body = json!({
-        "id": repo.rules.id,
-        "node_id": format!("R_{}", repo.rules.id),
-        "name": name,
-        "full_name": repo.rules.name,
-        "owner": user(owner),
-        "private": repo.config.private,
-        "visibility": if repo.config.private { "private" } else { "public" },
-        "archived": repo.config.archived,
-        "disabled": false,
-        "fork": false,
-        "default_branch": repo.rules.default_branch,
-        "html_url": format!("https://github.com/{}", repo.rules.name),
-        "url": format!("https://api.github.com/repos/{}", repo.rules.name),
-        "releases_url": format!("https://api.github.com/repos/{}/releases{{/id}}", repo.rules.name),
-    });
-    if call.token.is_some() {
-        // To the token of an app's installation, such as a workflow's, GitHub says no to all of them, whatever it may do:
-        // <https://github.com/semantic-release/github/issues/182>
-        let of_app = call.token.as_ref().is_some_and(|token| token.kind == TokenKind::Actions);
-        let access = call.access(repo).filter(|_| !of_app);
-        let push = access >= Some(Access::Push);
-        let admin = access >= Some(Access::Admin);
-        body["permissions"] = json!({
-            "admin": admin, "maintain": admin, "push": push, "triage": push, "pull": !of_app,
-        });
-    }
-    Ok(Answer::json(200, &body))
-}
-
-fn immutable_releases(store: &Store, call: &Call, at: usize) -> Outcome {
-    let repo = &store.repositories[at];
-    call.require_token()?;
-    if call.access(repo) < Some(Access::Admin) {
-        return Err(call.forbidden());
-    }
-    if !repo.config.immutable_releases {
-        return Err(Refusal::not_found());
-    }
-    let body = json!({ "enabled": true, "enforced_by_owner": false });
-    Ok(Answer::json(200, &body))
 }
 
 fn number(text: &str) -> Option<u64> {

@@ -110,7 +110,8 @@ fn other_requests_can_go_wrong_before_or_after_their_work() {
 fn limits_say_what_they_are() {
     let table = [
         (Limit::Primary, Some(7), "API rate limit exceeded", Some("0")),
-        (Limit::Secondary, None, "secondary rate limit", Some("4000")),
+        (Limit::Abuse, None, "abuse detection", Some("4999")),
+        (Limit::Secondary, None, "secondary rate limit", Some("4999")),
     ];
     for (limit, retry_after, said, remaining) in table {
         let world = World::new();
@@ -234,4 +235,122 @@ fn injections_count_the_requests_that_match() {
     assert_eq!(asked, [200, 500, 200, 500, 500, 200, 500, 500, 500]);
     world.hub.reset_faults();
     assert_eq!(world.get(WRITER, "user").status, 200);
+}
+
+#[test]
+fn a_limit_can_be_a_422_or_a_page_of_html() {
+    let world = World::new();
+    let create = || world.repo(WRITER, "POST", "/releases", &json!({ "tag_name": "t", "draft": true }));
+    inject(&world, Matches::any(), Fault::RateLimited { limit: Limit::TooQuickly, retry_after: None });
+    let refused = create();
+    assert_eq!((refused.invalid(), refused.header("Retry-After")), ("was submitted too quickly".into(), None));
+    inject(&world, Matches::any(), Fault::Html);
+    let page = create();
+    assert_eq!((page.status, page.header("Content-Type")), (200, Some("text/html; charset=utf-8")));
+    assert!(page.body.starts_with(b"<!DOCTYPE html>") && world.state().releases.is_empty());
+}
+
+#[test]
+fn a_token_can_be_refused_for_once() {
+    let world = World::new();
+    inject(&world, Matches::any(), Fault::status(401, "Bad credentials"));
+    assert_eq!([world.get(WRITER, "user").status, world.get(WRITER, "user").status], [401, 200]);
+}
+
+#[test]
+fn a_success_can_be_a_draft() {
+    let world = World::new();
+    let id = world.seed(SeedRelease::draft("t"));
+    for (method, path, status) in [("PATCH", format!("/releases/{id}"), 200), ("POST", "/releases".into(), 201)] {
+        inject(&world, Matches::on(method, "/repos/*/releases*"), Fault::StaysDraft);
+        let publish = json!({ "tag_name": "latest", "draft": false });
+        let told = world.repo(WRITER, method, &path, &publish).ok(status);
+        assert_eq!(json!([told["draft"], told["tag_name"], told["published_at"]]), json!([true, "latest", null]));
+        assert!(told["html_url"].as_str().unwrap().contains("untagged-"), "{told}");
+    }
+    assert!(world.state().published("latest").is_none());
+    assert_eq!(world.git(&["ls-remote", "origin", "latest"]), "");
+}
+
+#[test]
+fn a_release_can_be_unknown_by_its_id_at_first() {
+    let world = World::new();
+    inject(&world, Matches::on("POST", "*"), Fault::LateById { lasting: Lasting::UntilReleased });
+    let new = json!({ "tag_name": "t", "draft": true });
+    let id = world.repo(WRITER, "POST", "/releases", &new).ok(201)["id"].as_u64().unwrap();
+    let read = || world.repo(WRITER, "GET", &format!("/releases/{id}"), &Value::Null).status;
+    assert_eq!((read(), world.upload(WRITER, id, "a.txt", b"a").status), (404, 404));
+    let listed = world.repo(WRITER, "GET", "/releases", &Value::Null).ok(200);
+    assert_eq!(listed[0]["id"], id);
+    world.hub.release();
+    assert_eq!((read(), world.upload(WRITER, id, "a.txt", b"a").status), (200, 201));
+}
+
+#[test]
+fn bytes_can_come_without_a_redirect() {
+    let world = World::new();
+    let id = world.seed(SeedRelease::draft("t").asset("a.txt", "0123456789"));
+    let asset = world.release(id).assets[0].id;
+    let url = format!("http://api.github.com/repos/{REPO}/releases/assets/{asset}");
+    let get = |options: &[&str]| {
+        let accept = ["-H", "Accept: application/octet-stream"];
+        let got = world.curl(WRITER, "GET", &url, &[&accept, options].concat(), None);
+        (got.status, got.body)
+    };
+    assert_eq!(get(&[]).0, 302);
+    world.hub.inject(Injection { matches: Matches::any(), times: Times::Forever, fault: Fault::DirectBytes });
+    assert_eq!(get(&[]), (200, b"0123456789".to_vec()));
+    assert_eq!(get(&["-r", "4-"]), (206, b"456789".to_vec()));
+}
+
+#[test]
+fn faults_are_combined() {
+    let wait = |at: StallPoint| Fault::Stall { at, lasting: Lasting::For(Duration::from_millis(300)) };
+    let gone = Fault::status(502, "Server Error");
+    let stale = Fault::StaleListing { lasting: Lasting::UntilReleased };
+    let afterwards = |fault: &Fault| Fault::Afterwards(Box::new(fault.clone()));
+    let table = [
+        // A refusal that takes its time, before or after the work.
+        (Fault::All(vec![wait(StallPoint::BeforeBody), gone.clone()]), 502, false, true),
+        (Fault::All(vec![gone.clone(), wait(StallPoint::BeforeAnswer)]), 502, false, true),
+        (Fault::All(vec![afterwards(&gone), afterwards(&wait(StallPoint::BeforeAnswer))]), 502, true, true),
+        // Work that is lost on the way back, and that a listing doesn't show either.
+        (Fault::All(vec![stale, Fault::DropAfterWork]), 0, true, false),
+        (afterwards(&Fault::DropBeforeBody), 0, true, false),
+        (Fault::All(vec![Fault::StaysDraft, afterwards(&gone)]), 502, true, false),
+    ];
+    for (fault, status, done, slow) in table {
+        let world = World::new();
+        inject(&world, Matches::on("POST", "*"), fault.clone());
+        let started = std::time::Instant::now();
+        let got = world.repo(WRITER, "POST", "/releases", &json!({ "tag_name": "t", "draft": true }));
+        assert_eq!((got.status, world.state().releases.len()), (status, usize::from(done)), "{fault:?}");
+        assert!(!slow || started.elapsed() >= Duration::from_millis(300), "{fault:?}");
+        let listed = world.repo(WRITER, "GET", "/releases", &Value::Null).ok(200);
+        let stale = matches!(&fault, Fault::All(all) if matches!(all[0], Fault::StaleListing { .. }));
+        assert_eq!(listed.as_array().unwrap().len(), usize::from(done && !stale), "{fault:?}");
+    }
+}
+
+#[test]
+fn work_can_be_done_when_its_client_is_gone() {
+    let world = World::new();
+    let late = Fault::Stall { at: StallPoint::BeforeWork, lasting: Lasting::UntilReleased };
+    let id = world.seed(SeedRelease::draft("t"));
+    inject(&world, Matches::on("PATCH", "*"), late);
+    let url = format!("http://api.github.com/repos/{REPO}/releases/{id}");
+    let publish = json!({ "tag_name": "latest", "draft": false }).to_string();
+    let got = world.curl(WRITER, "PATCH", &url, &["--max-time", "0.3"], Some(publish.as_bytes()));
+    assert_eq!((got.status, world.release(id).draft), (0, true));
+    world.hub.release();
+    eventually(|| world.state().published("latest").is_some());
+}
+
+#[test]
+fn a_delete_may_have_a_body() {
+    let world = World::new();
+    let id = world.seed(SeedRelease::draft("t"));
+    let url = format!("http://api.github.com/repos/{REPO}/releases/{id}");
+    assert_eq!(world.curl(WRITER, "DELETE", &url, &[], Some(b"{\"why\": \"over\"}")).status, 204);
+    assert_eq!(world.curl(WRITER, "DELETE", &url, &[], Some(b" ")).status, 404);
 }

@@ -161,11 +161,12 @@ fn connections_can_be_shut_down() {
 
 #[test]
 fn the_socket_goes_and_a_stale_one_is_replaced() {
-    let world = World::new();
-    let socket = world.hub.socket().to_owned();
-    let settings = Settings::new(&socket, world.path("other"));
+    let dir = tempfile::tempdir().unwrap();
+    let socket = dir.path().join("sock");
+    let settings = Settings::new(&socket, dir.path().join("storage"));
+    let hub = GitHub::start(settings.clone()).unwrap();
     assert!(GitHub::start(settings.clone()).is_err());
-    drop(world.hub);
+    drop(hub);
     assert!(!socket.exists());
     drop(std::os::unix::net::UnixListener::bind(&socket).unwrap());
     assert!(socket.exists());

@@ -119,14 +119,16 @@ fn publishing_makes_a_tag_that_is_missing() {
 }
 
 #[test]
-fn a_release_whose_tag_goes_becomes_an_untagged_draft() {
+fn a_release_whose_tag_goes_becomes_a_draft_that_keeps_its_name() {
     let world = World::new();
     let id = world.seed(SeedRelease::prerelease("latest").asset("a.txt", "a"));
     world.git(&["push", "-q", "origin", ":refs/tags/latest"]);
     let look = world.repo(WRITER, "GET", "/releases/tags/latest", &Value::Null);
     assert_eq!(look.status, 404);
     let release = world.release(id);
-    assert!(release.draft && release.tag_name.starts_with("untagged-"));
+    assert!(release.draft && release.tag_name == "latest");
+    let read = world.repo(WRITER, "GET", &format!("/releases/{id}"), &Value::Null).ok(200);
+    assert!(read["html_url"].as_str().unwrap().contains("/tag/untagged-"), "{read}");
     assert_eq!(release.uploaded(), ["a.txt"]);
 }
 

@@ -14,6 +14,8 @@ use tempfile::TempDir;
 
 pub const REPO: &str = "homestak-dev/packer";
 
+use crate::described::{self, Description};
+
 /// The tokens there are. Each is called as what it may do; the last belongs to nobody.
 pub const OWNER: Who = Who(Some("owner-secret"));
 pub const WRITER: Who = Who(Some("writer-secret"));
@@ -170,6 +172,18 @@ impl World {
     pub fn seed_asset(&self, release: u64, name: &str, bytes: &[u8]) -> u64 {
         let seed = SeedAsset::new(name, SeedBytes::Here(bytes.to_vec()));
         self.hub.seed_asset(REPO, release, seed).unwrap()
+    }
+}
+
+impl Drop for World {
+    /// Holds each answer of the stand-in against GitHub's description.
+    fn drop(&mut self) {
+        let Some(description) = Description::get().filter(|_| !std::thread::panicking()) else {
+            return;
+        };
+        let differences = description.differences(&self.hub.requests());
+        described::leave_count();
+        assert!(differences.is_empty(), "not as GitHub describes it:\n{}", differences.join("\n"));
     }
 }
 

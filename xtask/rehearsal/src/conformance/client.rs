@@ -2,10 +2,9 @@
 
 use std::cell::Cell;
 use std::fmt;
-use std::io::{Read, Write as _};
-use std::os::unix::process::CommandExt as _;
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,6 +15,7 @@ use anyhow::Context as _;
 use serde_json::Value;
 
 use super::answer::{Answer, Ending};
+use super::child::{Ended, finish};
 
 /// A repository, `[HOST/]OWNER/NAME`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,6 +76,8 @@ pub struct Client {
     start: Box<Start>,
     /// Where `curl` finds the stand-in.
     socket: Option<PathBuf>,
+    /// Where git finds the repository; none at GitHub's own address.
+    remote: Option<PathBuf>,
     /// The least time between two changes. GitHub asks for a second.
     pace: Duration,
     /// How long a listing may lag behind what was done.
@@ -88,9 +90,6 @@ pub struct Client {
     unclear: Cell<bool>,
     longest_lag: Cell<Duration>,
 }
-
-/// GitHub ends a request of its own after 10 s; an upload of a few KB takes no longer either.
-const ANSWER: Duration = Duration::from_secs(60);
 
 impl Client {
     /// A repository on GitHub. Signals set `interrupted`.
@@ -123,6 +122,7 @@ impl Client {
             prefix: format!("conformance-{}-", random()?),
             start,
             socket,
+            remote: None,
             pace: Duration::ZERO,
             lag: Duration::ZERO,
             interrupted,
@@ -137,6 +137,12 @@ impl Client {
     #[must_use]
     pub fn with_times(self, pace: Duration, lag: Duration) -> Self {
         Self { pace, lag, ..self }
+    }
+
+    /// Another way for git to the repository.
+    #[must_use]
+    pub(super) fn with_remote(self, remote: PathBuf) -> Self {
+        Self { remote: Some(remote), ..self }
     }
 
     /// The longest time that something took to show.
@@ -278,6 +284,23 @@ impl Client {
         }
     }
 
+    /// The repository's address for git.
+    pub(super) fn git_url(&self) -> String {
+        let Repo { host, owner, name } = &self.repo;
+        let own = || format!("https://{host}/{owner}/{name}.git");
+        self.remote.as_ref().map_or_else(own, |remote| remote.display().to_string())
+    }
+
+    /// Runs git in a bare repository, with gh's login and nobody else's.
+    pub(super) fn git(&self, dir: &Path, arguments: &[&str]) -> Result<Git, Ending> {
+        self.keep_pace(if arguments.contains(&"push") { "PUSH" } else { "GET" })?;
+        let mut command = (self.start)("git");
+        command.args(["-c", "credential.helper=", "-c", "credential.helper=!gh auth git-credential"]);
+        command.arg("--git-dir").arg(dir).args(arguments).env("GIT_TERMINAL_PROMPT", "0").env("LC_ALL", "C");
+        let Ended { stdout, stderr, done } = finish(command, Some(b"")).map_err(Ending::NotTold)?;
+        Ok(Git { done, stdout: String::from_utf8_lossy(&stdout).into_owned(), stderr })
+    }
+
     /// Looks again and again until `look` finds what it wants, for as long as GitHub may lag.
     ///
     /// # Errors
@@ -338,7 +361,7 @@ impl Client {
 
     /// A whole URL stays, the empty path is the repository itself.
     fn url(&self, path: &str) -> String {
-        if path.starts_with("https://") {
+        if path.starts_with("https://") || path == "graphql" || path.starts_with('/') {
             return path.to_owned();
         }
         let whole = format!("repos/{}/{path}", self.repo);
@@ -346,35 +369,11 @@ impl Client {
     }
 }
 
-struct Ended {
-    stdout: Vec<u8>,
-    stderr: String,
-}
-
-/// Runs a command to its end. It is in a process group of its own: Ctrl-C ends no request half-way.
-fn finish(mut command: Command, input: Option<&[u8]>) -> Result<Ended, String> {
-    let name = command.get_program().to_string_lossy().into_owned();
-    command.process_group(0).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command.stdin(if input.is_some() { Stdio::piped() } else { Stdio::null() });
-    let mut child = command.spawn().map_err(|error| format!("starting {name}: {error}; install it"))?;
-    let stdout = child.stdout.take().map(|pipe| thread::spawn(move || read(pipe)));
-    let stderr = child.stderr.take().map(|pipe| thread::spawn(move || read(pipe)));
-    if let (Some(mut pipe), Some(bytes)) = (child.stdin.take(), input) {
-        // A few KB, which a pipe holds; where the command ended first its output says why.
-        let _ = pipe.write_all(bytes);
-    }
-    let until = Instant::now() + ANSWER;
-    let waiting = |error: std::io::Error| format!("waiting for {name}: {error}");
-    while child.try_wait().map_err(waiting)?.is_none() {
-        if Instant::now() >= until {
-            let _ = child.kill();
-            let _ = child.wait();
-            break;
-        }
-        thread::sleep(Duration::from_millis(5));
-    }
-    let read = |thread: Option<thread::JoinHandle<Vec<u8>>>| thread.and_then(|it| it.join().ok()).unwrap_or_default();
-    Ok(Ended { stdout: read(stdout), stderr: String::from_utf8_lossy(&read(stderr)).into_owned() })
+/// What git said.
+pub(super) struct Git {
+    pub done: bool,
+    pub stdout: String,
+    pub stderr: String,
 }
 
 /// 16 random hex digits.
@@ -383,13 +382,6 @@ fn random() -> anyhow::Result<String> {
     let read = std::fs::File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes));
     read.context("reading /dev/urandom for the names of this run")?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
-}
-
-fn read(mut pipe: impl Read) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    // What came before an error is what there is.
-    let _ = pipe.read_to_end(&mut bytes);
-    bytes
 }
 
 #[cfg(test)]

@@ -5,7 +5,9 @@
 
 mod answer;
 mod checks;
+mod child;
 mod client;
+mod push;
 mod scratch;
 pub mod stand_in;
 

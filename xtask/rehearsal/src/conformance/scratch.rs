@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use super::answer::{Answer, Ending};
 use super::client::{Body, Client};
+use super::push::Pusher;
 
 /// Why a repository isn't used: nothing was changed there.
 #[derive(Debug)]
@@ -38,6 +39,8 @@ pub struct Scratch<'a> {
     next: Cell<u32>,
     releases: RefCell<BTreeSet<u64>>,
     tags: RefCell<BTreeSet<String>>,
+    /// Under `refs/packer/`, by their full names.
+    packer_refs: RefCell<BTreeSet<String>>,
     closed: bool,
 }
 
@@ -118,14 +121,33 @@ impl<'a> Scratch<'a> {
             next: Cell::new(1),
             releases: RefCell::default(),
             tags: RefCell::default(),
+            packer_refs: RefCell::default(),
             closed: false,
         })
     }
 
+    /// A number that comes once.
+    pub fn count(&self) -> u32 {
+        self.next.replace(self.next.get() + 1)
+    }
+
     /// A name for a tag that nobody else has.
     pub fn name(&self) -> String {
-        let number = self.next.replace(self.next.get() + 1);
-        format!("{}{number}", self.client.prefix)
+        format!("{}{}", self.client.prefix, self.count())
+    }
+
+    /// The full name of a ref beside the lock, `refs/packer/lock`, which may be somebody's. It goes at the end.
+    pub fn packer_ref(&self) -> String {
+        let name = format!("refs/packer/{}", self.name());
+        self.packer_refs.borrow_mut().insert(name.clone());
+        name
+    }
+
+    /// The name of a tag that a push may make. It goes at the end.
+    pub fn pushed_tag(&self) -> String {
+        let name = self.name();
+        self.tags.borrow_mut().insert(name.clone());
+        name
     }
 
     /// A new tag that points straight to `object`.
@@ -288,7 +310,24 @@ impl<'a> Scratch<'a> {
         for tag in tags.iter().filter(|it| it.starts_with(&self.client.prefix)) {
             delete(&format!("git/refs/tags/{tag}"), &[404, 422]);
         }
+        left.extend(self.delete_packer_refs());
         left
+    }
+
+    /// The API knows no refs of this kind, so they are deleted by a push; what is left, as the commands that do it.
+    fn delete_packer_refs(&self) -> Vec<String> {
+        let names = self.packer_refs.take();
+        if names.is_empty() {
+            return Vec::new();
+        }
+        let found = Pusher::new(self).map(|pusher| {
+            let there = names.iter().filter(|name| pusher.remote(name).map_or(true, |it| it.is_some()));
+            let left = there.filter(|name| !pusher.push(&[&format!(":{name}")]).is_ok_and(|it| it.done));
+            left.cloned().collect()
+        });
+        // Where git couldn't be asked all of them may be there.
+        let left: BTreeSet<String> = found.unwrap_or(names);
+        left.iter().map(|name| format!("git push {} :{name}", self.client.git_url())).collect()
     }
 
     fn is_own(&self, release: &Value) -> bool {

@@ -62,6 +62,7 @@ impl StandIn {
         let socket = Some(self.hub().socket().to_owned());
         Client::new(repo, Box::new(move |name| machine.command(name)), socket, interrupted)
             .expect("random digits")
+            .with_remote(self.world.remote())
             .with_times(Duration::ZERO, Duration::from_secs(2))
     }
 }

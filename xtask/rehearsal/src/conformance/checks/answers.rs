@@ -1,5 +1,6 @@
 //! How GitHub answers, whatever is asked.
 
+use super::super::client::Body;
 use super::super::{Check, Scratch, Told};
 use super::{ensure, holds, holds_with};
 
@@ -9,6 +10,8 @@ pub(super) const CHECKS: &[Check] = &[
     Check { assumption: "`immutable-releases` answers 200 or 404 to administrators and 403 to others", run: immutable },
     Check { assumption: "rulesets of tags are listed, each with what it covers, forbids and lets pass", run: rulesets },
     Check { assumption: "deleting what is gone already is 404", run: gone },
+    Check { assumption: "a DELETE with a body and its length is taken like one without", run: delete_with_body },
+    Check { assumption: "`rate_limit` tells how many requests are left", run: rate_limit },
 ];
 
 /// Without the headers there is no `Retry-After` to obey. gh's `pkg/cmd/api` prints them for every status.
@@ -72,5 +75,24 @@ fn gone(scratch: &Scratch<'_>) -> Told {
         scratch.client.delete(&path)?.expect(404)?;
         scratch.client.get(&path)?.expect(404)?;
     }
+    holds()
+}
+
+/// A request of which the last byte is still held back is not in force: so the tool holds back that of a body that nobody needs.
+fn delete_with_body(scratch: &Scratch<'_>) -> Told {
+    let release = scratch.draft(&scratch.name())?;
+    let asset = scratch.asset(&release, "a.txt", b"a")?;
+    for path in [format!("releases/assets/{}", asset["id"]), format!("releases/{}", release["id"])] {
+        scratch.client.send("DELETE", &path, &[], Body::Bytes(b"{}"))?.expect(204)?;
+        scratch.client.get(&path)?.expect(404)?;
+    }
+    holds()
+}
+
+/// <https://docs.github.com/rest/rate-limit/rate-limit>
+fn rate_limit(scratch: &Scratch<'_>) -> Told {
+    let core = scratch.client.get("/rate_limit")?.expect(200)?.json()["resources"]["core"].clone();
+    let told = ["limit", "remaining", "reset"].iter().all(|key| core[key].is_u64());
+    ensure(told, || format!("it tells {core}"))?;
     holds()
 }

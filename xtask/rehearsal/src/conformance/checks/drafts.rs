@@ -14,6 +14,8 @@ pub(super) const CHECKS: &[Check] = &[
     Check { assumption: "a lookup by tag finds no draft, a lookup by id does", run: looked_up },
     Check { assumption: "a draft that is changed with its tag_name sent keeps it", run: changed_with_tag },
     Check { assumption: "an HTML comment in a release's notes comes back byte for byte", run: comment },
+    Check { assumption: "notes have room for 125,000 characters, and one more is 422", run: notes },
+    Check { assumption: "a target_commitish that doesn't exist is 422, on a draft as well", run: wrong_target },
     Check { assumption: "a draft that nobody changes reads the same each time", run: stable },
     Check { assumption: "a listing of a release's assets ends with a page that isn't full", run: last_page },
     Check { assumption: "a draft that is changed without its tag_name", run: changed_without_tag },
@@ -153,4 +155,24 @@ fn changed_without_tag(scratch: &Scratch<'_>) -> Told {
     let now = text(&now["tag_name"]);
     let what = if now == tag { "keeps it".to_owned() } else { format!("loses it, and is called {now}") };
     Ok(Seen::Information(what))
+}
+
+/// The stamp on a release that is replaced has to fit beside the notes that it keeps.
+fn notes(scratch: &Scratch<'_>) -> Told {
+    let draft = scratch.draft(&scratch.name())?;
+    let mut fields = scratch.fields(draft["tag_name"].as_str().unwrap_or_default(), true);
+    // Of two bytes each: characters are counted.
+    for (count, status) in [(125_000, 200), (125_001, 422)] {
+        fields["body"] = "é".repeat(count).into();
+        scratch.edit(&draft, &fields)?.expect(status)?;
+    }
+    holds()
+}
+
+/// release-drafter/release-drafter#1125. The tool sends none.
+fn wrong_target(scratch: &Scratch<'_>) -> Told {
+    let mut fields = scratch.fields(&scratch.name(), true);
+    fields["target_commitish"] = scratch.name().into();
+    scratch.create(&fields)?.expect_code("invalid")?;
+    holds()
 }

@@ -10,6 +10,7 @@ use crate::conformance::Ending;
 
 pub(super) const CHECKS: &[Check] = &[
     Check { assumption: "one PATCH takes a published release back to a draft under another tag name", run: taken_back },
+    Check { assumption: "that one PATCH frees the tag at once, by its own answer", run: freed_at_once },
     Check { assumption: "a release that is taken back to a draft keeps its assets", run: keeps_assets },
     Check { assumption: "its public downloads stop", run: downloads_stop },
     Check {
@@ -41,6 +42,21 @@ fn taken_back(scratch: &Scratch<'_>) -> Told {
     ensure(now.as_ref() == Some(&scratch.first), || format!("the tag points to {now:?} now"))?;
     let other = scratch.tag_object(&aside)?;
     ensure(other.is_none(), || format!("a tag {aside} came to be"))?;
+    holds()
+}
+
+/// Of draft and tag name together nothing is documented. What counts is the answers' own words: a look could come too early.
+fn freed_at_once(scratch: &Scratch<'_>) -> Told {
+    let (tag, aside) = (scratch.tag(&scratch.first)?, scratch.name());
+    let (live, next) = (scratch.published(&tag)?, scratch.draft(&scratch.name())?);
+    let left = scratch.edit(&live, &scratch.fields(&aside, true))?.expect(200)?.json();
+    let came = scratch.edit(&next, &scratch.fields(&tag, false))?.expect(200)?.json();
+    ensure_field(&left, "draft", true)?;
+    ensure_field(&left, "tag_name", aside.as_str())?;
+    ensure_field(&came, "draft", false)?;
+    ensure_field(&came, "tag_name", tag.as_str())?;
+    let address = text(&came["html_url"]);
+    ensure(address.ends_with(&format!("/{tag}")), || format!("its address is {address}"))?;
     holds()
 }
 

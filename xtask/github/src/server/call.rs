@@ -6,7 +6,8 @@ use serde_json::Value;
 
 use crate::model::{Access, Token, TokenKind};
 use crate::rules::Refusal;
-use crate::store::{Repo, Store};
+use crate::server::faults::Faults;
+use crate::server::store::{Repo, Store};
 
 /// A request with its body read, except for uploads, whose body never is in one piece.
 pub(crate) struct Call {
@@ -18,9 +19,12 @@ pub(crate) struct Call {
     /// The path's parts, decoded.
     pub segments: Vec<String>,
     pub query: Vec<(String, String)>,
+    /// As sent, without `?`.
+    pub raw_query: String,
     pub headers: HeaderMap,
     pub token: Option<Token>,
     pub body: Vec<u8>,
+    pub faults: Faults,
 }
 
 impl Call {
@@ -50,7 +54,7 @@ impl Call {
         let token = self.token.as_ref();
         let granted = token.and_then(|token| {
             let mut all = token.repositories.iter();
-            all.find(|(name, _)| name.eq_ignore_ascii_case(&repo.rules.name))
+            all.find(|(name, _)| repo.is_or_was(name))
         });
         match granted {
             Some((_, access)) => Some(*access),
@@ -104,6 +108,12 @@ impl Call {
             _ => "personal access token",
         };
         Refusal::new(403, format!("Resource not accessible by {what}"))
+    }
+
+    /// What this request is told where it would bring in workflows; none where it may.
+    pub fn workflows(&self) -> Option<Refusal> {
+        let token = self.token.as_ref().filter(|it| !it.may_change_workflows())?;
+        Some(Refusal::workflows(token.kind == TokenKind::Actions))
     }
 
     pub fn login(&self) -> String {

@@ -4,19 +4,21 @@ use std::time::SystemTime;
 
 use serde_json::Value;
 
-use crate::answer::{Answer, Outcome};
-use crate::call::Call;
-use crate::download;
-use crate::fields::text;
-use crate::json;
 use crate::model::{Asset, AssetState, Release};
-use crate::pages::page;
-use crate::releases;
 use crate::rules::Refusal;
-use crate::store::{Repo, Store};
+use crate::server::answer::{Answer, Outcome};
+use crate::server::call::Call;
+use crate::server::download;
+use crate::server::faults::Fault;
+use crate::server::fields::text;
+use crate::server::json;
+use crate::server::pages::page;
+use crate::server::releases;
+use crate::server::store::{Repo, Store};
 
 /// Every asset of a release, those that broke included.
 pub(crate) fn list(store: &Store, call: &Call, at: usize, release: u64) -> Outcome {
+    store.require_shown(at, release)?;
     let repo = &store.repositories[at];
     let current = releases::visible(call, repo, release)?;
     let listed = store.listed(at).iter().find(|it| it.id == release);
@@ -37,8 +39,12 @@ pub(crate) fn by_id(store: &mut Store, call: &Call, at: usize, id: u64) -> Outco
     if asset.state != AssetState::Uploaded {
         return Err(Refusal::not_found());
     }
+    let direct = call.faults.has(&Fault::DirectBytes).then(|| download::content(call, asset));
     let address = download::signed(store, at, asset);
     count_download(&mut store.repositories[at], id);
+    if let Some(answer) = direct {
+        return Ok(answer);
+    }
     Ok(download::redirect(call, &address))
 }
 

@@ -2,13 +2,13 @@
 
 use serde_json::Value;
 
-use crate::answer::{Answer, Outcome};
-use crate::call::Call;
-use crate::fields::text;
-use crate::json;
-use crate::pages::page;
 use crate::rules::Refusal;
-use crate::store::Repo;
+use crate::server::answer::{Answer, Outcome};
+use crate::server::call::Call;
+use crate::server::fields::text;
+use crate::server::json;
+use crate::server::pages::page;
+use crate::server::store::Repo;
 
 /// `GET git/ref/…`: the ref of exactly this name, without `refs/`.
 pub(crate) fn one_ref(repo: &Repo, name: &str) -> Outcome {
@@ -64,7 +64,7 @@ pub(crate) fn create_ref(repo: &Repo, call: &Call) -> Outcome {
     }
     let kind = kind_of(repo, &name, &sha)?;
     repo.git().set_ref(&name, &sha, Some(&"0".repeat(40)))?;
-    Ok(Answer::json(201, &json::git_ref(repo, &name, &sha, &kind)))
+    Ok(Answer::created(&json::git_ref(repo, &name, &sha, &kind)))
 }
 
 /// `PATCH git/refs/…`: moves a ref, forward alone unless `force` says otherwise.
@@ -107,7 +107,7 @@ pub(crate) fn create_tag_object(repo: &Repo, call: &Call) -> Outcome {
     }
     let sha = repo.git().write_tag(&tag, &object, &kind, &call.login(), &message)?;
     let written = repo.git().tag_object(&sha)?.ok_or_else(Refusal::not_found)?;
-    Ok(Answer::json(201, &json::tag_object(repo, &sha, &written)))
+    Ok(Answer::created(&json::tag_object(repo, &sha, &written)))
 }
 
 /// `POST git/commits`: a commit of a tree that is there; no ref.
@@ -129,7 +129,7 @@ pub(crate) fn create_commit(repo: &Repo, call: &Call) -> Outcome {
     }
     let sha = repo.git().write_commit(&tree, &parents, &call.login(), &message)?;
     let commit = repo.git().commit(&sha)?;
-    Ok(Answer::json(201, &json::git_commit(repo, &commit)))
+    Ok(Answer::created(&json::git_commit(repo, &commit)))
 }
 
 /// GitHub has a status of its own for a repository without a commit.

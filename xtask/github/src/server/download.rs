@@ -4,13 +4,13 @@ use std::time::SystemTime;
 
 use sha2::{Digest, Sha256};
 
-use crate::answer::{Answer, Content, Outcome};
-use crate::assets::count_download;
-use crate::call::Call;
-use crate::json;
 use crate::model::{Asset, AssetState};
 use crate::rules::Refusal;
-use crate::store::Store;
+use crate::server::answer::{Answer, Content, Outcome};
+use crate::server::assets::count_download;
+use crate::server::call::Call;
+use crate::server::json;
+use crate::server::store::Store;
 
 pub(crate) const HOST: &str = "release-assets.githubusercontent.com";
 pub(crate) const FOLDER: &str = "github-production-release-asset";
@@ -84,6 +84,11 @@ pub(crate) fn bytes(store: &Store, call: &Call) -> Answer {
     let Some((_, asset)) = found else {
         return failure(404, "BlobNotFound");
     };
+    content(call, asset)
+}
+
+/// The bytes of an asset, or the part that is asked for.
+pub(crate) fn content(call: &Call, asset: &Asset) -> Answer {
     let (status, offset, length) = match range(call.header("range"), asset.size) {
         Range::Whole => (200, 0, asset.size),
         Range::Part { from, to } => (206, from, to + 1 - from),

@@ -13,39 +13,39 @@ use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 use tokio::task::block_in_place;
 
-use crate::answer::{Answer, Outcome};
-use crate::call::Call;
-use crate::faults::{Fault, StallPoint};
-use crate::hub::Shared;
-use crate::json;
 use crate::model::BrokenUpload;
-use crate::releases;
 use crate::rules::Refusal;
+use crate::server::answer::{Answer, Outcome};
+use crate::server::call::Call;
+use crate::server::faults::{Fault, Faults, StallPoint};
+use crate::server::hub::Shared;
+use crate::server::json;
+use crate::server::releases;
+use crate::server::store::Store;
 use crate::server::{Closed, next};
-use crate::store::Store;
 
-/// Takes an upload, or breaks it as `fault` says. `Err` closes the connection.
+/// Takes an upload, or breaks it as its faults say. `Err` closes the connection.
 pub(crate) async fn receive(
     shared: &Arc<Shared>,
     call: &Call,
     body: &mut Incoming,
     received: &AtomicU64,
-    fault: Option<&Fault>,
 ) -> Result<Outcome, Closed> {
+    let faults = &call.faults;
     let begun = block_in_place(|| begin(&mut shared.lock(), call));
     let started = match begun {
         Ok(started) => started,
         Err(refusal) => return Ok(Err(refusal)),
     };
-    let stored = store_body(shared, body, received, &started, fault).await?;
-    let bad_gateway = match fault {
-        Some(Fault::BadGateway { leave_starter }) => Some(*leave_starter),
+    let stored = store_body(shared, body, received, &started, faults).await?;
+    let bad_gateway = faults.find(|fault| match fault {
+        Fault::BadGateway { leave_starter } => Some(*leave_starter),
         _ => None,
-    };
+    });
     let mut store = shared.lock();
     block_in_place(|| match (stored, bad_gateway) {
         (Some(stored), None) => {
-            let unseen = matches!(fault, Some(Fault::NullDigest | Fault::CorruptUploadUnseen));
+            let unseen = faults.has(&Fault::NullDigest) || faults.has(&Fault::CorruptUploadUnseen);
             let digest = (!unseen).then_some(stored.digest);
             Ok(finish(&mut store, call, &started, stored.size, digest))
         }
@@ -84,6 +84,7 @@ fn begin(store: &mut Store, call: &Call) -> Result<Started, Refusal> {
     let repo = &store.repositories[at];
     call.require_push(repo)?;
     let release = release.parse().map_err(|_| Refusal::not_found())?;
+    store.require_shown(at, release)?;
     releases::visible(call, repo, release)?;
     let length: Option<u64> = call.header("content-length").and_then(|it| it.parse().ok());
     let length = length.ok_or_else(|| Refusal::new(400, "Bad Content-Length: "))?;
@@ -105,17 +106,17 @@ async fn store_body(
     body: &mut Incoming,
     received: &AtomicU64,
     started: &Started,
-    fault: Option<&Fault>,
+    faults: &Faults,
 ) -> Result<Option<Stored>, Closed> {
-    let corrupt = matches!(fault, Some(Fault::CorruptUpload | Fault::CorruptUploadUnseen));
-    let drop_after = match fault {
-        Some(Fault::DropMidBody { after }) => Some(*after),
+    let corrupt = faults.has(&Fault::CorruptUpload) || faults.has(&Fault::CorruptUploadUnseen);
+    let drop_after = faults.find(|fault| match fault {
+        Fault::DropMidBody { after } => Some(*after),
         _ => None,
-    };
-    let mut stall = match fault {
-        Some(Fault::Stall { at: StallPoint::MidBody { after }, lasting }) => Some((*after, *lasting)),
+    });
+    let mut stall = faults.find(|fault| match fault {
+        Fault::Stall { at: StallPoint::MidBody { after }, lasting } => Some((*after, *lasting)),
         _ => None,
-    };
+    });
     let (sender, chunks) = mpsc::channel(16);
     let file = started.file.clone();
     let writer = tokio::task::spawn_blocking(move || write(&file, chunks, corrupt));
@@ -180,7 +181,7 @@ fn finish(store: &mut Store, call: &Call, started: &Started, size: u64, digest: 
     let repo = &store.repositories[started.at];
     let (release, asset) = repo.rules.asset(started.asset)?;
     let json = json::asset(repo, release, asset);
-    Ok(Answer::json(201, &json).with("Location", json["url"].as_str().unwrap_or_default()))
+    Ok(Answer::created(&json))
 }
 
 /// Gives an upload up. The name stays held where a `starter` is left.

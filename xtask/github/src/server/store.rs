@@ -6,11 +6,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use crate::faults::{Armed, Lasting};
-use crate::git::{Asked, Git, RefFiles};
-use crate::log::{Logged, Request, Shown, ShownAsset, ShownRelease, ShownTag};
 use crate::model::{Issue, Release, Repository, RepositoryState, Settings, State, Token};
 use crate::rules::{self, Refusal, Target};
+use crate::server::faults::{Armed, Lasting};
+use crate::server::git::{Asked, Git, RefFiles};
+use crate::server::log::{Logged, Request, Shown, ShownAsset, ShownRelease, ShownTag};
+
+/// How many requests a user has in an hour.
+pub(crate) const RATE: u64 = 5000;
 
 pub(crate) struct Store {
     pub settings: Settings,
@@ -21,6 +24,8 @@ pub(crate) struct Store {
     pub unexpected: Vec<Request>,
     pub timeline: Vec<Shown>,
     pub armed: Vec<Armed>,
+    /// How many requests are left of the hour's, which nothing here counts down.
+    pub remaining: u64,
     /// How often waiting requests and stale listings were let go.
     pub releases_of_faults: u64,
 }
@@ -33,6 +38,10 @@ pub(crate) struct Repo {
     pub issues: Vec<Issue>,
     /// What listings show instead of the releases.
     pub stale: Option<(Until, Vec<Release>)>,
+    /// Releases that are 404 by their id.
+    pub hidden: Vec<(Until, u64)>,
+    /// Names that it had before, each `owner/name`.
+    pub former: Vec<String>,
     branches: BTreeMap<String, Target>,
     files: RefFiles,
 }
@@ -56,6 +65,7 @@ impl Store {
             unexpected: Vec::new(),
             timeline: Vec::new(),
             armed: Vec::new(),
+            remaining: RATE - 1,
             releases_of_faults: 0,
         }
     }
@@ -71,7 +81,8 @@ impl Store {
             ..rules::Repo::new(id, name)
         };
         let (issues, branches, files) = (Vec::new(), BTreeMap::new(), RefFiles::new());
-        self.repositories.push(Repo { rules, config, issues, stale: None, branches, files });
+        let (stale, hidden, former) = (None, Vec::new(), Vec::new());
+        self.repositories.push(Repo { rules, config, issues, stale, hidden, former, branches, files });
         self.repositories.len() - 1
     }
 
@@ -84,6 +95,19 @@ impl Store {
     pub fn find(&self, name: &str) -> Option<usize> {
         let mut all = self.repositories.iter();
         all.position(|it| it.rules.name.eq_ignore_ascii_case(name))
+    }
+
+    /// The repository that had this name once.
+    pub fn find_former(&self, name: &str) -> Option<usize> {
+        let mut all = self.repositories.iter();
+        all.position(|it| it.is_or_was(name))
+    }
+
+    pub fn rename(&mut self, at: usize, new: &str) {
+        let repo = &mut self.repositories[at];
+        let old = std::mem::replace(&mut repo.rules.name, new.to_owned());
+        repo.former.retain(|it| !it.eq_ignore_ascii_case(new));
+        repo.former.push(old);
     }
 
     /// Reads the tags of a repository, lets go of releases whose tag is gone, and notes what is shown now.
@@ -116,12 +140,31 @@ impl Store {
 
     /// From now on listings show what is there now, before the work of this request. A view that is older stays.
     pub fn keep_view(&mut self, at: usize, lasting: Lasting) {
-        let until = match lasting {
-            Lasting::For(time) => Until::Time(Instant::now() + time),
-            Lasting::UntilReleased => Until::Released(self.releases_of_faults),
-        };
+        let until = self.until(lasting);
         let view = self.listed(at).to_vec();
         self.repositories[at].stale = Some((until, view));
+    }
+
+    /// From now on a release is 404 by its id.
+    pub fn hide(&mut self, at: usize, release: u64, lasting: Lasting) {
+        let until = self.until(lasting);
+        self.repositories[at].hidden.push((until, release));
+    }
+
+    /// Refuses a release that is hidden.
+    pub fn require_shown(&self, at: usize, release: u64) -> Result<(), Refusal> {
+        let mut hidden = self.repositories[at].hidden.iter();
+        match hidden.any(|(until, id)| *id == release && !self.is_over(*until)) {
+            true => Err(Refusal::not_found()),
+            false => Ok(()),
+        }
+    }
+
+    fn until(&self, lasting: Lasting) -> Until {
+        match lasting {
+            Lasting::For(time) => Until::Time(Instant::now() + time),
+            Lasting::UntilReleased => Until::Released(self.releases_of_faults),
+        }
     }
 
     fn is_over(&self, until: Until) -> bool {
@@ -147,18 +190,25 @@ impl Store {
 }
 
 impl Repo {
+    /// Whether it has this name, or had it.
+    pub fn is_or_was(&self, name: &str) -> bool {
+        [&self.rules.name].into_iter().chain(&self.former).any(|it| it.eq_ignore_ascii_case(name))
+    }
+
     pub fn git(&self) -> Git<'_> {
         Git(&self.config.git_dir)
     }
 
-    /// The rules, and the git that they ask.
-    pub fn parts(&mut self) -> (&mut rules::Repo, Asked<'_>) {
-        (&mut self.rules, Asked { git: Git(&self.config.git_dir), branches: &self.branches })
+    /// The rules, and the git that they ask. `workflows` is what a request is told that may not change workflows and would.
+    pub fn parts(&mut self, workflows: Option<Refusal>) -> (&mut rules::Repo, Asked<'_>) {
+        let head = self.branches.get(&self.rules.default_branch).map(|it| it.commit.as_str());
+        let asked = Asked { git: Git(&self.config.git_dir), branches: &self.branches, head, workflows };
+        (&mut self.rules, asked)
     }
 
     /// The commit that a name or an id stands for.
     pub fn commit_of(&self, name: &str) -> Result<Option<String>, Refusal> {
-        let git = Asked { git: self.git(), branches: &self.branches };
+        let git = Asked { git: self.git(), branches: &self.branches, head: None, workflows: None };
         Ok(self.rules.target(&git, name)?.map(|it| it.commit))
     }
 

@@ -4,14 +4,14 @@ use std::time::SystemTime;
 
 use serde_json::Value;
 
-use crate::answer::{Answer, Outcome};
-use crate::call::Call;
-use crate::fields::text;
-use crate::json;
 use crate::model::{Comment, Issue};
-use crate::pages::page;
 use crate::rules::Refusal;
-use crate::store::{Repo, Store};
+use crate::server::answer::{Answer, Outcome};
+use crate::server::call::Call;
+use crate::server::fields::text;
+use crate::server::json;
+use crate::server::pages::page;
+use crate::server::store::{Repo, Store};
 
 pub(crate) fn get(repo: &Repo, number: u64) -> Outcome {
     Ok(Answer::json(200, &json::issue(repo, find(repo, number)?)))
@@ -42,7 +42,7 @@ pub(crate) fn comment(store: &mut Store, call: &Call, at: usize, number: u64) ->
     if let Some(issue) = issues.find(|it| it.number == number) {
         issue.comments.push(comment);
     }
-    Ok(Answer::json(201, &json))
+    Ok(Answer::created(&json))
 }
 
 pub(crate) fn edit_comment(store: &mut Store, call: &Call, at: usize, id: u64) -> Outcome {

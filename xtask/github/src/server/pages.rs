@@ -2,15 +2,20 @@
 
 use serde_json::Value;
 
-use crate::answer::Answer;
-use crate::call::Call;
-use crate::store::Repo;
+use crate::server::answer::Answer;
+use crate::server::call::Call;
+use crate::server::store::Repo;
+
+/// Which page a request asks for, from 1, and how much is on one.
+pub(crate) fn asked(call: &Call) -> (usize, usize) {
+    let number = |name: &str| call.parameter(name).and_then(|it| it.parse::<usize>().ok());
+    let size = number("per_page").filter(|it| *it > 0).unwrap_or(30).min(100);
+    (number("page").unwrap_or(1).max(1), size)
+}
 
 /// The page that a request asks for. Like GitHub, links name the repository by its number.
 pub(crate) fn page(call: &Call, repo: &Repo, all: Vec<Value>) -> Answer {
-    let number = |name: &str| call.parameter(name).and_then(|it| it.parse::<usize>().ok());
-    let size = number("per_page").filter(|it| *it > 0).unwrap_or(30).min(100);
-    let current = number("page").unwrap_or(1).max(1);
+    let (current, size) = asked(call);
     let last = all.len().div_ceil(size).max(1);
 
     let rest = call.segments.iter().skip(if call.segments[0] == "repos" { 3 } else { 2 });

@@ -7,11 +7,11 @@ use std::time::SystemTime;
 use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
 
-use crate::hub::Hub;
-use crate::json;
 use crate::model::{Asset, AssetState, Issue, Release};
 use crate::rules::Change;
-use crate::store::Store;
+use crate::server::hub::Hub;
+use crate::server::json;
+use crate::server::store::Store;
 
 /// A release to be there from the start.
 #[derive(Clone, Debug)]
@@ -103,7 +103,7 @@ impl Hub {
             prerelease: Some(seed.prerelease),
             ..Change::default()
         };
-        let (rules, mut git) = store.repositories[at].parts();
+        let (rules, mut git) = store.repositories[at].parts(None);
         let release = rules.create(&mut git, &change, "seed", SystemTime::now());
         let id = release.with_context(|| format!("seeding {:?}", change.tag_name))?.id;
         for asset in seed.assets {

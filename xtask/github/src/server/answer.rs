@@ -40,12 +40,31 @@ impl Answer {
         Self::text(status, "application/json; charset=utf-8", value.to_string().into_bytes())
     }
 
+    /// With another body.
+    pub fn with_json(self, value: &Value) -> Self {
+        let Self { headers, body, .. } = Self::json(self.status, value);
+        Self { status: self.status, headers: [self.headers, headers].concat(), body }
+    }
+
     pub fn text(status: u16, content_type: &str, text: impl Into<Vec<u8>>) -> Self {
         Self { status, headers: vec![("Content-Type".into(), content_type.into())], body: Content::Bytes(text.into()) }
     }
 
     pub fn empty(status: u16) -> Self {
         Self { status, headers: Vec::new(), body: Content::Bytes(Vec::new()) }
+    }
+
+    /// 201, with the address of what was made.
+    pub fn created(value: &Value) -> Self {
+        Self::json(201, value).with("Location", value["url"].as_str().unwrap_or_default())
+    }
+
+    /// The body where it is JSON.
+    pub fn json_body(&self) -> Option<Value> {
+        match &self.body {
+            Content::Bytes(bytes) => serde_json::from_slice(bytes).ok(),
+            Content::File { .. } => None,
+        }
     }
 
     pub fn with(mut self, name: &str, value: impl Into<String>) -> Self {

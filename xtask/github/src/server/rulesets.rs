@@ -2,12 +2,12 @@
 
 use serde_json::{Value, json};
 
-use crate::answer::{Answer, Outcome};
-use crate::call::Call;
 use crate::model::Ruleset;
-use crate::pages;
 use crate::rules::Refusal;
-use crate::store::Repo;
+use crate::server::answer::{Answer, Outcome};
+use crate::server::call::Call;
+use crate::server::pages;
+use crate::server::store::Repo;
 
 /// In short: neither rules nor conditions are told here.
 pub(crate) fn list(repo: &Repo, call: &Call) -> Outcome {

@@ -35,6 +35,10 @@ pub(crate) type RefFiles = BTreeMap<PathBuf, Vec<u8>>;
 pub(crate) struct Asked<'a> {
     pub git: Git<'a>,
     pub branches: &'a BTreeMap<String, Target>,
+    /// The commit of the default branch.
+    pub head: Option<&'a str>,
+    /// What a request is told that brings in other workflows than that commit has; none where it may.
+    pub workflows: Option<Refusal>,
 }
 
 impl rules::Git for Asked<'_> {
@@ -56,6 +60,13 @@ impl rules::Git for Asked<'_> {
 
     fn create_tag(&mut self, name: &str, commit: &str) -> Result<(), Refusal> {
         Ok(self.git.create_tag(name, commit)?)
+    }
+
+    fn allow(&self, commit: &str) -> Result<(), Refusal> {
+        match (&self.workflows, self.head) {
+            (Some(refusal), Some(head)) if self.git.brings_workflows(head, commit)? => Err(refusal.clone()),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -197,6 +208,15 @@ impl Git<'_> {
         Ok(each.filter(|(name, ..)| name.starts_with(prefix)).collect())
     }
 
+    /// Sets a variable of its configuration.
+    pub fn set(self, name: &str, value: &str) -> Result<()> {
+        self.text(&["config", name, value]).map(drop)
+    }
+
+    pub fn unset(self, name: &str) -> Result<()> {
+        self.text(&["config", "--unset", name]).map(drop)
+    }
+
     /// Creates a lightweight tag, unless it came to be meanwhile.
     pub fn create_tag(self, name: &str, commit: &str) -> Result<()> {
         self.set_ref(&format!("refs/tags/{name}"), commit, Some(&"0".repeat(40)))
@@ -207,6 +227,18 @@ impl Git<'_> {
         let mut arguments = vec!["update-ref", name, object];
         arguments.extend(old);
         self.text(&arguments).map(drop)
+    }
+
+    /// Points refs to objects, all or none: each a full name, the new object and the old one, which is looked at where it isn't empty.
+    /// Zeros stand for no ref. Returns why not.
+    pub fn set_refs(self, updates: &[[String; 3]]) -> Result<Option<String>> {
+        let mut input = String::new();
+        for [name, new, old] in updates {
+            let quoted = if old.is_empty() { String::new() } else { format!(" {old}") };
+            input += &format!("update {name} {new}{quoted}\n");
+        }
+        let done = self.run_with(&["update-ref", "--stdin"], input.as_bytes())?;
+        Ok((!done.status.success()).then(|| String::from_utf8_lossy(&done.stderr).trim().to_owned()))
     }
 
     /// Deletes a ref, if it still points to `old`.
@@ -224,6 +256,13 @@ impl Git<'_> {
     /// Whether the commit of `new` has that of `old` among its ancestors.
     pub fn is_forward(self, old: &str, new: &str) -> Result<bool> {
         Ok(self.run(&["merge-base", "--is-ancestor", old, new])?.status.success())
+    }
+
+    /// Whether a commit has a workflow that another hasn't, or has otherwise.
+    pub fn brings_workflows(self, than: &str, commit: &str) -> Result<bool> {
+        let folder = ".github/workflows";
+        let changed = ["diff-tree", "-r", "--no-renames", "--diff-filter=d", "--name-only", than, commit, "--", folder];
+        Ok(!self.text(&changed)?.is_empty())
     }
 
     /// Writes the object of an annotated tag, which no ref points to yet.

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::faults::Fault;
 use crate::model::AssetState;
+use crate::server::faults::Fault;
 
 /// One request and what became of it.
 #[derive(Clone, Debug)]
@@ -33,6 +33,8 @@ pub struct Request {
     pub body: Option<Value>,
     /// What was answered; none while it runs and when the connection was closed without an answer.
     pub status: Option<u16>,
+    /// The answer's body where that is JSON.
+    pub answer: Option<Value>,
     /// Bytes of the body that were read.
     pub bytes_received: u64,
     /// Bytes of the answer's body that went out.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::log::Request;
+use crate::server::log::Request;
 
 /// What goes wrong with one request.
 ///
@@ -34,15 +34,99 @@ pub enum Fault {
     StaleListing { lasting: Lasting },
     /// Announces the whole answer and closes the connection after this many bytes of its body.
     TruncateAnswer { after: u64 },
+    /// Answers 200 with a page of HTML, as a proxy does that has something to say.
+    Html,
+    /// Makes or changes a release and says so, but leaves it a draft, whatever was asked: nanvix#1511,
+    /// svenstaro/upload-release-action#99.
+    StaysDraft,
+    /// Makes a release which is 404 by its id for a while: softprops/action-gh-release#760. Listings show it.
+    LateById { lasting: Lasting },
+    /// Gives the bytes of an asset itself, 200, where a redirect to them is usual.
+    DirectBytes,
+    /// Does the work, then this replaces the answer or ends the connection.
+    Afterwards(Box<Fault>),
+    /// All of these, such as a stall and a refusal after it. Of two that are answers the first counts.
+    All(Vec<Fault>),
 }
 
-/// Which of GitHub's two limits was hit.
+impl Fault {
+    /// An answer as GitHub words it, such as `(401, "Bad credentials")`, which for once says nothing about the token.
+    pub fn status(status: u16, message: &str) -> Self {
+        Self::Status { status, message: message.to_owned(), headers: Vec::new() }
+    }
+}
+
+/// What goes wrong with one request, each by itself.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Faults {
+    /// At the request and its work.
+    during: Vec<Fault>,
+    /// At the answer alone.
+    after: Vec<Fault>,
+}
+
+impl Faults {
+    pub fn new(fault: Option<Fault>) -> Self {
+        let mut faults = Self::default();
+        fault.into_iter().for_each(|fault| faults.add(fault));
+        faults
+    }
+
+    fn add(&mut self, fault: Fault) {
+        match fault {
+            Fault::All(all) => all.into_iter().for_each(|fault| self.add(fault)),
+            Fault::Afterwards(fault) => self.after.push(*fault),
+            other => self.during.push(other),
+        }
+    }
+
+    pub fn has(&self, fault: &Fault) -> bool {
+        self.during.contains(fault)
+    }
+
+    pub fn any(&self, is_so: impl FnMut(&Fault) -> bool) -> bool {
+        self.during.iter().any(is_so)
+    }
+
+    /// What the first fault says that says it.
+    pub fn find<T>(&self, ask: impl FnMut(&Fault) -> Option<T>) -> Option<T> {
+        self.during.iter().find_map(ask)
+    }
+
+    /// Whether something is to come after the work.
+    pub fn has_later(&self) -> bool {
+        !self.after.is_empty()
+    }
+
+    /// How long to stop at a place.
+    pub fn stall(&self, place: StallPoint) -> Option<Lasting> {
+        self.find(|fault| match fault {
+            Fault::Stall { at, lasting } if *at == place => Some(*lasting),
+            _ => None,
+        })
+    }
+
+    /// What is left once the work is done: `later` alone, or what was to come then, before what there was all along.
+    pub fn at_answer(self, later: Option<Fault>) -> Self {
+        let mut faults = Self::new(later);
+        if faults.during.is_empty() {
+            self.after.into_iter().chain(self.during).for_each(|fault| faults.add(fault));
+        }
+        faults
+    }
+}
+
+/// Which of GitHub's limits was hit, and in which of its words it says so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Limit {
     /// Requests an hour: `x-ratelimit-remaining` is 0.
     Primary,
     /// Too much in a short time, content above all.
     Secondary,
+    /// The same in older words.
+    Abuse,
+    /// The same as 422 about a release.
+    TooQuickly,
 }
 
 /// Where in a request to stop for a while. Byte counts are of the body of the request or the answer.
@@ -53,6 +137,8 @@ pub enum StallPoint {
     MidBody {
         after: u64,
     },
+    /// The body is read and the work is not begun: it is done late, also when the client is gone by then. Not for uploads.
+    BeforeWork,
     BeforeAnswer,
     MidAnswer {
         after: u64,

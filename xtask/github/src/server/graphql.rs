@@ -2,12 +2,12 @@
 
 use serde_json::{Value, json};
 
-use crate::answer::{Answer, Outcome};
-use crate::call::Call;
-use crate::json;
 use crate::model::Release;
 use crate::rules::Refusal;
-use crate::store::Store;
+use crate::server::answer::{Answer, Outcome};
+use crate::server::call::Call;
+use crate::server::json;
+use crate::server::store::Store;
 
 /// `None` is a query that this stand-in doesn't know.
 pub(crate) fn answer(store: &Store, call: &Call) -> Option<Outcome> {
@@ -16,6 +16,10 @@ pub(crate) fn answer(store: &Store, call: &Call) -> Option<Outcome> {
         Err(refusal) => return Some(Err(refusal)),
     };
     let query = body["query"].as_str()?;
+    if query.starts_with("mutation UpdateRefs(") {
+        let answered = update_refs(store, call, &body["variables"]["input"]);
+        return Some(answered.map(|answer| Answer::json(200, &answer)));
+    }
     let name = query.strip_prefix("query ")?.split(['(', '{']).next()?;
     let asked = Query { text: query, variables: &body["variables"] };
     let data: fn(&Store, &Call, &Query) -> Result<Value, Refusal> = match name {
@@ -112,9 +116,40 @@ fn list(store: &Store, call: &Call, query: &Query) -> Result<Value, Refusal> {
     Ok(json!({ "data": { "repository": { "releases": { "nodes": nodes, "pageInfo": page } } } }))
 }
 
+/// Moves refs, all or none, each from the object that it is said to have. <https://docs.github.com/graphql/reference/mutations#updaterefs>
+fn update_refs(store: &Store, call: &Call, input: &Value) -> Result<Value, Refusal> {
+    call.require_token()?;
+    let mut repositories = store.repositories.iter();
+    let found = repositories.find(|it| input["repositoryId"] == json::repository(it)["node_id"]);
+    let Some(repo) = found.filter(|repo| call.access(repo).is_some()) else {
+        return Ok(failed("NOT_FOUND", "Could not resolve to a node with the global id"));
+    };
+    if call.require_push(repo).is_err() {
+        return Ok(failed("FORBIDDEN", "Resource not accessible"));
+    }
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let updates = input["refUpdates"].as_array().into_iter().flatten();
+    let updates: Vec<[String; 3]> =
+        updates.map(|it| [text(&it["name"]), text(&it["afterOid"]), text(&it["beforeOid"])]).collect();
+    match repo.git().set_refs(&updates)? {
+        None => Ok(json!({ "data": { "updateRefs": { "clientMutationId": null } } })),
+        Some(why) => Ok(failed("UNPROCESSABLE", &why)),
+    }
+}
+
+fn failed(kind: &str, message: &str) -> Value {
+    json!({
+        "data": { "updateRefs": null },
+        "errors": [{ "type": kind, "path": ["updateRefs"], "message": message }],
+    })
+}
+
 fn repository(store: &Store, call: &Call, variables: &Value) -> Option<usize> {
     let (owner, name) = (variables["owner"].as_str()?, variables["name"].as_str()?);
-    call.repository(store, &format!("{owner}/{name}")).ok()
+    let name = format!("{owner}/{name}");
+    // A former name leads on without a word.
+    let at = store.find(&name).or_else(|| store.find_former(&name))?;
+    call.access(&store.repositories[at]).map(|_| at)
 }
 
 fn visible<'a>(store: &'a Store, call: &Call, at: usize) -> Vec<&'a Release> {

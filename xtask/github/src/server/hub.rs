@@ -10,11 +10,11 @@ use anyhow::{Context, Result, anyhow, bail};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
-use crate::faults::{Action, Armed, Injection, Lasting, Moment};
-use crate::log::{Request, Shown};
 use crate::model::{Repository, Settings, State, Token};
 use crate::server;
-use crate::store::Store;
+use crate::server::faults::{Action, Armed, Injection, Lasting, Moment};
+use crate::server::log::{Request, Shown};
+use crate::server::store::{RATE, Store};
 
 type Hook = dyn Fn(&Request, Moment) -> Action + Send + Sync;
 
@@ -167,6 +167,26 @@ impl Hub {
         store.look(at, None)
     }
 
+    /// Gives a repository another name, `owner/name`. Requests with the old one are led to it, as GitHub leads them.
+    ///
+    /// # Errors
+    /// When there is no such repository, or the name is taken.
+    pub fn rename_repository(&self, name: &str, new: &str) -> Result<()> {
+        let mut store = self.shared.lock();
+        let at = store.place(name)?;
+        if store.find(new).is_some_and(|other| other != at) {
+            bail!("renaming the repository {name}: {new} is taken");
+        }
+        store.rename(at, new);
+        Ok(())
+    }
+
+    /// How many requests are left of the hour's 5000, in every answer and in `rate_limit`. Nothing counts them down; with none left all
+    /// but `rate_limit` is refused.
+    pub fn set_remaining(&self, requests: u64) {
+        self.shared.lock().remaining = requests.min(RATE);
+    }
+
     /// Adds a token, or replaces what it may do.
     pub fn add_token(&self, secret: &str, token: Token) {
         self.shared.lock().tokens.insert(secret.to_owned(), token);
@@ -180,7 +200,7 @@ impl Hub {
     /// Every request so far, in the order in which they arrived.
     pub fn requests(&self) -> Vec<Request> {
         let store = self.shared.lock();
-        store.requests.iter().map(crate::log::Logged::snapshot).collect()
+        store.requests.iter().map(crate::server::log::Logged::snapshot).collect()
     }
 
     /// The requests that the stand-in has no answer for. A test wants none.
@@ -234,6 +254,7 @@ impl Hub {
         self.release();
         for repo in &mut self.shared.lock().repositories {
             repo.stale = None;
+            repo.hidden.clear();
         }
     }
 
