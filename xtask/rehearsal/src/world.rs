@@ -117,6 +117,7 @@ impl World {
         github.add_repository(REPOSITORY, Repository::new(dir.join(REMOTE)))?;
         github.add_token(TOKEN, Token::classic("contributor").with(REPOSITORY, Access::Push));
         equip(&mut machine, &github, options.gh.as_deref())?;
+        machine.set("HOMESTAK_PACKER_GIT_URL", dir.join(REMOTE));
         Ok(Self { github, machine, options, dir, keep: false, _socket: socket })
     }
 
@@ -157,6 +158,7 @@ impl World {
         let mut machine = Machine::new(&self.dir.join(name), &self.options.tool)?;
         clone(&machine, &self.remote())?;
         equip(&mut machine, &self.github, self.options.gh.as_deref())?;
+        machine.set("HOMESTAK_PACKER_GIT_URL", self.remote());
         Ok(machine)
     }
 
