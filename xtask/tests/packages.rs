@@ -21,10 +21,7 @@ fn options() -> Options {
 }
 
 fn world(name: &str) -> World {
-    let mut world = World::new(&Path::new(env!("CARGO_TARGET_TMPDIR")).join("packages").join(name), options()).unwrap();
-    let remote = world.remote();
-    world.set("HOMESTAK_PACKER_GIT_URL", remote);
-    world
+    World::new(&Path::new(env!("CARGO_TARGET_TMPDIR")).join("packages").join(name), options()).unwrap()
 }
 
 fn digest(bytes: &[u8]) -> String {

@@ -327,7 +327,9 @@ impl Outside for Process<'_> {
     }
 
     fn now(&self) -> Duration {
-        Duration::from_millis(self.shared.now.get().saturating_sub(self.state.slept.get()) + self.state.after_death.get() * 10_000)
+        Duration::from_millis(
+            self.shared.now.get().saturating_sub(self.state.slept.get()) + self.state.after_death.get() * 10_000,
+        )
     }
 
     fn elapsed(&self) -> Duration {
