@@ -93,8 +93,9 @@ main() {
 
 print_version() {
     local packer qemu
-    packer=$(packer_version 2>/dev/null) || packer='not installed'
-    qemu=$(qemu-system-x86_64 --version 2>/dev/null | awk 'NR == 1 { print $4 }') || qemu=
+    packer=$(packer_version) || packer='not installed'
+    [ "$packer" != 'not installed' ] || ! command -v packer >/dev/null || packer='another program of that name'
+    qemu=$(qemu-system-x86_64 --version 2>/dev/null </dev/null | awk 'NR == 1 { print $4 }') || qemu=
     echo "build.sh $VERSION (packer $packer, QEMU ${qemu:-not installed})"
 }
 
@@ -215,9 +216,12 @@ build_image() {
     BASE_IMAGE_DIGEST=$digest
     obtain_base_image "$url" "$digest" || return
     TEMPORARY=$(mktemp -d) || return
-    if ! packer_build "$name"; then
+    local status=0
+    packer_build "$name" || status=$?
+    if [ "$status" -ne 0 ]; then
         complain "$name: the build failed; the log is $LOG"
-        return "$EXIT_FAILED"
+        [ "$status" -eq "$EXIT_MISSING" ] || status=$EXIT_FAILED
+        return "$status"
     fi
     finish_image "$name" "$from" "$(without_password "$url")" "$digest" || {
         complain "$name: the image could not be finished; the log is $LOG"

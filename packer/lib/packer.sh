@@ -1,11 +1,18 @@
 # shellcheck shell=bash
 # Everything that knows HashiCorp Packer and QEMU. Needs lib/common.sh and lib/children.sh.
 
-# packer_version: such as 1.6.6.
+# packer_version: such as 1.6.6. What has no version to tell is another program of that name, and may wait for input.
 packer_version() {
     local line
-    line=$(packer version 2>/dev/null) || return 1
+    line=$(packer version 2>/dev/null </dev/null) || return 1
     [[ $line =~ v([0-9]+(\.[0-9]+)+) ]] && printf '%s\n' "${BASH_REMATCH[1]}"
+}
+
+# refuse_other_packer: a program without a version is not HashiCorp's.
+refuse_other_packer() {
+    complain "another program is called packer here ($(command -v packer)), as cracklib's is on some systems" \
+        "install HashiCorp's, and let its folder come first in PATH"
+    return "$EXIT_MISSING"
 }
 
 # has_plugins VERSION: true from 1.7 on, where the QEMU builder is a plugin that a template asks for.
@@ -108,8 +115,8 @@ run_packer() {
 packer_build() {
     local version status=0 folder=$WORK/packer/templates/$1
     version=$(packer_version) || {
-        complain "cannot tell packer's version: \`packer version\` fails"
-        return 1
+        refuse_other_packer
+        return
     }
     add_shared_packer_files "$1" "$WORK/packer" "$version" || return
     make_seed "$1" "$WORK/packer" "$WORK/seed" || return
@@ -162,7 +169,7 @@ compress_disk() {
 # validate_templates NAME…: packer fmt and packer validate, without a network where packer is 1.6.
 validate_templates() {
     local version name status=0 file
-    version=$(packer_version) || die "$EXIT_FAILED" "cannot tell packer's version"
+    version=$(packer_version) || refuse_other_packer || exit
     require_tools ssh-keygen=openssh-client
     handle_signals
     for file in "$PACKER_DIR"/shared/packer/*.pkr.hcl; do

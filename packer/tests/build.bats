@@ -263,6 +263,28 @@ setup() { setup_packer; }
     [[ $stderr == *"not installed: xorriso"*"apt-get install xorriso"* ]]
 }
 
+@test "another program that is called packer is named, and neither waited for nor run" {
+    local other=$BATS_TEST_TMPDIR/cracklib
+    mkdir "$other"
+    # shellcheck disable=SC2016 # for the scripts
+    printf '#!/bin/sh\ncat >"$0.read"\necho 0 0\n' >"$other/packer"
+    chmod +x "$other/packer"
+    export PATH=$other:$PATH
+    # Standard input stays open, as a terminal does.
+    # shellcheck disable=SC2016
+    run --separate-stderr bash -c '"$0" --version < <(sleep 300)' "$ENGINE/build.sh"
+    [ "$status" -eq 0 ]
+    [[ $output == *"another program of that name"* ]]
+    for arguments in "$NAME" "--validate $NAME"; do
+        # shellcheck disable=SC2016,SC2086 # words
+        run --separate-stderr bash -c '"$0" "$@" < <(sleep 300)' "$ENGINE/build.sh" $arguments
+        [ "$status" -eq 3 ]
+        [[ $stderr == *"another program is called packer here ($other/packer)"*"HashiCorp"* ]]
+    done
+    pkill -P $$ -x sleep || true
+    [ ! -s "$other/packer.read" ]
+}
+
 @test "files for newer versions of packer are added for these alone" {
     build "$NAME"
     [[ $(<"$STUB_LOG.folder") == *shared-qemu.pkr.hcl* ]]

@@ -1,14 +1,22 @@
 //! What a person sees: lines, and bars for what takes longer than a second.
 //!
 //! With `--json` standard output carries one object and nothing else; people's text then goes to standard error. Bars
-//! show on a terminal only; elsewhere each transfer is one line when it ends. `NO_COLOR` is obeyed.
+//! show on a terminal only; elsewhere each transfer is one line when it ends. `NO_COLOR` and `TERM=dumb` are obeyed.
+//!
+//! Whatever is printed here may hold text from outside, so nothing in it reaches the terminal as a control character: see
+//! [`crate::text`]. Colours are put in afterwards.
 
 use std::fmt::Display;
-use std::io::{IsTerminal as _, Write as _};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::io::{self, IsTerminal as _, Write as _};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::{interrupt, text};
+
+/// A line that waits, and whether it goes to standard error.
+type Kept = (String, bool);
 
 /// Where a run's text goes.
 #[derive(Clone)]
@@ -18,32 +26,76 @@ pub struct Console {
     colour: bool,
     silent: bool,
     /// Lines that wait while nothing may block; `None`: they don't.
-    held: Arc<Mutex<Option<Vec<(String, bool)>>>>,
+    held: Arc<Mutex<Option<Vec<Kept>>>>,
     bars: Option<MultiProgress>,
+    /// Why standard output didn't take a line.
+    lost: Arc<OnceLock<String>>,
 }
+
+/// Begins a colour, by its number in an escape sequence. Noncharacters, which nothing but this file gets to the terminal
+/// with: text from outside that has one can't do more than take one of these colours.
+const COLOURS: [(char, &str); 4] = [('\u{fdd0}', "1"), ('\u{fdd1}', "31"), ('\u{fdd2}', "32"), ('\u{fdd3}', "33")];
+const BOLD: char = COLOURS[0].0;
+const RED: char = COLOURS[1].0;
+const GREEN: char = COLOURS[2].0;
+const YELLOW: char = COLOURS[3].0;
+/// Ends it.
+const PLAIN: char = '\u{fdd4}';
 
 impl Console {
     /// One that shows nothing.
     pub fn silent() -> Self {
-        Self { json: true, verbose: false, colour: false, silent: true, held: Arc::default(), bars: None }
+        Self {
+            json: true,
+            verbose: false,
+            colour: false,
+            silent: true,
+            held: Arc::default(),
+            bars: None,
+            lost: Arc::default(),
+        }
     }
 
     pub fn new(json: bool, verbose: bool) -> Self {
-        let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        let shown_on_terminal = if json { std::io::stderr().is_terminal() } else { std::io::stdout().is_terminal() };
-        let bars =
-            std::io::stderr().is_terminal().then(|| MultiProgress::with_draw_target(ProgressDrawTarget::stderr()));
-        Self { json, verbose, colour: shown_on_terminal && !no_colour, silent: false, held: Arc::default(), bars }
+        let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+        let draws = set("TERM").is_some_and(|term| term != "dumb");
+        let shown_on_terminal = if json { io::stderr().is_terminal() } else { io::stdout().is_terminal() };
+        let bars = (draws && io::stderr().is_terminal())
+            .then(|| MultiProgress::with_draw_target(ProgressDrawTarget::stderr()));
+        let colour = draws && shown_on_terminal && set("NO_COLOR").is_none();
+        Self { json, verbose, colour, silent: false, held: Arc::default(), bars, lost: Arc::default() }
     }
 
     /// A line of the result.
     pub fn line(&self, text: impl Display) {
-        self.print(&text.to_string(), self.json);
+        self.print(&self.shown(&text.to_string()), self.json);
     }
 
     /// A line about how it goes: never part of the result.
     pub fn note(&self, text: impl Display) {
-        self.print(&text.to_string(), true);
+        self.print(&self.shown(&text.to_string()), true);
+    }
+
+    /// A line that another program drew; of what a terminal would obey its colours alone are left.
+    pub fn quote(&self, before: &str, line: &str) {
+        let line = text::drawn(line, self.colour);
+        self.print(&format!("{}{line}", self.shown(before)), true);
+    }
+
+    /// The one object on standard output, with `--json`.
+    ///
+    /// # Errors
+    ///
+    /// When standard output doesn't take it.
+    pub fn object(&self, object: &serde_json::Value) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        writeln!(out, "{}", text::json(&format!("{object:#}"))).and_then(|()| out.flush())
+    }
+
+    /// Why a line of the result didn't reach standard output. A pipe that was closed (`| head`) is no such reason: its
+    /// reader has seen enough.
+    pub fn lost(&self) -> Option<&str> {
+        self.lost.get().map(String::as_str)
     }
 
     /// A line for those who asked for `--verbose`.
@@ -55,41 +107,58 @@ impl Console {
 
     /// A line that a person should not miss.
     pub fn warn(&self, text: impl Display) {
-        let label = self.paint("33", "warning:");
+        let label = self.paint(YELLOW, "warning:");
         self.note(format_args!("{label} {text}"));
     }
 
-    /// Whether colours are wanted.
-    pub fn colour(&self) -> bool {
-        self.colour
-    }
-
     pub fn bold(&self, text: &str) -> String {
-        self.paint("1", text)
+        self.paint(BOLD, text)
     }
 
     pub fn green(&self, text: &str) -> String {
-        self.paint("32", text)
+        self.paint(GREEN, text)
     }
 
     pub fn red(&self, text: &str) -> String {
-        self.paint("31", text)
+        self.paint(RED, text)
     }
 
     pub fn yellow(&self, text: &str) -> String {
-        self.paint("33", text)
+        self.paint(YELLOW, text)
     }
 
     /// Asks on the terminal; without one the answer is `None`.
-    pub fn ask(&self, question: &str) -> Option<bool> {
-        if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
-            return None;
+    ///
+    /// # Errors
+    ///
+    /// Exit code 130, at once, when a signal arrives in place of an answer.
+    pub fn ask(&self, question: &str) -> anyhow::Result<Option<bool>> {
+        let stdin = io::stdin();
+        if !stdin.is_terminal() || !io::stderr().is_terminal() {
+            return Ok(None);
         }
-        eprint!("{question} [y/N] ");
-        let _ = std::io::stderr().flush();
+        interrupt::watch();
+        let _ = write!(io::stderr(), "{} [y/N] ", self.shown(question));
+        let _ = io::stderr().flush();
+        // A read goes on after a signal; so it begins when there is a line to read.
+        let moment = rustix::event::Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
+        loop {
+            if let Err(error) = interrupt::check_before_changes() {
+                let _ = writeln!(io::stderr());
+                return Err(error);
+            }
+            let mut ready = [rustix::event::PollFd::new(&stdin, rustix::event::PollFlags::IN)];
+            match rustix::event::poll(&mut ready, Some(&moment)) {
+                Ok(0) | Err(rustix::io::Errno::INTR) => {}
+                Ok(_) => break,
+                Err(_) => return Ok(None),
+            }
+        }
         let mut answer = String::new();
-        std::io::stdin().read_line(&mut answer).ok()?;
-        Some(matches!(answer.trim(), "y" | "Y" | "yes" | "Yes" | "YES"))
+        if stdin.read_line(&mut answer).is_err() {
+            return Ok(None);
+        }
+        Ok(Some(matches!(answer.trim(), "y" | "Y" | "yes" | "Yes" | "YES")))
     }
 
     /// Shows how a transfer of so many bytes goes.
@@ -104,7 +173,7 @@ impl Console {
                 // The template is a constant of this file, so it parses.
                 let style = style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> ");
                 let bar = bars.add(ProgressBar::new(bytes).with_style(style));
-                bar.set_message(what.clone());
+                bar.set_message(text::line(&what));
                 bar
             }
         };
@@ -134,9 +203,15 @@ impl Console {
             return;
         }
         let write = || {
-            // A closed pipe (`| head`) is no reason to stop a publish half-way.
-            let _ =
-                if to_stderr { writeln!(std::io::stderr(), "{text}") } else { writeln!(std::io::stdout(), "{text}") };
+            if to_stderr {
+                // Nobody is left to be told.
+                let _ = writeln!(io::stderr(), "{text}");
+            } else if let Err(error) = writeln!(io::stdout(), "{text}") {
+                // No reason to stop a publish half-way.
+                if error.kind() != io::ErrorKind::BrokenPipe {
+                    self.lost.get_or_init(|| error.to_string());
+                }
+            }
         };
         match &self.bars {
             Some(bars) => bars.suspend(write),
@@ -144,8 +219,21 @@ impl Console {
         }
     }
 
-    fn paint(&self, code: &str, text: &str) -> String {
-        if self.colour { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+    /// Text as the terminal gets it.
+    fn shown(&self, text: &str) -> String {
+        let mut out = String::with_capacity(text.len());
+        for c in text.chars() {
+            let code = COLOURS.iter().find_map(|(colour, code)| (*colour == c).then_some(*code));
+            match code.or((c == PLAIN).then_some("0")).filter(|_| self.colour) {
+                Some(code) => out.push_str(&format!("\x1b[{code}m")),
+                None => text::push_safe(&mut out, c),
+            }
+        }
+        out
+    }
+
+    fn paint(&self, colour: char, text: &str) -> String {
+        if self.colour { format!("{colour}{text}{PLAIN}") } else { text.to_owned() }
     }
 }
 
@@ -211,6 +299,23 @@ pub fn seconds(time: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn colours_are_the_consoles_own() {
+        let console = |colour| Console {
+            json: false,
+            verbose: false,
+            colour,
+            silent: false,
+            held: Arc::default(),
+            bars: None,
+            lost: Arc::default(),
+        };
+        let painted = console(true);
+        assert_eq!(painted.shown(&painted.red("a\x1b[1mb\n")), "\x1b[31ma\\u{1b}[1mb\n\x1b[0m");
+        let plain = console(false);
+        assert_eq!(plain.shown(&plain.red("a\u{fdd0}b")), "a\\u{fdd0}b");
+    }
 
     #[test]
     fn sizes_read_well() {

@@ -16,6 +16,8 @@ pub enum Kind {
     Missing = 3,
     /// The bytes are not those that a digest promised.
     Digest = 4,
+    /// Ctrl-C, or another signal that asks to stop.
+    Interrupted = 130,
 }
 
 /// An error that knows its exit code. The message says what was being done to which object, then the cure.
@@ -60,6 +62,11 @@ pub fn digest(message: impl Into<String>) -> anyhow::Error {
     Failure::error(Kind::Digest, message)
 }
 
+/// Exit code 130.
+pub fn interrupted(message: impl Into<String>) -> anyhow::Error {
+    Failure::error(Kind::Interrupted, message)
+}
+
 /// The exit code for an error.
 pub fn kind(error: &anyhow::Error) -> Kind {
     error.chain().find_map(|cause| cause.downcast_ref::<Failure>()).map_or(Kind::Failed, |failure| failure.kind)
@@ -95,13 +102,14 @@ impl Problems {
         self.0.iter()
     }
 
-    /// One error that lists them all. Its exit code: usage before digest before failed before missing, so that 3 keeps
+    /// One error that lists them all. Its exit code: a signal, then usage before digest before failed before missing, so that 3 keeps
     /// its meaning of "nothing but absences".
     pub fn into_result(mut self) -> anyhow::Result<()> {
         if self.0.len() < 2 {
             return self.0.pop().map_or(Ok(()), Err);
         }
         let rank = |kind: Kind| match kind {
+            Kind::Interrupted => 4,
             Kind::Usage => 3,
             Kind::Digest => 2,
             Kind::Failed => 1,

@@ -55,12 +55,20 @@ pub fn seen() -> Option<usize> {
     SEEN.get().map(|seen| seen.load(Ordering::Relaxed)).filter(|signal| *signal != 0)
 }
 
-/// An error if a signal asked to stop.
+/// An error if a signal asked to stop. Exit code 130.
 pub fn check() -> anyhow::Result<()> {
     match seen() {
         None => Ok(()),
         Some(signal) => {
-            Err(failure::failed(format!("interrupted by signal {signal}; run the same command again to go on")))
+            Err(failure::interrupted(format!("interrupted by signal {signal}; run the same command again to go on")))
         }
+    }
+}
+
+/// The same, where nothing was changed yet.
+pub fn check_before_changes() -> anyhow::Result<()> {
+    match seen() {
+        None => Ok(()),
+        Some(signal) => Err(failure::interrupted(format!("interrupted by signal {signal}. Nothing was changed."))),
     }
 }

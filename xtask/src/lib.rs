@@ -11,6 +11,8 @@ pub mod failure;
 pub mod gh;
 pub mod git;
 mod host;
+#[cfg(test)]
+mod hostile;
 pub mod image;
 mod interrupt;
 pub mod latest;
@@ -19,6 +21,7 @@ pub mod packer;
 mod process;
 mod sbom;
 mod ssh;
+mod text;
 mod verbs;
 
 use std::process::ExitCode;
@@ -51,29 +54,46 @@ enum Task {
 
 /// What `cargo xtask` runs.
 pub fn main() -> ExitCode {
-    let Task::Packer { verb } = Cli::parse().task;
-    let common = verb.common().clone();
-    let console = Console::new(common.json, common.verbose);
-    let code = match verb.run(&common, &console) {
-        Ok(outcome) => {
-            if common.json {
-                print_json(&outcome);
-            }
-            outcome.exit
+    let (verb, common) = match Cli::try_parse() {
+        Ok(Cli { task: Task::Packer { verb } }) => {
+            let common = verb.common().clone();
+            (verb, common)
         }
-        Err(error) => {
-            let exit = failure::kind(&error) as u8;
-            console.note(format_args!("{} {error:#}", console.red("error:")));
-            if common.json {
-                print_json(&Outcome::error(exit, &error));
-            }
-            exit
-        }
+        Err(error) => return ExitCode::from(not_run(&error)),
     };
-    ExitCode::from(code)
+    let console = Console::new(common.json, common.verbose);
+    let outcome = verb.run(&common, &console).unwrap_or_else(|error| {
+        console.note(format_args!("{} {error:#}", console.red("error:")));
+        Outcome::error(failure::kind(&error) as u8, &error)
+    });
+    ExitCode::from(told(&console, common.json, &outcome))
 }
 
-/// The one object on standard output.
-fn print_json(outcome: &Outcome) {
-    println!("{:#}", outcome.to_json());
+/// Ends with what a person or a program asked for on standard output. What was done stays done when that can't be told:
+/// the exit code then is that of a failure.
+fn told(console: &Console, json: bool, outcome: &Outcome) -> u8 {
+    let lost = if json {
+        console.object(&outcome.to_json()).err().map(|error| error.to_string())
+    } else {
+        console.lost().map(str::to_owned)
+    };
+    let Some(why) = lost else { return outcome.exit };
+    console.note(format_args!("{} writing the result to standard output: {why}", console.red("error:")));
+    if outcome.exit == 0 { failure::Kind::Failed as u8 } else { outcome.exit }
+}
+
+/// `--help`, or a command line that can't be. With `--json` that is an object too.
+fn not_run(error: &clap::Error) -> u8 {
+    let printed = error.print();
+    if !error.use_stderr() {
+        return if printed.is_ok() { 0 } else { failure::Kind::Failed as u8 };
+    }
+    let usage = failure::Kind::Usage as u8;
+    // Nothing was parsed, so the words themselves are looked at; those after `--` are names.
+    if std::env::args_os().take_while(|word| word != "--").any(|word| word == "--json") {
+        let said = error.to_string();
+        let said = said.trim().trim_start_matches("error: ");
+        return told(&Console::new(true, false), true, &Outcome::error(usage, &failure::usage(said)));
+    }
+    usage
 }

@@ -1,13 +1,14 @@
 //! The manifest: the asset `packer-images.json` that says what a published set is.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
 use crate::image::digest::Digest;
 use crate::image::record::{BaseImage, Boot, BuiltFrom, Listed};
-use crate::image::{checksum, name};
+use crate::image::{checksum, name, parts};
+use crate::text;
 
 /// The manifest's asset name.
 pub const FILE: &str = "packer-images.json";
@@ -85,15 +86,54 @@ impl Manifest {
             "{FILE} has schema {}, this tool knows {SCHEMA}; update your checkout",
             manifest.schema
         );
-        for image in &manifest.images {
-            let expected = name::packages(&image.name);
+        manifest.check().with_context(|| format!("{FILE} can't be believed"))?;
+        Ok(manifest)
+    }
+
+    /// A manifest is input from outside: names by the rules of file names, sums that hold, nothing that a terminal obeys.
+    fn check(&self) -> anyhow::Result<()> {
+        let fields = serde_json::to_value(self).context("reading its fields")?;
+        if let Some(odd) = odd_text(&fields) {
+            anyhow::bail!("it holds the text `{}`", text::line(odd));
+        }
+        let mut names = BTreeSet::new();
+        for image in &self.images {
+            name::check(&image.name)?;
+            anyhow::ensure!(names.insert(&image.name), "it has two images {}", image.name);
             anyhow::ensure!(
-                image.packages.as_ref().is_none_or(|listed| listed.file == expected),
-                "{FILE} names another list of packages for {} than {expected}",
-                image.name.escape_debug()
+                image.file == name::whole(&image.name),
+                "it has image {} in the file `{}`",
+                image.name,
+                text::line(&image.file)
+            );
+            let packages = name::packages(&image.name);
+            anyhow::ensure!(
+                image.packages.as_ref().is_none_or(|listed| listed.file == packages),
+                "the list of packages of image {} is not {packages}",
+                image.name
+            );
+            let mut sum = 0_u64;
+            for (part, index) in image.parts.iter().zip(0..) {
+                let file = name::part(&image.name, &parts::suffix(index));
+                anyhow::ensure!(
+                    part.file == file,
+                    "part {index} of image {} is `{}`, not {file}",
+                    image.name,
+                    text::line(&part.file)
+                );
+                sum = sum
+                    .checked_add(part.size)
+                    .with_context(|| format!("the parts of image {} are too large", image.name))?;
+            }
+            anyhow::ensure!(
+                image.parts.is_empty() || sum == image.size,
+                "the parts of image {} have {sum} bytes, the image has {}",
+                image.name,
+                image.size
             );
         }
-        Ok(manifest)
+        let all = self.images.iter().try_fold(0_u64, |sum, image| sum.checked_add(image.size));
+        all.context("its images are too large").map(drop)
     }
 
     /// The asset's bytes.
@@ -138,5 +178,80 @@ impl Image {
             sha256: listed.sha256,
         }));
         assets
+    }
+}
+
+/// A name or a text in which a terminal would find something to obey.
+fn odd_text(value: &serde_json::Value) -> Option<&str> {
+    match value {
+        serde_json::Value::String(text) => Some(text.as_str()).filter(|text| text.contains(text::is_obeyed)),
+        serde_json::Value::Array(values) => values.iter().find_map(odd_text),
+        serde_json::Value::Object(fields) => fields.iter().find_map(|(name, value)| {
+            Some(name.as_str()).filter(|name| name.contains(text::is_obeyed)).or_else(|| odd_text(value))
+        }),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn manifest() -> Value {
+        let digest = Digest::of(b"x");
+        json!({
+            "schema": 1, "source": "v1", "commit": "c", "later": "\u{1b}",
+            "images": [
+                { "name": "a", "file": "a.qcow2", "size": 3, "sha256": digest, "built_from": null, "versions": null, "parts": [
+                    { "file": "a.qcow2.partaa", "size": 2, "sha256": digest },
+                    { "file": "a.qcow2.partab", "size": 1, "sha256": digest },
+                ] },
+                { "name": "b", "file": "b.qcow2", "size": 1, "sha256": digest, "built_from": null, "versions": {}, "parts": [] },
+            ],
+        })
+    }
+
+    #[test]
+    fn a_manifest_is_read_and_what_is_not_known_passed_over() {
+        let read = Manifest::parse(manifest().to_string().as_bytes()).unwrap();
+        assert_eq!(Manifest::parse(&read.to_bytes()).unwrap(), read);
+    }
+
+    #[test]
+    fn what_contradicts_itself_or_leads_elsewhere_is_refused() {
+        for (place, value, why) in [
+            ("/schema", json!(2), "schema 2"),
+            ("/source", json!("v1\u{1b}[2J"), "`v1\\u{1b}[2J`"),
+            ("/commit", json!("c\n"), "`c\\n`"),
+            ("/images/1/name", json!("a"), "two images a"),
+            ("/images/1/name", json!("../b"), "`../b`"),
+            ("/images/1/name", json!(""), "must begin with"),
+            ("/images/1/file", json!("/etc/passwd"), "`/etc/passwd`"),
+            ("/images/1/versions", json!({ "X": "\u{9b}" }), "\\u{9b}"),
+            ("/images/0/parts/0/file", json!("a.qcow2.partab"), "not a.qcow2.partaa"),
+            ("/images/0/parts/0/file", json!("../x"), "`../x`"),
+            ("/images/0/parts/0/size", json!(u64::MAX), "too large"),
+            ("/images/0/parts/0/size", json!(u64::MAX - 1), "have 18446744073709551615 bytes"),
+            ("/images/0/size", json!(4), "have 3 bytes"),
+            ("/images/1/size", json!(u64::MAX), "its images are too large"),
+            ("/images/1/size", json!(-1), "reading"),
+        ] {
+            let mut changed = manifest();
+            *changed.pointer_mut(place).unwrap() = value;
+            let error = format!("{:#}", Manifest::parse(changed.to_string().as_bytes()).unwrap_err());
+            assert!(error.contains(why), "{place}: {error}");
+        }
+    }
+
+    #[test]
+    fn hostile_manifests() {
+        let text = manifest().to_string();
+        crate::hostile::try_with(&[text.as_bytes()], |bytes| {
+            if let Ok(manifest) = Manifest::parse(bytes) {
+                assert_eq!(Manifest::parse(&manifest.to_bytes()).unwrap(), manifest);
+                manifest.assets();
+            }
+        });
     }
 }

@@ -6,12 +6,15 @@
 //! command can be shown.
 
 use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use anyhow::Context as _;
+use rustix::event::{PollFd, PollFlags};
 use xshell::{Cmd, Shell};
 
 use crate::{failure, interrupt};
@@ -99,16 +102,12 @@ pub fn command(cmd: Cmd<'_>) -> Command {
     command
 }
 
-/// Runs to the end and keeps what it prints. An exit status other than 0 is for the caller to judge.
+/// Runs to the end and keeps what it prints. An exit status other than 0 is for the caller to judge. It stays in this
+/// process's group, so that what asks on the terminal can, and Ctrl-C there reaches it directly.
 pub fn output(cmd: Cmd<'_>) -> anyhow::Result<Finished> {
-    let shown = cmd.to_string();
-    let output = command(cmd).output().map_err(|error| not_started(&shown, &error))?;
-    Ok(Finished {
-        command: shown,
-        status: output.status,
-        stdout: output.stdout,
-        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-    })
+    let patience = Patience { stall: Duration::MAX, answer: Duration::MAX };
+    let stream = Stream { feed: None, drain: None, patience, heed_signals: false };
+    Ok(run(cmd, stream, None, Group::Ours)?.finished)
 }
 
 /// Standard output as text; any exit status but 0 is an error.
@@ -127,7 +126,7 @@ pub struct Patience {
 
 /// Writes a command's input; drop the writer by returning.
 pub type Feed<'a> = Box<dyn FnOnce(&mut (dyn Write + Send)) -> anyhow::Result<()> + Send + 'a>;
-/// Reads a command's output to its end.
+/// Reads a command's output to its end, or for as long as it wants: a command that goes on after that is ended.
 pub type Drain<'a> = Box<dyn FnOnce(&mut (dyn Read + Send)) -> anyhow::Result<()> + Send + 'a>;
 
 /// A command with bytes going in or coming out, and how long that may stand still.
@@ -146,6 +145,8 @@ pub enum Cut {
     Stalled(Duration),
     NoAnswer(Duration),
     Interrupted,
+    /// More came than was wanted.
+    Enough,
 }
 
 impl std::fmt::Display for Cut {
@@ -154,6 +155,7 @@ impl std::fmt::Display for Cut {
             Self::Stalled(after) => write!(f, "no byte moved for {} s", after.as_secs()),
             Self::NoAnswer(after) => write!(f, "no answer for {} s", after.as_secs()),
             Self::Interrupted => write!(f, "interrupted"),
+            Self::Enough => write!(f, "more came than was expected"),
         }
     }
 }
@@ -173,134 +175,263 @@ pub struct Streamed {
 ///
 /// Only when the command can't be started.
 pub fn stream(cmd: Cmd<'_>, stream: Stream<'_>) -> anyhow::Result<Streamed> {
+    run(cmd, stream, None, Group::Own)
+}
+
+/// Runs a command that moves bytes past this process, as scp does: `gauge` says how many have arrived, and when that
+/// number changes a byte has moved; `None` ends the command. Heeds signals, in a process group of its own, as [`stream`]
+/// does.
+///
+/// # Errors
+///
+/// Only when the command can't be started.
+pub fn gauged(cmd: Cmd<'_>, stall: Duration, mut gauge: impl FnMut() -> Option<u64>) -> anyhow::Result<Streamed> {
+    let patience = Patience { stall, answer: stall };
+    let stream = Stream { feed: None, drain: None, patience, heed_signals: true };
+    run(cmd, stream, Some(&mut gauge), Group::Own)
+}
+
+/// The process group that a child runs in.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Group {
+    Ours,
+    Own,
+}
+
+/// The one kind of child. It is watched until it has ended, whatever becomes of its pipes: what it started may hold them
+/// open for longer than it lives (a ProxyCommand's helper, a daemon), or it may close them and go on. Every byte that it
+/// wrote itself arrives; what others write into its pipes after its end is nobody's answer.
+fn run(
+    cmd: Cmd<'_>,
+    stream: Stream<'_>,
+    gauge: Option<&mut dyn FnMut() -> Option<u64>>,
+    group: Group,
+) -> anyhow::Result<Streamed> {
     use std::os::unix::process::CommandExt as _;
 
     let shown = cmd.to_string();
     let mut command = command(cmd);
-    command.process_group(0).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    if group == Group::Own {
+        command.process_group(0);
+    }
     if stream.feed.is_some() {
         command.stdin(Stdio::piped());
     }
+    let (end, end_is_near) = io::pipe().with_context(|| format!("making a pipe for `{shown}`"))?;
     let mut child = command.spawn().map_err(|error| not_started(&shown, &error))?;
+    // The pipes were asked for above.
     let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+    let end = End { seen: AtomicBool::new(false), pipe: end };
     let clock = Clock::start(stream.feed.is_some());
-    let (done, ended) = mpsc::channel::<()>();
+    let given_up = AtomicBool::new(false);
+    let (open, closed) = mpsc::channel::<()>();
 
     thread::scope(|scope| {
-        let clock = &clock;
+        let (end, clock, given_up) = (&end, &clock, &given_up);
+        let open_too = open.clone();
         let feeding = scope.spawn(move || match (stream.feed, stdin) {
             (Some(feed), Some(stdin)) => {
-                let result = feed(&mut Moving { inner: stdin, clock });
+                let result = Pipe::new(stdin, end).and_then(|stdin| feed(&mut Moving { inner: stdin, clock }));
                 clock.all_fed();
                 result
             }
             _ => Ok(()),
         });
         let draining = scope.spawn(move || {
-            // Dropped when this thread ends, however it ends: that is what wakes the watch below.
-            let _done = done;
+            // Dropped when this thread ends, however it ends: that wakes the watch below.
+            let _open = open;
             let mut kept = Vec::new();
             let Some(stdout) = stdout else { return (kept, Ok(())) };
-            let mut moving = Moving { inner: stdout, clock };
-            let result = match stream.drain {
-                Some(drain) => drain(&mut moving),
-                None => moving.read_to_end(&mut kept).map(|_| ()).map_err(Into::into),
-            };
+            let result = Pipe::new(stdout, end).and_then(|stdout| {
+                let mut moving = Moving { inner: stdout, clock };
+                let result = match stream.drain {
+                    Some(drain) => drain(&mut moving),
+                    None => moving.read_to_end(&mut kept).map(drop).map_err(Into::into),
+                };
+                // It may be no more than the end of the pipe that wasn't read.
+                given_up.store(!moving.inner.at_end, Ordering::Relaxed);
+                result
+            });
             (kept, result)
         });
-        let complaints = scope.spawn(move || kept(stderr));
+        let complaints = scope.spawn(move || {
+            let _open = open_too;
+            stderr.and_then(|stderr| Pipe::new(stderr, end).ok()).map(last_of).unwrap_or_default()
+        });
 
-        let cut = watch(&mut child, &ended, clock, stream.patience, stream.heed_signals);
+        let watch = Watch { clock, closed, given_up, gauge, patience: stream.patience, heed: stream.heed_signals };
+        let ended = watch.until_the_end(&mut child, group);
+        end.seen.store(true, Ordering::Release);
+        drop(end_is_near);
         let (stdout, drained) = joined(draining);
-        if drained.is_err() {
-            // Nobody reads on; the child may not notice for as long as it has nothing to say.
-            end_group(&mut child);
-        }
-        let status = child.wait().map_err(|error| failure::failed(format!("waiting for `{shown}`: {error}")));
         let fed = joined(feeding);
         let stderr = String::from_utf8_lossy(&joined(complaints)).into_owned();
-        let finished = Finished { command: shown, status: status?, stdout, stderr };
-        Ok(Streamed { finished, fed, drained, cut })
+        let (status, cut) = ended.with_context(|| format!("waiting for `{shown}`"))?;
+        Ok(Streamed { finished: Finished { command: shown, status, stdout, stderr }, fed, drained, cut })
     })
 }
 
-/// Runs a command that moves bytes past this process, as scp does: `gauge` says how many have arrived. Ends it when that
-/// number stands still for so long, or when a signal arrived. In a process group of its own, as [`stream`] is.
-///
-/// # Errors
-///
-/// Only when the command can't be started.
-pub fn gauged(cmd: Cmd<'_>, stall: Duration, mut gauge: impl FnMut() -> u64) -> anyhow::Result<Streamed> {
-    use std::os::unix::process::CommandExt as _;
+struct Watch<'a, 'g> {
+    clock: &'a Clock,
+    /// Says nothing, and is hung up once both outputs are at their end.
+    closed: mpsc::Receiver<()>,
+    /// Nobody reads on, before the end. The child may not notice for as long as it has nothing to say.
+    given_up: &'a AtomicBool,
+    gauge: Option<&'g mut dyn FnMut() -> Option<u64>>,
+    patience: Patience,
+    heed: bool,
+}
 
-    let shown = cmd.to_string();
-    let mut command = command(cmd);
-    command.process_group(0).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().map_err(|error| not_started(&shown, &error))?;
-    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-    thread::scope(|scope| {
-        let output = scope.spawn(move || kept(stdout));
-        let complaints = scope.spawn(move || kept(stderr));
-        let (mut arrived, mut moved) = (gauge(), Instant::now());
+impl Watch<'_, '_> {
+    /// Looks at the child until it has ended, and ends it when it stands still for too long or a signal arrived.
+    fn until_the_end(mut self, child: &mut Child, group: Group) -> io::Result<(ExitStatus, Option<Cut>)> {
+        const LONGEST: Duration = Duration::from_millis(100);
+        /// For a child of which nobody wants more, to end by itself: most are about to.
+        const GRACE: Duration = Duration::from_secs(1);
+        let mut arrived = None;
+        let mut given_up = None;
         let mut cut = None;
-        let status = loop {
-            match child.try_wait() {
-                Ok(Some(status)) => break Ok(status),
-                Ok(None) => thread::sleep(Duration::from_millis(50)),
-                Err(error) => break Err(failure::failed(format!("waiting for `{shown}`: {error}"))),
+        let mut nap = Duration::from_millis(1);
+        loop {
+            let status = child.try_wait()?;
+            let gauged = self.gauge.as_mut().map(|gauge| gauge());
+            if gauged.is_some_and(|now| now.is_some() && now != arrived) {
+                arrived = gauged.flatten();
+                self.clock.tick();
             }
-            let now = gauge();
-            if now != arrived {
-                (arrived, moved) = (now, Instant::now());
+            if cut.is_none() && gauged == Some(None) {
+                cut = Some(Cut::Enough);
             }
-            if cut.is_none() && (interrupt::seen().is_some() || moved.elapsed() >= stall) {
-                cut = Some(if interrupt::seen().is_some() { Cut::Interrupted } else { Cut::Stalled(stall) });
-                end_group(&mut child);
+            if let Some(status) = status {
+                return Ok((status, cut));
             }
-        };
-        gauge();
-        let stderr = String::from_utf8_lossy(&joined(complaints)).into_owned();
-        let finished = Finished { command: shown.clone(), status: status?, stdout: joined(output), stderr };
-        Ok(Streamed { finished, fed: Ok(()), drained: Ok(()), cut })
-    })
-}
-
-/// What a child prints, to the end.
-fn kept(from: Option<impl Read>) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    if let Some(mut from) = from {
-        let _ = from.read_to_end(&mut bytes);
+            cut = cut.or_else(|| self.reason_to_cut());
+            if self.given_up.load(Ordering::Relaxed) {
+                given_up = given_up.or_else(|| Some(Instant::now()));
+            }
+            if cut.is_some() || given_up.is_some_and(|since| since.elapsed() >= GRACE) {
+                end_group(child, group);
+            }
+            // A child that has closed its outputs ends in a moment, or has a reason not to.
+            if self.closed.recv_timeout(LONGEST) == Err(mpsc::RecvTimeoutError::Disconnected) {
+                thread::sleep(nap);
+                nap = (nap * 2).min(LONGEST);
+            }
+        }
     }
-    bytes
+
+    fn reason_to_cut(&self) -> Option<Cut> {
+        let Patience { stall, answer } = self.patience;
+        let still = self.clock.still();
+        if self.heed && interrupt::seen().is_some() {
+            Some(Cut::Interrupted)
+        } else if self.clock.feeding() || self.gauge.is_some() {
+            (still >= stall).then_some(Cut::Stalled(stall))
+        } else {
+            (still >= answer).then_some(Cut::NoAnswer(answer))
+        }
+    }
 }
 
-/// Kills a child that leads a process group, with all that it started: the ssh below an scp would hold the pipes that
-/// are read here for as long as it believes in its connection.
-fn end_group(child: &mut Child) {
-    // It may just have ended by itself; then there is nothing to kill.
-    if let Some(group) = i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw) {
+/// Kills a child, and with a group of its own all that it started: the ssh below an scp would go on for as long as it
+/// believes in its connection.
+fn end_group(child: &mut Child, group: Group) {
+    if group == Group::Own
+        && let Some(group) = i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw)
+    {
+        // It may just have ended by itself; then there is nothing to kill.
         let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
     }
     let _ = child.kill();
 }
 
-/// Waits for the end of the output; ends the child when it stands still for too long or a signal arrived.
-fn watch(child: &mut Child, ended: &mpsc::Receiver<()>, clock: &Clock, patience: Patience, heed: bool) -> Option<Cut> {
-    loop {
-        if let Err(mpsc::RecvTimeoutError::Disconnected) = ended.recv_timeout(Duration::from_millis(100)) {
-            return None;
+/// What a child prints on standard error: the last of it, since a host can say more than memory holds.
+fn last_of(mut from: impl Read) -> Vec<u8> {
+    const KEPT: usize = 64 * 1024;
+    let mut kept = Vec::new();
+    let mut buffer = [0; 8 * 1024];
+    while let Ok(read @ 1..) = from.read(&mut buffer) {
+        kept.extend_from_slice(&buffer[..read]);
+        if kept.len() > 2 * KEPT {
+            kept.drain(..kept.len() - KEPT);
         }
-        let cut = if heed && interrupt::seen().is_some() {
-            Some(Cut::Interrupted)
-        } else if clock.feeding() {
-            (clock.still() >= patience.stall).then_some(Cut::Stalled(patience.stall))
-        } else {
-            (clock.still() >= patience.answer).then_some(Cut::NoAnswer(patience.answer))
-        };
-        if cut.is_some() {
-            end_group(child);
-            return cut;
+    }
+    kept
+}
+
+/// The child's end, as all who wait on its pipes are told of it.
+struct End {
+    seen: AtomicBool,
+    /// Hung up at the end: it wakes whoever sleeps.
+    pipe: io::PipeReader,
+}
+
+/// One of a child's pipes. It ends where the child does: reading goes on for what is in the pipe then, and no further.
+struct Pipe<'a, T> {
+    inner: T,
+    end: &'a End,
+    /// Bytes left, once the child has ended.
+    left: Option<u64>,
+    /// All was read.
+    at_end: bool,
+}
+
+impl<'a, T: AsFd> Pipe<'a, T> {
+    fn new(inner: T, end: &'a End) -> anyhow::Result<Self> {
+        // Only this side of the pipe: the child's is another description.
+        rustix::io::ioctl_fionbio(&inner, true).context("preparing a child's pipe")?;
+        Ok(Self { inner, end, left: None, at_end: false })
+    }
+
+    /// Sleeps until the pipe is ready, or the child has ended.
+    fn wait(&self, ready: PollFlags) -> io::Result<()> {
+        let mut both = [PollFd::new(&self.inner, ready), PollFd::new(&self.end.pipe, PollFlags::IN)];
+        match rustix::event::poll(&mut both, None) {
+            Err(rustix::io::Errno::INTR) | Ok(_) => Ok(()),
+            Err(error) => Err(error.into()),
         }
+    }
+}
+
+impl<T: Read + AsFd> Read for Pipe<'_, T> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            if self.left.is_none() && self.end.seen.load(Ordering::Acquire) {
+                self.left = Some(rustix::io::ioctl_fionread(&self.inner)?);
+            }
+            let most =
+                self.left.map_or(buffer.len(), |left| buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX)));
+            match self.inner.read(&mut buffer[..most]) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.wait(PollFlags::IN)?,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+                Ok(read) => {
+                    self.at_end |= read == 0 && !buffer.is_empty();
+                    self.left = self.left.map(|left| left.saturating_sub(read as u64));
+                    return Ok(read);
+                }
+            }
+        }
+    }
+}
+
+impl<T: Write + AsFd> Write for Pipe<'_, T> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        loop {
+            if self.end.seen.load(Ordering::Acquire) {
+                return Err(io::ErrorKind::BrokenPipe.into());
+            }
+            match self.inner.write(bytes) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.wait(PollFlags::OUT)?,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                other => return other,
+            }
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
     }
 }
 
@@ -326,13 +457,13 @@ struct Clock {
     started: Instant,
     /// Milliseconds after `started`.
     moved: AtomicU64,
-    /// 1 while input remains to be fed.
-    feeding: AtomicU64,
+    /// While input remains to be fed.
+    feeding: AtomicBool,
 }
 
 impl Clock {
     fn start(feeding: bool) -> Self {
-        Self { started: Instant::now(), moved: AtomicU64::new(0), feeding: AtomicU64::new(feeding.into()) }
+        Self { started: Instant::now(), moved: AtomicU64::new(0), feeding: AtomicBool::new(feeding) }
     }
 
     fn tick(&self) {
@@ -342,11 +473,11 @@ impl Clock {
 
     fn all_fed(&self) {
         self.tick();
-        self.feeding.store(0, Ordering::Relaxed);
+        self.feeding.store(false, Ordering::Relaxed);
     }
 
     fn feeding(&self) -> bool {
-        self.feeding.load(Ordering::Relaxed) == 1
+        self.feeding.load(Ordering::Relaxed)
     }
 
     fn still(&self) -> Duration {
@@ -379,5 +510,91 @@ impl<T: Read> Read for Moving<'_, T> {
         let read = self.inner.read(buffer)?;
         self.clock.tick();
         Ok(read)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use xshell::cmd;
+
+    const LONG: Patience = Patience { stall: Duration::from_secs(60), answer: Duration::from_secs(60) };
+
+    fn script(script: &str, stream: Stream<'_>) -> Streamed {
+        let sh = shell().unwrap();
+        run(cmd!(sh, "sh -c {script}"), stream, None, Group::Own).unwrap()
+    }
+
+    fn quiet(patience: Patience) -> Stream<'static> {
+        Stream { feed: None, drain: None, patience, heed_signals: false }
+    }
+
+    /// A process that the child left, by the number that it printed.
+    struct Left(String);
+
+    impl Drop for Left {
+        fn drop(&mut self) {
+            let pid = self.0.trim().parse().ok().and_then(rustix::process::Pid::from_raw);
+            let _ = rustix::process::kill_process(pid.unwrap(), rustix::process::Signal::KILL);
+        }
+    }
+
+    #[test]
+    fn what_a_child_leaves_behind_holds_nobody_up() {
+        let streamed = script("echo said >&2; sleep 300 & echo $!", quiet(LONG));
+        let _left = Left(streamed.finished.text());
+        assert!(streamed.finished.status.success() && streamed.cut.is_none());
+        assert_eq!(streamed.finished.stderr, "said\n");
+    }
+
+    #[test]
+    fn what_goes_on_talking_after_the_end_is_not_listened_to() {
+        let streamed = script("(trap '' PIPE; while :; do echo more; sleep 0.01; done) & echo $!; exit 7", quiet(LONG));
+        let _left = Left(streamed.finished.text().lines().find(|line| *line != "more").unwrap().to_owned());
+        assert_eq!(streamed.finished.status.code(), Some(7));
+    }
+
+    #[test]
+    fn every_byte_of_the_child_arrives_however_late_it_is_read() {
+        let mut got = 0;
+        let drain: Drain<'_> = Box::new(|from| {
+            let mut buffer = [0; 1000];
+            while let read @ 1.. = from.read(&mut buffer)? {
+                got += read;
+                thread::sleep(Duration::from_millis(5));
+            }
+            Ok(())
+        });
+        script("head -c 65000 /dev/zero", Stream { drain: Some(drain), ..quiet(LONG) }).drained.unwrap();
+        assert_eq!(got, 65_000);
+    }
+
+    #[test]
+    fn a_child_that_closes_its_outputs_and_goes_on_is_ended() {
+        let short = Duration::from_millis(300);
+        let streamed = script("exec sleep 300 >&- 2>&-", quiet(Patience { stall: short, answer: short }));
+        assert_eq!(streamed.cut, Some(Cut::NoAnswer(short)));
+    }
+
+    #[test]
+    fn nobody_feeds_what_a_child_left() {
+        let feed: Feed<'_> = Box::new(|input| Ok(input.write_all(&vec![0; 1 << 20])?));
+        let streamed =
+            script("exec 3<&0; sleep 300 <&3 >/dev/null 2>&1 & echo $!", Stream { feed: Some(feed), ..quiet(LONG) });
+        let _left = Left(streamed.finished.text());
+        assert!(streamed.fed.is_err());
+    }
+
+    #[test]
+    fn a_child_whose_output_nobody_wants_any_more_is_ended() {
+        let drain: Drain<'_> = Box::new(|_| anyhow::bail!("enough"));
+        let streamed = script("sleep 300", Stream { drain: Some(drain), ..quiet(LONG) });
+        assert!(streamed.drained.is_err() && streamed.cut.is_none());
+    }
+
+    #[test]
+    fn of_complaints_the_last_are_kept() {
+        let streamed = script("head -c 1000000 /dev/zero | tr '\\0' x >&2; echo end >&2", quiet(LONG));
+        assert!(streamed.finished.stderr.ends_with("xend\n") && streamed.finished.stderr.len() <= 128 * 1024 + 8192);
     }
 }

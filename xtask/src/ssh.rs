@@ -2,37 +2,59 @@
 //!
 //! A person's own configuration holds: aliases, ports, jump hosts, keys. Set here is only what a tool needs: no question
 //! is ever asked (`BatchMode`), no connection of ours becomes a master that keeps our pipes open, forwardings are left
-//! to people's own sessions, and a dead line is noticed. What goes to the remote shell is made of characters that no
-//! shell looks at twice; see [`Host`] and [`RemoteDir`].
+//! to people's own sessions, a dead line is noticed, and what makes ssh another kind of command (no session, another
+//! command, no input, in the background) is off.
+//!
+//! The host's login shell may be any: it gets `exec sh -s -- 'WORD' …`, which bash, dash, zsh, fish and tcsh read alike, in
+//! characters that no shell looks at twice (see [`Host`] and [`RemoteDir`]); the script comes on standard input. What a
+//! login script prints comes before the script's own output, which begins with a marker.
 
 use std::fmt;
-use std::io::Write;
+use std::io::Read as _;
 use std::path::Path;
 use std::str::FromStr;
+use std::sync::{OnceLock, mpsc};
 use std::time::Duration;
 
 use anyhow::Context as _;
 use xshell::{Shell, cmd};
 
 use crate::failure;
+use crate::image::hash;
 use crate::process::{self, Drain, Feed, Patience, Stream, Streamed};
 
+mod frames;
 pub mod trouble;
 
+use frames::Frames;
+pub use frames::Told;
 use trouble::Fault;
 
 /// Seconds to connect; a dead line is noticed after three times ten seconds.
-const OPTIONS: [&str; 9] = [
+const OPTIONS: [&str; 13] = [
     "BatchMode=yes",
     "ClearAllForwardings=yes",
     "ConnectTimeout=15",
     "ControlMaster=no",
+    "ForwardAgent=no",
+    "ForwardX11=no",
     "LogLevel=ERROR",
+    "PermitLocalCommand=no",
     "RemoteCommand=none",
     "RequestTTY=no",
     "ServerAliveCountMax=3",
     "ServerAliveInterval=10",
+    "Tunnel=no",
 ];
+
+/// What OpenSSH knows since 8.7, and refuses before.
+const NEWER_OPTIONS: [&str; 2] = ["ForkAfterAuthentication=no", "StdinNull=no"];
+
+/// Of the same age, and for ssh alone: scp asks for a session of its own kind.
+const SESSION: &str = "SessionType=default";
+
+/// More than any script here has to say.
+const LARGEST_ANSWER: usize = 16 << 20;
 
 /// For a small question. Connecting has a limit of its own.
 const ANSWER: Patience = Patience { stall: Duration::from_secs(60), answer: Duration::from_secs(60) };
@@ -111,9 +133,28 @@ impl Host {
 
     fn options(&self) -> Vec<String> {
         let port = self.port.map(|port| format!("Port={port}"));
-        let all = OPTIONS.iter().map(|option| (*option).to_owned()).chain(port);
+        let newer: &[&str] = if is_newer() { &NEWER_OPTIONS } else { &[] };
+        let all = OPTIONS.iter().chain(newer).map(|option| (*option).to_owned()).chain(port);
         all.flat_map(|option| ["-o".to_owned(), option]).collect()
     }
+}
+
+/// Whether the ssh here knows [`NEWER_OPTIONS`]. One that isn't OpenSSH, or isn't there, says so itself later.
+fn is_newer() -> bool {
+    static NEWER: OnceLock<bool> = OnceLock::new();
+    *NEWER.get_or_init(|| {
+        let said = shell().and_then(|sh| process::output(cmd!(sh, "ssh -V"))).map(|finished| finished.stderr);
+        said.ok().as_deref().and_then(version).is_some_and(|version| version >= (8, 7))
+    })
+}
+
+/// `OpenSSH_9.2p1 Debian-2, OpenSSL …`
+fn version(said: &str) -> Option<(u32, u32)> {
+    let (_, rest) = said.split_once("OpenSSH_")?;
+    let rest = rest.trim_start_matches(|c: char| !c.is_ascii_digit());
+    let (major, rest) = rest.split_once('.')?;
+    let minor = rest.split(|c: char| !c.is_ascii_digit()).next()?;
+    Some((major.parse().ok()?, minor.parse().ok()?))
 }
 
 /// The packer directory on a build host: absolute, or below the login's home.
@@ -169,7 +210,7 @@ pub struct BuildScript<'a> {
 }
 
 impl BuildScript<'_> {
-    /// As it is typed in its folder.
+    /// As it is typed in its folder; the log begins with it.
     pub fn line(&self) -> String {
         format!("./build.sh {}{}", if self.force { "--force " } else { "" }, self.image)
     }
@@ -183,63 +224,154 @@ pub struct Ssh {
     pub stall: Duration,
 }
 
+/// How a build went.
+pub struct Built {
+    pub streamed: Streamed,
+    pub told: Told,
+}
+
 impl Ssh {
-    /// Runs a POSIX shell script that arrives on standard input, so that nothing in it needs quotes; gives its output.
-    pub fn script(&self, script: &'static str, arguments: &[&str]) -> Result<Vec<u8>, Fault> {
-        let (sh, options, destination) = (shell()?, self.host.options(), self.host.destination());
-        let quoted: Vec<String> = arguments.iter().map(|argument| format!("'{argument}'")).collect();
-        let remote = format!("exec sh -s -- {}", quoted.join(" "));
+    /// Runs a POSIX shell script that arrives on standard input, so that nothing in it needs quotes; gives its output, and
+    /// whatever a login script printed before. The script begins with printing `marker`.
+    ///
+    /// # Errors
+    ///
+    /// Exit code 3, in one sentence, when the host runs no script for this login.
+    pub fn script(&self, script: &'static str, marker: &'static str, arguments: &[&str]) -> Result<Answer, Fault> {
         let feed: Feed = Box::new(move |input| {
             // A host that refuses never reads; its own words say why.
             let _ = input.write_all(script.as_bytes());
             Ok(())
         });
-        let streamed = process::stream(
-            cmd!(sh, "ssh {options...} -- {destination} {remote}"),
-            Stream { feed: Some(feed), drain: None, patience: ANSWER, heed_signals: true },
-        )?;
-        self.judge(streamed).map(|streamed| streamed.finished.stdout)
+        let mut output = Vec::new();
+        let drain: Drain = Box::new(|from| {
+            from.take(LARGEST_ANSWER as u64 + 1).read_to_end(&mut output)?;
+            anyhow::ensure!(output.len() <= LARGEST_ANSWER, "it says more than {LARGEST_ANSWER} bytes");
+            Ok(())
+        });
+        let stream = Stream { feed: Some(feed), drain: Some(drain), patience: ANSWER, heed_signals: true };
+        let mut streamed = self.run(arguments, stream)?;
+        if let Err(error) = std::mem::replace(&mut streamed.drained, Ok(())) {
+            return Err(Fault::host(error.context(format!("the answer of {} can't be read", self.host))));
+        }
+        trouble::of(&self.host, &streamed).map_or(Ok(()), Err)?;
+        let Some(at) = position(&output, marker.as_bytes()) else {
+            streamed.finished.stdout = output;
+            return Err(trouble::no_shell(&self.host, &streamed.finished));
+        };
+        let rest = output.split_off(at + marker.len());
+        output.truncate(at);
+        self.judge(streamed)?;
+        Ok(Answer { noise: output, text: rest })
     }
 
-    /// Runs build.sh and hands its output over as it comes, standard error with it. The build's standard input
-    /// stays open until `feed` returns: build.sh ends when it closes, so a build never outlives this process.
-    /// The exit status is for the caller to judge.
+    /// Runs build.sh and hands its output over as it comes, standard error with it. Once `stop` says so, or this process is
+    /// gone, the build's input ends, and the host ends the build; it may take `grace` for that.
     pub fn build(
         &self,
         script: BuildScript<'_>,
-        feed: Feed<'_>,
-        drain: Drain<'_>,
+        stop: impl Fn() -> bool + Send,
+        mut take: impl FnMut(&[u8]) -> anyhow::Result<()> + Send,
         grace: Duration,
-    ) -> anyhow::Result<Streamed> {
-        let (sh, options, destination) = (shell()?, self.host.options(), self.host.destination());
-        let remote =
-            format!("exec sh -c 'cd {} && PACKER_BUILD_WATCH_STDIN=1 exec {} 2>&1'", script.dir, script.line());
+    ) -> anyhow::Result<Built> {
+        let dir = script.dir.to_string();
+        let mut arguments = vec![dir.as_str(), script.image];
+        if script.force {
+            arguments.push("--force");
+        }
+        let (output, ended) = mpsc::channel::<()>();
+        let feed: Feed = Box::new(move |input| {
+            // One that refuses never reads.
+            let _ = input.write_all(include_str!("host/build.sh").as_bytes());
+            while ended.recv_timeout(Duration::from_millis(50)) == Err(mpsc::RecvTimeoutError::Timeout) && !stop() {}
+            Ok(())
+        });
+        let mut frames = Frames::default();
+        let drain: Drain = Box::new(|from| {
+            // Dropped when the output ends, however it ends.
+            let _output = output;
+            let mut buffer = vec![0; 16 * 1024];
+            let mut result = Ok(());
+            while result.is_ok() && !frames.told.end {
+                let read = from.read(&mut buffer)?;
+                if read == 0 {
+                    break;
+                }
+                frames.push(&buffer[..read], |bytes| {
+                    if result.is_ok() {
+                        result = take(bytes);
+                    }
+                });
+            }
+            frames.end(|bytes| drop(take(bytes)));
+            result
+        });
         // A build may be silent for long; once its input is closed it has the grace to end.
         let patience = Patience { stall: Duration::MAX, answer: grace };
-        process::stream(
-            cmd!(sh, "ssh {options...} -- {destination} {remote}"),
-            Stream { feed: Some(feed), drain: Some(drain), patience, heed_signals: false },
-        )
+        let stream = Stream { feed: Some(feed), drain: Some(drain), patience, heed_signals: false };
+        let streamed = self.run(&arguments, stream)?;
+        Ok(Built { streamed, told: frames.told })
     }
 
-    /// Copies an image to a local file. `gauge` tells how much of it has arrived.
-    pub fn copy(&self, from: &RemoteImage<'_>, to: &Path, gauge: impl FnMut() -> u64) -> Result<(), Fault> {
+    /// Copies an image to a local file. `gauge` tells how much of it has arrived, or `None` when that is too much.
+    pub fn copy(&self, from: &str, to: &Path, gauge: impl FnMut() -> Option<u64>) -> Result<(), Fault> {
         let (sh, options) = (shell()?, self.host.options());
         let from = format!("{}:{from}", self.host.scp_destination());
         let streamed = process::gauged(cmd!(sh, "scp {options...} -- {from} {to}"), self.stall, gauge)?;
         self.judge(streamed).map(drop)
     }
 
-    /// Hands over an image's bytes from `offset` on.
-    pub fn tail(&self, from: &RemoteImage<'_>, offset: u64, drain: Drain<'_>) -> Result<(), Fault> {
-        let (sh, options, destination) = (shell()?, self.host.options(), self.host.destination());
+    /// Hands over an image's bytes from `offset` on. `take` may refuse more.
+    pub fn tail(
+        &self,
+        from: &RemoteImage<'_>,
+        offset: u64,
+        mut take: impl FnMut(&[u8]) -> anyhow::Result<()> + Send,
+    ) -> Result<(), Fault> {
+        const MARKER: &[u8] = b"packer-bytes\0";
+        /// A login script says less.
+        const NOISE: usize = 1 << 20;
+        let feed: Feed = Box::new(|input| {
+            let _ = input.write_all(include_str!("host/tail.sh").as_bytes());
+            Ok(())
+        });
+        let drain: Drain = Box::new(|output| {
+            let mut before = Some(Vec::new());
+            let mut buffer = vec![0; hash::BUFFER];
+            loop {
+                let read = output.read(&mut buffer)?;
+                if read == 0 {
+                    return Ok(());
+                }
+                let Some(noise) = &mut before else {
+                    take(&buffer[..read])?;
+                    continue;
+                };
+                let seen = noise.len().saturating_sub(MARKER.len());
+                noise.extend_from_slice(&buffer[..read]);
+                if let Some(at) = position(&noise[seen..], MARKER) {
+                    take(&noise[seen + at + MARKER.len()..])?;
+                    before = None;
+                } else {
+                    anyhow::ensure!(noise.len() <= NOISE, "the login there prints more than a file has");
+                }
+            }
+        });
         let patience = Patience { stall: self.stall, answer: self.stall };
-        let remote = format!("exec tail -c +{} '{from}'", offset + 1);
-        let streamed = process::stream(
-            cmd!(sh, "ssh {options...} -- {destination} {remote}"),
-            Stream { feed: None, drain: Some(drain), patience, heed_signals: true },
-        )?;
+        let stream = Stream { feed: Some(feed), drain: Some(drain), patience, heed_signals: true };
+        let streamed = self.run(&[&from.to_string(), &(offset + 1).to_string()], stream)?;
         self.judge(streamed).map(drop)
+    }
+
+    /// A shell on the host that reads its script from the stream.
+    fn run(&self, arguments: &[&str], stream: Stream<'_>) -> anyhow::Result<Streamed> {
+        let (sh, mut options, destination) = (shell()?, self.host.options(), self.host.destination());
+        if is_newer() {
+            options.extend(["-o".to_owned(), SESSION.to_owned()]);
+        }
+        let quoted: Vec<String> = arguments.iter().map(|argument| format!("'{argument}'")).collect();
+        let remote = format!("exec sh -s -- {}", quoted.join(" "));
+        process::stream(cmd!(sh, "ssh {options...} -- {destination} {remote}"), stream)
     }
 
     /// Success, or what went wrong and whose fault it is.
@@ -249,10 +381,22 @@ impl Ssh {
             return Err(Fault::here(error));
         }
         if !streamed.finished.status.success() {
-            return Err(Fault::image(trouble::words(&streamed.finished)));
+            return Err(trouble::on_the_host(&self.host, &streamed.finished));
         }
         Ok(Streamed { drained: Ok(()), ..streamed })
     }
+}
+
+/// What a script answered.
+#[derive(Debug)]
+pub struct Answer {
+    /// What came before it: the words of a login script.
+    pub noise: Vec<u8>,
+    pub text: Vec<u8>,
+}
+
+fn position(text: &[u8], wanted: &[u8]) -> Option<usize> {
+    text.windows(wanted.len()).position(|window| window == wanted)
 }
 
 /// One for each command: a shell can't be shared between the threads of several hosts.
@@ -260,16 +404,23 @@ fn shell() -> anyhow::Result<Shell> {
     Shell::new().context("reading the current directory")
 }
 
-/// What a build's input is while it runs: nothing, and open.
-pub fn hold_open(_input: &mut (dyn Write + Send), until: impl Fn() -> bool) {
-    while !until() {
-        std::thread::sleep(Duration::from_millis(50));
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_version_is_read() {
+        for (said, read) in [
+            ("OpenSSH_9.2p1 Debian-2+deb12u7, OpenSSL 3.0.17", Some((9, 2))),
+            ("OpenSSH_8.4p1", Some((8, 4))),
+            ("OpenSSH_for_Windows_8.6p1, LibreSSL 3.4.3", Some((8, 6))),
+            ("OpenSSH_10.0p2", Some((10, 0))),
+            ("Dropbear v2022.83", None),
+            ("OpenSSH_", None),
+        ] {
+            assert_eq!(version(said), read, "{said}");
+        }
+    }
 
     #[test]
     fn hosts_are_read() {
@@ -332,5 +483,17 @@ mod tests {
             let error = text.parse::<RemoteDir>().unwrap_err();
             assert_eq!(failure::kind(&error), failure::Kind::Usage, "{text}");
         }
+    }
+
+    #[test]
+    fn hostile_hosts_and_versions() {
+        crate::hostile::try_with(&[b"ssh://me@[fe80::1%eth0]:22", b"OpenSSH_9.2p1"], |bytes| {
+            let text = String::from_utf8_lossy(bytes);
+            version(&text);
+            if let Ok(host) = text.parse::<Host>() {
+                assert_eq!(host.to_string().parse::<Host>().unwrap(), host);
+                assert!(!host.destination().starts_with('-'));
+            }
+        });
     }
 }

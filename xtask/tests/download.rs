@@ -235,7 +235,7 @@ fn an_interrupted_download_is_resumed() {
     }
     assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
     let output = child.wait_with_output().unwrap();
-    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.status.code(), Some(130));
     assert!(String::from_utf8_lossy(&output.stderr).contains("interrupted"));
     world.hub().reset_faults();
     reader.tool(&["download", BIG]).expect(0, &["going on at", "resumed, verified"]);

@@ -2,7 +2,10 @@
 //! what a reader then downloads, with the installed `gh` and with the newest one.
 #![allow(clippy::disallowed_methods, reason = "tests start the tool")]
 
-use std::process::Command;
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::os::unix::process::CommandExt as _;
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
@@ -56,4 +59,42 @@ fn the_phase_runs_with_the_newest_gh() {
         return;
     };
     assert_published(&rehearse(&["--gh", gh.to_str().unwrap()]));
+}
+
+#[test]
+fn a_gh_that_is_none_is_refused() {
+    for (gh, says) in
+        [("/nosuch", "--gh /nosuch can't be found"), ("/etc/passwd", "is no program"), ("/", "is no program")]
+    {
+        let args = ["packer", "rehearse", "--json", "--gh", gh];
+        let output = Command::new(env!("CARGO_BIN_EXE_xtask")).args(args).output().unwrap();
+        assert_eq!(output.status.code(), Some(3), "{output:?}");
+        assert!(String::from_utf8_lossy(&output.stderr).contains(says), "{output:?}");
+    }
+}
+
+#[test]
+fn an_interrupted_rehearsal_leaves_nothing() {
+    let temporary = std::env::temp_dir().join(format!("interrupted-rehearsal-{}", std::process::id()));
+    fs::create_dir_all(&temporary).unwrap();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_xtask"))
+        .args(["packer", "rehearse"])
+        .env("TMPDIR", &temporary)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let begun = lines.by_ref().map_while(Result::ok).any(|line| line.contains("build and fetch"));
+    assert!(begun, "it ended before: {:?}", child.wait_with_output());
+    // Ctrl-C on a terminal reaches all of its foreground.
+    let group = format!("-{}", child.id());
+    assert!(Command::new("kill").args(["-INT", "--", &group]).status().unwrap().success());
+    let rest: Vec<String> = lines.map_while(Result::ok).collect();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130), "{rest:?} {output:?}");
+    let left: Vec<_> = fs::read_dir(&temporary).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert!(left.is_empty(), "{left:?} {output:?}");
+    fs::remove_dir(&temporary).unwrap();
 }

@@ -1,6 +1,7 @@
 //! Ctrl-C during a publish: it stops between two pieces of work and goes on from there, but never between the two calls
 //! of a flip.
 
+use std::io::{Read as _, Write as _};
 use std::path::Path;
 use std::process::{Child, Stdio};
 use std::sync::{Arc, Mutex};
@@ -52,7 +53,7 @@ fn interrupted(world: &World, at: fn(&Request) -> bool) -> (Option<i32>, String)
 fn during_an_upload_it_stops_and_goes_on_later() {
     let world = world("upload");
     let (code, said) = interrupted(&world, |request| request.query.contains("debian-13-custom.qcow2.partab"));
-    assert_eq!(code, Some(1), "{said}");
+    assert_eq!(code, Some(130), "{said}");
     assert!(said.contains("interrupted"), "{said}");
     assert_eq!(world.remote_commit("latest"), world.remote_commit("v0.44"));
 
@@ -74,4 +75,47 @@ fn between_the_two_calls_of_a_flip_it_waits() {
     assert_eq!(code, Some(0), "{said}");
     assert_eq!(world.remote_commit("latest"), world.remote_commit("v0.45"));
     world.tool(&["verify"]).expect(0, &["v0.45"]);
+}
+
+/// Starts the tool on a terminal of its own (`script` makes one) and gives what it shows, until it waits for an answer.
+fn at_the_question(world: &World, args: &[&str]) -> (Child, String) {
+    let typed = format!("{} packer {}", env!("CARGO_BIN_EXE_xtask"), args.join(" "));
+    let mut command = world.command("script");
+    command.args(["-qec", &typed, "/dev/null"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut shown = Vec::new();
+    let mut byte = [0];
+    while !shown.ends_with(b"[y/N] ") {
+        let read = child.stdout.as_mut().unwrap().read(&mut byte).unwrap();
+        assert_eq!(read, 1, "it ended without a question: {}", String::from_utf8_lossy(&shown));
+        shown.push(byte[0]);
+    }
+    (child, String::from_utf8_lossy(&shown).into_owned())
+}
+
+/// Types into the terminal; the exit code and all that comes after.
+fn answered(mut child: Child, typed: &[u8]) -> (Option<i32>, String) {
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(typed).unwrap();
+    let said = std::io::read_to_string(child.stdout.take().unwrap()).unwrap();
+    drop(stdin);
+    (child.wait().unwrap().code(), said)
+}
+
+#[test]
+fn at_a_question_it_ends_at_once() {
+    let world = world("question");
+    let before = world.hub().requests().len();
+    for args in [&["publish", "--source", "v0.45"][..], &["publish", "--source", "v0.45", "--json"]] {
+        let (child, _) = at_the_question(&world, args);
+        // What Ctrl-C is on a terminal.
+        let (code, said) = answered(child, b"\x03");
+        assert_eq!(code, Some(130), "{args:?}: {said}");
+        assert!(said.contains("Nothing was changed."), "{args:?}: {said}");
+    }
+    let (child, _) = at_the_question(&world, &["publish", "--source", "v0.45"]);
+    assert_eq!(answered(child, b"n\n").0, Some(0));
+    let changing = |request: &Request| request.method != "GET" && !request.path.contains("graphql");
+    assert!(!world.hub().requests()[before..].iter().any(changing));
+    assert_eq!(world.remote_commit("latest"), world.remote_commit("v0.44"));
 }

@@ -151,6 +151,38 @@ impl BuildHost {
         append(&self.dir.join("home/environment"), &format!("export {name}='{value}'\n"))
     }
 
+    /// Adds a line to what each login runs first, in a POSIX shell.
+    pub fn at_login(&self, line: &str) -> anyhow::Result<()> {
+        append(&self.dir.join("home/environment"), &format!("{line}\n"))
+    }
+
+    /// Lets each login be nobody's, where this process is root's, whom no permission stops.
+    pub fn log_in_as_nobody(&self) -> anyhow::Result<()> {
+        if fs::metadata("/proc/self").is_ok_and(|meta| std::os::unix::fs::MetadataExt::uid(&meta) == 0) {
+            let shell = self.dir.join("nobody");
+            executable(&shell, "#!/bin/sh\nexec setpriv --reuid 65534 --regid 65534 --clear-groups sh \"$@\"\n")?;
+            self.export("SHELL", shell.to_str().context("a folder with a name in UTF-8")?)?;
+        }
+        Ok(())
+    }
+
+    /// The processes of sshd that serve connections now.
+    pub fn sessions(&self) -> Vec<u32> {
+        let parent = |pid: u32| -> Option<u32> {
+            let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+            stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse().ok()
+        };
+        let pids = fs::read_dir("/proc").into_iter().flatten().flatten();
+        let pids: Vec<u32> = pids.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
+        let ours = |pid: &u32| std::iter::successors(Some(*pid), |pid| parent(*pid)).any(|pid| pid == self.sshd.id());
+        let serves = |pid: &u32| fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.starts_with(b"sshd: "));
+        let listens = |pid: &u32| {
+            fs::read(format!("/proc/{pid}/cmdline"))
+                .is_ok_and(|line| String::from_utf8_lossy(&line).contains("[listener]"))
+        };
+        pids.into_iter().filter(|pid| serves(pid) && !listens(pid) && ours(pid)).collect()
+    }
+
     /// Puts an image there as if it had been built: the file, its checksum file, versions and build record.
     pub fn put(&self, image: &str, bytes: &[u8]) -> anyhow::Result<()> {
         let path = self.packer_dir().join("bytes");

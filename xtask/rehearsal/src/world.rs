@@ -116,8 +116,7 @@ impl World {
         let github = GitHub::start(settings)?;
         github.add_repository(REPOSITORY, Repository::new(dir.join(REMOTE)))?;
         github.add_token(TOKEN, Token::classic("contributor").with(REPOSITORY, Access::Push));
-        equip(&mut machine, &github, options.gh.as_deref())?;
-        machine.set("HOMESTAK_PACKER_GIT_URL", dir.join(REMOTE));
+        equip(&mut machine, &github, &dir.join(REMOTE), options.gh.as_deref())?;
         Ok(Self { github, machine, options, dir, keep: false, _socket: socket })
     }
 
@@ -157,8 +156,7 @@ impl World {
     pub fn another_machine(&self, name: &str) -> anyhow::Result<Machine> {
         let mut machine = Machine::new(&self.dir.join(name), &self.options.tool)?;
         clone(&machine, &self.remote())?;
-        equip(&mut machine, &self.github, self.options.gh.as_deref())?;
-        machine.set("HOMESTAK_PACKER_GIT_URL", self.remote());
+        equip(&mut machine, &self.github, &self.remote(), self.options.gh.as_deref())?;
         Ok(machine)
     }
 
@@ -236,7 +234,8 @@ fn clone(machine: &Machine, remote: &Path) -> anyhow::Result<()> {
 }
 
 /// Logs the machine in at the stand-in.
-fn equip(machine: &mut Machine, github: &Hub, gh: Option<&Path>) -> anyhow::Result<()> {
+fn equip(machine: &mut Machine, github: &Hub, remote: &Path, gh: Option<&Path>) -> anyhow::Result<()> {
+    machine.set("HOMESTAK_PACKER_GIT_URL", remote);
     for (name, value) in github.configure_gh(&machine.dir().join("gh"))? {
         machine.set(name, value);
     }

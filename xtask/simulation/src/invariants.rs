@@ -238,7 +238,7 @@ impl Watch {
     }
 
     fn judge_end(&mut self, plan: &Plan, world: &World) {
-        let killed = self.ends.iter().any(|end| *end == Some(End::Killed));
+        let killed = self.ends.contains(&Some(End::Killed));
         let gave_up = plan.faults.iter().any(|it| matches!(it.fault, Fault::NoHub { lasting } if lasting >= 500_000))
             || plan.faults.iter().any(|it| matches!(it.fault, Fault::Nap { .. }));
         if self.judges_all && self.ever_live && world.live().is_none() && !killed && !gave_up {

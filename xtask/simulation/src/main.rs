@@ -27,7 +27,7 @@ fn main() -> ExitCode {
             bad.entry(kind).or_insert_with(Vec::new).push((seed, violation));
         }
     }
-    for (_, all) in &bad {
+    for all in bad.values() {
         println!("{} times, first seed {}: {}", all.len(), all[0].0, all[0].1);
     }
     let seconds = started.elapsed().as_secs_f64();

@@ -354,8 +354,8 @@ impl Outside for Process<'_> {
         self.state.drawn.set(drawn + 1);
         let mut chance = Chance::of(self.shared.seed.get(), 1_000 + self.run as u64, drawn);
         let mut bytes = [0; 16];
-        bytes[..8].copy_from_slice(&chance.next().to_le_bytes());
-        bytes[8..].copy_from_slice(&chance.next().to_le_bytes());
+        bytes[..8].copy_from_slice(&chance.draw().to_le_bytes());
+        bytes[8..].copy_from_slice(&chance.draw().to_le_bytes());
         Ok(bytes)
     }
 

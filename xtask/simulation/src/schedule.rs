@@ -263,7 +263,7 @@ impl<'p> Schedule<'p> {
                     (0, String::new())
                 }),
                 Event::Serve { run, ask, meets, answer_to, answered } => {
-                    self.serve(run, &ask, meets, answer_to, answered)
+                    self.serve(run, &ask, meets, answer_to, answered);
                 }
                 Event::Answer { task, waits, answer } => {
                     let (run, current) = (self.tasks[task].run, self.tasks[task].waits == waits);
@@ -334,10 +334,10 @@ impl<'p> Schedule<'p> {
             return;
         }
         self.note(format_args!("run {run} ends with {code}: {said}"));
-        self.over(run, End::Code(code, said));
+        self.over(run, &End::Code(code, said));
     }
 
-    fn over(&mut self, run: usize, end: End) {
+    fn over(&mut self, run: usize, end: &End) {
         self.shared.runs.borrow()[run].holds_clone.set(false);
         let now = self.shared.now.get();
         let progress = &mut self.runs[run];
@@ -348,7 +348,7 @@ impl<'p> Schedule<'p> {
         {
             self.watch.violation = Some(format!("run {run} heeds a signal after {} s", (now - signalled) / 1000));
         }
-        self.watch.ended(run, &end, &self.world);
+        self.watch.ended(run, end, &self.world);
         let next = run + 1;
         if let Some(after) = self.plan.runs.get(next).filter(|after| after.after_the_one_before) {
             self.at(now + after.starts, Event::Start(next));
@@ -358,7 +358,7 @@ impl<'p> Schedule<'p> {
     fn kill(&mut self, run: usize) {
         self.note(format_args!("run {run} is killed"));
         self.shared.runs.borrow()[run].dead.set(true);
-        self.over(run, End::Killed);
+        self.over(run, &End::Killed);
         for at in 0..self.tasks.len() {
             if self.tasks[at].run == run && self.tasks[at].routine.is_some() {
                 let waits = self.tasks[at].waits;

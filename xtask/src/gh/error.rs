@@ -47,6 +47,9 @@ struct Body {
 /// <https://docs.github.com/rest/using-the-rest-api/rate-limits-for-the-rest-api#exceeding-the-rate-limit>
 const MINUTE: Duration = Duration::from_secs(60);
 
+/// The longest that a limit of GitHub's lasts: whoever asks for more is waited for no longer.
+const HOUR: Duration = Duration::from_secs(3600);
+
 impl Http {
     pub(super) fn new(head: &Head, body: &[u8]) -> Self {
         let header =
@@ -67,7 +70,7 @@ impl Http {
         let reset = header("x-ratelimit-reset").and_then(|value| value.parse().ok()).filter(|_| exhausted).map(until);
         let limited = matches!(head.status, 403 | 429)
             && (asked.is_some() || exhausted || head.status == 429 || message.to_lowercase().contains("rate limit"));
-        let rate = limited.then(|| asked.or(reset).unwrap_or(MINUTE));
+        let rate = limited.then(|| asked.or(reset).unwrap_or(MINUTE).min(HOUR));
         Self { status: head.status, message, codes, rate }
     }
 
@@ -158,6 +161,7 @@ impl From<CallError> for anyhow::Error {
         };
         match error {
             CallError::Local(error) => error,
+            CallError::Interrupted => failure::interrupted(error.to_string()),
             CallError::NoLogin(_) | CallError::Http(Http { status: 401 | 403, rate: None, .. }) => {
                 failure::Failure { kind: Kind::Missing, message: format!("{error}{cure}") }.into()
             }
@@ -180,6 +184,10 @@ mod tests {
         let seconds = |error: Http| CallError::Http(error).retry_after().map(|wait| wait.as_secs());
         assert_eq!(seconds(http(403, &[("retry-after", "7")], "{}")), Some(7));
         assert_eq!(seconds(http(429, &[], "{}")), Some(60));
+        let never = u64::MAX.to_string();
+        assert_eq!(seconds(http(429, &[("retry-after", &never)], "{}")), Some(3600));
+        let reset = [("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", never.as_str())];
+        assert_eq!(seconds(http(403, &reset, "{}")), Some(3600));
         assert_eq!(seconds(http(403, &[], r#"{"message": "You have exceeded a secondary rate limit"}"#)), Some(60));
         assert_eq!(seconds(http(403, &[("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "1")], "{}")), Some(1));
         assert_eq!(
@@ -209,5 +217,20 @@ mod tests {
             assert_eq!(CallError::Http(http(status, &[], "{}")).passes(), passes, "{status}");
         }
         assert!(CallError::Lost("EOF".into()).passes());
+    }
+
+    #[test]
+    fn hostile_refusals() {
+        let examples: [&[u8]; 2] = [
+            b"HTTP/2.0 403 Forbidden\r\nRetry-After: 7\r\nX-Ratelimit-Remaining: 0\r\nX-Ratelimit-Reset: 99\r\n\r\n{\"message\": \"x\"}",
+            b"HTTP/2.0 429 Too Many\nretry-after: 18446744073709551615\n\n{\"message\": \"m\", \"errors\": [{\"code\": \"c\"}, \"e\"]}",
+        ];
+        crate::hostile::try_with(&examples, |bytes| {
+            let (head, body) = super::super::split_head(bytes);
+            let Some(head) = Head::parse(&head) else { return };
+            let error = CallError::Http(Http::new(&head, body));
+            assert!(error.retry_after().is_none_or(|wait| wait <= HOUR));
+            assert!(!error.to_string().is_empty());
+        });
     }
 }

@@ -2,23 +2,24 @@
 
 use std::collections::VecDeque;
 use std::fs::File;
-use std::io::{ErrorKind, Read, Write as _};
+use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Context as _;
 
 use super::Voice;
-use super::output::{self, Lines};
+use super::output::Lines;
 use crate::image::durable;
-use crate::ssh::trouble::{self, Fault, Quoted};
-use crate::ssh::{BuildScript, Ssh};
-use crate::{failure, interrupt, ssh};
+use crate::ssh::trouble::{self, Fault};
+use crate::ssh::{BuildScript, Ssh, Told};
+use crate::text::{self, Quoted};
+use crate::{failure, interrupt};
 
-/// How long a build may take to end once it was told to; then its connection is cut.
-const GRACE: Duration = Duration::from_secs(20);
+/// How long a build may take to end once it was told to; then its connection is cut. The host ends it by force after 18 s:
+/// our build.sh takes 15 at most.
+const GRACE: Duration = Duration::from_secs(25);
 
 /// So many lines of a failed build are shown again below it.
 const LAST: usize = 12;
@@ -27,70 +28,84 @@ const LAST: usize = 12;
 ///
 /// # Errors
 ///
-/// Exit code 1 with build.sh's own exit code, its last lines and where the log is.
+/// Exit code 1 with build.sh's own exit code, its last lines and where the log is; or with the build that runs there
+/// already.
 pub fn run(ssh: &Ssh, voice: &Voice<'_>, script: BuildScript<'_>, log: &Log) -> Result<(), Fault> {
     let (host, image) = (&ssh.host, script.image);
     let mut file = &log.file;
     let _ = writeln!(file, "# {host}: cd {} && {}", script.dir, script.line());
-    let ended = Ended::default();
+    let told_to_end = OnceLock::new();
     let mut last: VecDeque<String> = VecDeque::new();
-    let drain = |from: &mut (dyn Read + Send)| {
-        let _ended = ended.when_dropped();
-        let mut lines = Lines::default();
-        let mut log_works = true;
-        let mut line = |line: &str| {
-            voice.quote(line);
-            let plain = output::safe(line, false);
-            // A full disk here is no reason to stop a build there.
-            if log_works && writeln!(file, "{plain}").is_err() {
-                log_works = false;
-                voice.warn(format_args!("can't write {} any further; the build goes on", log.path.display()));
-            }
-            if !plain.trim().is_empty() {
-                last.push_back(plain);
-            }
-            if last.len() > LAST {
-                last.pop_front();
-            }
-        };
-        let mut buffer = vec![0; 16 * 1024];
-        loop {
-            match from.read(&mut buffer)? {
-                0 => break,
-                _ if ended.overdue() => return Err(failure::failed("the build goes on")),
-                read => lines.push(&buffer[..read], &mut line),
-            }
+    let mut log_works = true;
+    let mut line = |line: &str| {
+        voice.quote(line);
+        let plain = text::drawn(line, false);
+        // A full disk here is no reason to stop a build there.
+        if log_works && writeln!(file, "{plain}").is_err() {
+            log_works = false;
+            voice.warn(format_args!("can't write {} any further; the build goes on", log.path.display()));
         }
-        lines.end(&mut line);
+        if !plain.trim().is_empty() {
+            last.push_back(plain);
+        }
+        if last.len() > LAST {
+            last.pop_front();
+        }
+    };
+    let mut lines = Lines::default();
+    let take = |bytes: &[u8]| {
+        // It goes on and says so, whatever it was told.
+        if told_to_end.get().is_some_and(|told: &Instant| told.elapsed() > GRACE) {
+            return Err(failure::failed("the build goes on"));
+        }
+        lines.push(bytes, &mut line);
         Ok(())
     };
-    let feed = |input: &mut (dyn std::io::Write + Send)| {
-        ssh::hold_open(input, || ended.is() || interrupt::seen().is_some());
-        if !ended.is() {
-            ended.told();
-            voice.warn(format_args!("telling the build on {host} to end"));
+    let stop = || {
+        let stop = interrupt::seen().is_some();
+        if stop {
+            told_to_end.get_or_init(|| {
+                voice.warn(format_args!("telling the build on {host} to end"));
+                Instant::now()
+            });
         }
-        Ok(())
+        stop
     };
-    let streamed = ssh.build(script, Box::new(feed), Box::new(drain), GRACE)?;
-    let status = streamed.finished.status;
+    let built = ssh.build(script, stop, take, GRACE)?;
+    lines.end(&mut line);
+    let Told { running, ended, left, .. } = built.told;
+    let finished = &built.streamed.finished;
+    if !left.is_empty() {
+        voice.warn(format_args!("the build on {host} has ended and left running there: {}", left.join("; ")));
+    }
     if interrupt::seen().is_some() {
-        if streamed.cut.is_some() || streamed.drained.is_err() {
+        if ended.is_none() {
             voice.warn(format_args!("the build on {host} didn't end when told to, and may go on there"));
         }
         return Err(Fault::here(trouble::interrupted()));
     }
-    if status.success() {
-        return Ok(());
+    if let Some(running) = running {
+        let pid = running.split(' ').next().unwrap_or_default();
+        return Err(Fault::image(failure::failed(format!(
+            "{host} is building {image} already, as process {}; let it end, or end it there: `kill {}`",
+            text::line(&running),
+            text::line(pid)
+        ))));
     }
     let log = log.path.display();
-    if let Some(fault) = trouble::connection(host, &streamed.finished) {
+    let Some(code) = ended else {
+        // Nobody there said how it ended.
+        let fault = trouble::of(host, &built.streamed).unwrap_or_else(|| {
+            if built.told.began { trouble::on_the_host(host, finished) } else { trouble::no_shell(host, finished) }
+        });
         return Err(Fault { error: fault.error.context(format!("building {image} on {host} (log: {log})")), ..fault });
+    };
+    if code == 0 {
+        return Ok(());
     }
-    let code = status.code().map_or_else(|| status.to_string(), |code| format!("exit code {code}"));
     let last: Vec<String> = last.into();
     Err(Fault::image(failure::failed(format!(
-        "build.sh on {host} failed to build {image}: {code}; log: {log}; its last lines:\n  {}",
+        "build.sh on {host} failed to build {image}: exit code {code}; log: {log}; its last lines:\n  {}",
         Quoted(&last.join("\n"))
     ))))
 }
@@ -116,38 +131,5 @@ impl Log {
             }
         }
         Err(failure::failed("no free name for a log")).context("creating a log")
-    }
-}
-
-/// How a build's end is told from one thread to another.
-#[derive(Default)]
-struct Ended {
-    output: AtomicBool,
-    told: OnceLock<Instant>,
-}
-
-impl Ended {
-    fn is(&self) -> bool {
-        self.output.load(Ordering::Relaxed)
-    }
-
-    fn when_dropped(&self) -> impl Drop {
-        struct Tell<'a>(&'a AtomicBool);
-        impl Drop for Tell<'_> {
-            fn drop(&mut self) {
-                self.0.store(true, Ordering::Relaxed);
-            }
-        }
-        Tell(&self.output)
-    }
-
-    /// The build was told to end.
-    fn told(&self) {
-        self.told.get_or_init(Instant::now);
-    }
-
-    /// It goes on and says so: an old build.sh doesn't watch its input.
-    fn overdue(&self) -> bool {
-        self.told.get().is_some_and(|told| told.elapsed() > GRACE)
     }
 }

@@ -9,13 +9,22 @@ if cd "$dir" 2>/dev/null; then
     # Where images are written; df of a folder that isn't there yet fails.
     if [ -d images ]; then place=images; else place=.; fi
     if [ -w "$place" ]; then echo writable=yes; else echo writable=no; fi
-    echo "free-kib=$(df -Pk "$place" 2>/dev/null | awk 'NR == 2 { print $4 }')"
+    echo "free-kib=$(df -Pk "$place" 2>/dev/null </dev/null | awk 'NR == 2 { print $4 }')"
+elif [ -d "$dir" ]; then
+    echo folder=denied
 else
-    echo folder=no
+    case $(LC_ALL=C ls -d -- "$dir" 2>&1) in
+    *'Permission denied'*) echo folder=denied ;;
+    *) echo folder=no ;;
+    esac
 fi
+# Standard input is this script: whoever reads it eats what follows. What has no version to tell is another program of that
+# name, and may wait for something to do.
 for tool in packer qemu-img qemu-system-x86_64; do
     if command -v "$tool" >/dev/null 2>&1; then
-        echo "$tool=$("$tool" --version 2>/dev/null | head -n 1 | tr -d '\r')"
+        version=$("$tool" --version 2>/dev/null </dev/null | head -n 1 | tr -d '\r')
+        echo "$tool=${version:-another program}"
+        echo "$tool-path=$(command -v "$tool")"
     else
         echo "$tool="
     fi

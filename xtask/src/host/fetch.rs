@@ -1,6 +1,6 @@
 //! Brings an image here: by scp, resumed with `tail -c +N` where it was cut, verified at the end, always.
 
-use std::io::{Read, Write as _};
+use std::io::Write as _;
 use std::path::Path;
 
 use super::Voice;
@@ -29,6 +29,15 @@ pub struct Fetch<'a> {
     pub images: &'a Path,
     /// How often in a row without headway.
     pub attempts: u32,
+}
+
+/// How the bytes of a file came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Came {
+    InOnePiece,
+    InPieces,
+    /// More than the host listed: it is another file now.
+    TooMuch,
 }
 
 /// An image that is here now.
@@ -63,7 +72,8 @@ impl Fetch<'_> {
         }
         let mut partial = Partial::open(&place.dir, image)?;
         let mut bytes = 0;
-        let mut again = 2;
+        // How often in a row what came wasn't what the host promised.
+        let mut wrong = 0;
         loop {
             let source = Source { size: remote.size, stamp: remote.stamp.clone(), sha256: promised };
             let here = partial.begin(&source)?;
@@ -71,38 +81,40 @@ impl Fetch<'_> {
             if here > 0 {
                 voice.note(format_args!("going on at {} of {}", size(here), size(source.size)));
             }
-            let whole = match self.transfer(&partial, &source, &mut bytes) {
-                Ok(in_one_piece) => in_one_piece && here == 0,
-                Err(fault) => {
-                    if partial.len() == 0 {
-                        partial.end();
-                    }
-                    return Err(fault);
-                }
-            };
-            let found = place::hashed(voice, &partial.path)?;
-            if found == promised {
+            let came = self.transfer(&partial, &source, &mut bytes).inspect_err(|_| partial.forget_if_empty())?;
+            let found = if came == Came::TooMuch { None } else { Some(place::hashed(voice, &partial.path)?) };
+            if found == Some(promised) {
                 break;
             }
             partial.clear()?;
-            let now = listing::ask(ssh, dir, &[image])?.images.remove(*image);
-            let changed = now.as_ref().is_some_and(|now| now != &remote);
-            if again == 0 || whole && !changed {
-                partial.end();
-                return Err(Fault::image(failure::digest(format!(
-                    "image {image} on {host} has digest {found}, but its checksum file there promises {promised}; \
-                     build it anew with `--force`",
-                    host = ssh.host,
-                ))));
+            wrong += 1;
+            let host = &ssh.host;
+            let mut listing = listing::ask(ssh, dir, &[image])?;
+            listing.image(host, image)?;
+            let now = listing.images.remove(*image);
+            let changed = now.as_ref() != Some(&remote);
+            let whole = came == Came::InOnePiece && here == 0;
+            if wrong >= self.attempts.max(2) || whole && !changed {
+                partial.forget_if_empty();
+                return Err(Fault::image(match found {
+                    Some(found) if !changed => failure::digest(format!(
+                        "image {image} on {host} has digest {found}, but its checksum file there promises {promised}; \
+                         build it anew with `--force`"
+                    )),
+                    _ => failure::failed(format!(
+                        "image {image} on {host} changes while it is fetched: of {} bytes as listed, more or others came; \
+                         let what writes it there end, then try again",
+                        source.size
+                    )),
+                }));
             }
-            again -= 1;
             voice.warn(if changed {
                 "the image changed on the host meanwhile; fetching it anew"
             } else {
                 "the bytes of the interrupted transfer don't fit; fetching the image whole"
             });
             if let Some(now) = now {
-                promised = now.promised(&ssh.host, image)?;
+                promised = now.promised(host, image)?;
                 remote = now;
             }
         }
@@ -119,26 +131,28 @@ impl Fetch<'_> {
         Ok(Fetched { sha256: promised, bytes, already: false })
     }
 
-    /// Fills the partial up to the source's size. Whether it came in one piece.
-    fn transfer(&self, partial: &Partial, source: &Source, bytes: &mut u64) -> Result<bool, Fault> {
-        let mut in_one_piece = true;
+    /// Fills the partial up to the source's size, or sees that more would come.
+    fn transfer(&self, partial: &Partial, source: &Source, bytes: &mut u64) -> Result<Came, Fault> {
+        let mut came = Came::InOnePiece;
         let mut failures = 0;
+        let mut scp = true;
         let bar = self.voice.transfer("fetching", source.size);
         loop {
             let before = partial.len();
             bar.restart_at(before);
             if before == source.size && before > 0 {
                 bar.finish("done");
-                return Ok(in_one_piece);
+                return Ok(came);
             }
-            // A host without sftp has no scp; the rest, and that can be all, comes by tail.
-            let result = if before == 0 && failures == 0 {
-                self.copy(partial, &bar)
-            } else {
-                self.tail(partial, source, before, &bar)
-            };
+            let by_scp = scp && before == 0;
+            let result =
+                if by_scp { self.copy(partial, source, &bar) } else { self.tail(partial, source, before, &bar) };
             let after = partial.len();
             *bytes += after.saturating_sub(before);
+            if after > source.size {
+                bar.abandon();
+                return Ok(Came::TooMuch);
+            }
             let fault = match result {
                 Ok(()) if after == source.size => continue,
                 Ok(()) => Fault::line(failure::failed(format!(
@@ -147,9 +161,13 @@ impl Fetch<'_> {
                 ))),
                 Err(fault) => fault,
             };
-            in_one_piece = false;
-            if after > source.size {
-                partial.clear()?;
+            came = Came::InPieces;
+            // A host without sftp, or with a login that isn't silent, has no scp; the rest, and that can be all, comes
+            // by tail.
+            if by_scp && after == 0 && fault.blame == Blame::Line && interrupt::seen().is_none() {
+                scp = false;
+                self.voice.warn(format_args!("{:#}\ngoing on without scp", fault.error));
+                continue;
             }
             failures = if after.saturating_sub(before) >= HEADWAY { 1 } else { failures + 1 };
             if fault.blame != Blame::Line || failures >= self.attempts {
@@ -162,14 +180,14 @@ impl Fetch<'_> {
         }
     }
 
-    fn copy(&self, partial: &Partial, bar: &Transfer) -> Result<(), Fault> {
-        let from = RemoteImage { dir: self.dir, image: self.image };
+    fn copy(&self, partial: &Partial, source: &Source, bar: &Transfer) -> Result<(), Fault> {
+        let from = RemoteImage { dir: self.dir, image: self.image }.to_string();
         let mut shown = 0;
         self.ssh.copy(&from, &partial.path, || {
             let now = partial.len();
             bar.moved(now.saturating_sub(shown));
             shown = now.max(shown);
-            now
+            (now <= source.size).then_some(now)
         })
     }
 
@@ -177,21 +195,15 @@ impl Fetch<'_> {
         let from = RemoteImage { dir: self.dir, image: self.image };
         let mut file = partial.append()?;
         let path = &partial.path;
-        let room = source.size - before;
-        let drain = Box::new(move |output: &mut (dyn Read + Send)| {
-            let mut buffer = vec![0; 256 * 1024];
-            // One byte more than expected is enough to see that it is another file.
-            let mut output = output.take(room + 1);
-            loop {
-                let read = output.read(&mut buffer)?;
-                if read == 0 {
-                    return Ok(());
-                }
-                file.write_all(&buffer[..read]).map_err(|error| durable::write_error(path, error))?;
-                bar.moved(read as u64);
-            }
-        });
-        self.ssh.tail(&from, before, drain)
+        let mut here = before;
+        let take = move |bytes: &[u8]| {
+            file.write_all(bytes).map_err(|error| durable::write_error(path, error))?;
+            bar.moved(bytes.len() as u64);
+            here += bytes.len() as u64;
+            // What is too much is seen by the partial's length.
+            if here > source.size { Err(failure::failed("more came than the host listed")) } else { Ok(()) }
+        };
+        self.ssh.tail(&from, before, take)
     }
 
     /// Adds what is here of the image, and that the next run goes on with it.

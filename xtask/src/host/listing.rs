@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use crate::failure;
 use crate::image::digest::Digest;
 use crate::image::{checksum, name, record};
-use crate::ssh::trouble::Fault;
+use crate::ssh::trouble::{self, Fault};
 use crate::ssh::{Host, RemoteDir, Ssh};
+use crate::text;
 
 /// Larger than any checksum file, version file or build record.
 const SMALL: usize = 65536;
@@ -17,6 +18,38 @@ pub struct Listing {
     pub build_script: bool,
     /// Those asked for that are there, by name.
     pub images: BTreeMap<String, Remote>,
+    /// Of those asked for, by name: a path on the way to it, or a file of it, that this login may not read.
+    pub unreadable: BTreeMap<String, String>,
+    /// Files beside the images under names that no image has.
+    pub odd: Vec<String>,
+}
+
+impl Listing {
+    /// The image of this name, if it is there.
+    ///
+    /// # Errors
+    ///
+    /// Exit code 3 when the login may not read it.
+    pub fn image(&self, host: &Host, name: &str) -> Result<Option<&Remote>, Fault> {
+        match self.unreadable.get(name) {
+            Some(path) => Err(Fault::image(denied(host, path))),
+            None => Ok(self.images.get(name)),
+        }
+    }
+
+    /// In one sentence, for those who may wonder.
+    pub fn odd_files(&self, host: &Host) -> Option<String> {
+        const SHOWN: usize = 3;
+        let shown: Vec<String> = self.odd.iter().take(SHOWN).map(|path| format!("`{}`", text::line(path))).collect();
+        let more = self.odd.len().saturating_sub(SHOWN);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        (!shown.is_empty())
+            .then(|| format!("{host} has {}{more}, which can't be an image by its name; passed over", shown.join(", ")))
+    }
+}
+
+fn denied(host: &Host, path: &str) -> anyhow::Error {
+    failure::missing(format!("no permission to read {} on {host}; {}", text::line(path), trouble::readable(host)))
 }
 
 /// An image on a build host.
@@ -51,26 +84,28 @@ impl Remote {
             ))));
         };
         checksum::parse(image, text).map_err(|error| {
-            Fault::image(failure::failed(format!("checksum file {file} on {host} is damaged: {error:#}")))
+            Fault::image(failure::failed(format!(
+                "checksum file {file} on {host} is damaged: {error:#}; build the image anew with \
+                 `--force`, or, if it is known to be good, remove the file there and run `./checksums.sh {image}`"
+            )))
         })
     }
 }
 
-/// Asks a host what it has. Only files under the names asked for are ever taken; a name that could lead elsewhere ends it.
+/// Asks a host what it has. Only files under the names asked for are ever taken.
 pub fn ask(ssh: &Ssh, dir: &RemoteDir, images: &[&str]) -> Result<Listing, Fault> {
     let dir_text = dir.to_string();
     let arguments: Vec<&str> = std::iter::once(dir_text.as_str()).chain(images.iter().copied()).collect();
-    let output = ssh.script(include_str!("listing.sh"), &arguments)?;
-    parse(&ssh.host, dir, images, &output)
+    let answer = ssh.script(include_str!("listing.sh"), "packer-listing\0", &arguments)?;
+    parse(&ssh.host, dir, images, &answer.text)
 }
 
 fn parse(host: &Host, dir: &RemoteDir, asked: &[&str], output: &[u8]) -> Result<Listing, Fault> {
-    const BEGIN: &[u8] = b"packer-listing\0";
     let cut_short =
         || Fault::line(failure::failed(format!("the listing of {dir} on {host} is not complete; try again")));
-    let start = output.windows(BEGIN.len()).position(|window| window == BEGIN).ok_or_else(cut_short)?;
-    let body = output[start + BEGIN.len()..].strip_suffix(b"\0").ok_or_else(cut_short)?;
-    let mut fields = body.split(|byte| *byte == 0);
+    // What follows the last NUL was cut short, or is somebody else's.
+    let whole = output.iter().rposition(|byte| *byte == 0).ok_or_else(cut_short)?;
+    let mut fields = output[..whole].split(|byte| *byte == 0);
     let mut listing = Listing::default();
     loop {
         let mut next = || fields.next().ok_or_else(cut_short);
@@ -82,7 +117,21 @@ fn parse(host: &Host, dir: &RemoteDir, asked: &[&str], output: &[u8]) -> Result<
                 ))));
             }
             b"build-script" => listing.build_script = true,
-            b"file" => check_path(host, &String::from_utf8_lossy(next()?))?,
+            b"denied" => {
+                let path = String::from_utf8_lossy(next()?).into_owned();
+                return Err(Fault::host(denied(host, &path)));
+            }
+            b"file" => {
+                let path = String::from_utf8_lossy(next()?).into_owned();
+                if !is_image_path(&path) {
+                    listing.odd.push(path);
+                }
+            }
+            b"unreadable" => {
+                let name = String::from_utf8_lossy(next()?).into_owned();
+                let path = String::from_utf8_lossy(next()?).into_owned();
+                listing.unreadable.insert(name, path);
+            }
             b"image" => {
                 let name = String::from_utf8_lossy(next()?).into_owned();
                 let stat = String::from_utf8_lossy(next()?).into_owned();
@@ -132,22 +181,15 @@ fn stat_line(line: &str) -> Option<(u64, u64, String)> {
 }
 
 /// Only `images/FOLDER/FILE.qcow2` in plain characters.
-fn check_path(host: &Host, path: &str) -> Result<(), Fault> {
+fn is_image_path(path: &str) -> bool {
     let plain = |part: &str| {
         !part.is_empty()
             && !part.starts_with(['.', '-'])
             && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
     };
     let file = path.strip_prefix("images/").and_then(|rest| rest.split_once('/'));
-    let image = file.and_then(|(folder, file)| Some((folder, file.strip_suffix(name::EXTENSION)?)));
-    if image.is_some_and(|(folder, image)| plain(folder) && plain(image)) {
-        return Ok(());
-    }
-    Err(Fault::host(failure::failed(format!(
-        "{host} has a file named `{}`, which can't be an image; remove or rename it there: a folder and a file of \
-         letters, digits, `.`, `_` and `-`",
-        path.escape_debug()
-    ))))
+    file.and_then(|(folder, file)| Some((folder, file.strip_suffix(name::EXTENSION)?)))
+        .is_some_and(|(folder, image)| plain(folder) && plain(image))
 }
 
 #[cfg(test)]
@@ -155,7 +197,7 @@ mod tests {
     use super::*;
 
     fn listed(fields: &[&str]) -> Result<Listing, Fault> {
-        let mut output = b"Welcome!\npacker-listing\0".to_vec();
+        let mut output = Vec::new();
         for field in fields {
             output.extend_from_slice(field.as_bytes());
             output.push(0);
@@ -194,22 +236,35 @@ mod tests {
     }
 
     #[test]
-    fn names_that_lead_elsewhere_are_refused_and_shown_escaped() {
+    fn names_that_lead_elsewhere_are_passed_over_and_shown_escaped() {
+        let host: Host = "build1".parse().unwrap();
         for (path, shown) in [
             ("images/a/../b.qcow2", "images/a/../b.qcow2"),
             ("images/../../etc/x.qcow2", "images/../../etc/x.qcow2"),
             ("images/a/b\nc.qcow2", "b\\nc"),
-            ("images/a/b'c.qcow2", "b\\'c"),
-            ("images/a\"b/c.qcow2", "a\\\"b"),
+            ("images/a/b'c.qcow2", "b'c"),
+            ("images/a\"b/c.qcow2", "a\"b"),
             ("images/a/-x.qcow2", "-x"),
             ("images/a/..qcow2", "..qcow2"),
             ("/etc/x.qcow2", "/etc/x.qcow2"),
             ("images/a/\u{1b}[2J.qcow2", "\\u{1b}[2J"),
         ] {
-            let fault = listed(&["file", path, "end"]).unwrap_err();
-            assert!(fault.error.to_string().contains(shown), "{}", fault.error);
-            assert_eq!(failure::kind(&fault.error), failure::Kind::Failed);
+            let said = listed(&["file", path, "file", "images/a/b.qcow2", "end"]).unwrap().odd_files(&host).unwrap();
+            assert!(said.contains(shown), "{said}");
         }
+        assert_eq!(Listing::default().odd_files(&host), None);
+    }
+
+    #[test]
+    fn what_may_not_be_read_is_said_with_its_path() {
+        let host: Host = "build1".parse().unwrap();
+        let fault = listed(&["denied", "/srv/packer", "end"]).unwrap_err();
+        assert!(fault.error.to_string().contains("no permission to read /srv/packer on build1"), "{}", fault.error);
+        let listing = listed(&["unreadable", "a", "/srv/packer/images/a/a.qcow2.sha256", "end"]).unwrap();
+        let error = listing.image(&host, "a").unwrap_err().error;
+        assert!(error.to_string().contains("images/a/a.qcow2.sha256 on build1; on build1, let this login"), "{error}");
+        assert_eq!(failure::kind(&error), failure::Kind::Missing);
+        assert!(listing.image(&host, "b").unwrap().is_none());
     }
 
     #[test]
@@ -220,5 +275,18 @@ mod tests {
         }
         assert!(listed(&["image", "b", stat, "-", "-", "-", "end"]).is_err(), "not asked for");
         assert!(listed(&["image", "a", "", "-", "-", "-", "end"]).is_err(), "no stat");
+    }
+
+    #[test]
+    fn hostile_listings() {
+        let example: &[u8] = b"build-script\0file\0images/a/a.qcow2\0image\0a\x0012 1700000000 99 x\n\0+x\n\0-\0+\0unreadable\0b\0/x\0end\0";
+        crate::hostile::try_with(&[example], |bytes| {
+            let host = "build1".parse().unwrap();
+            if let Ok(listing) = parse(&host, &"/srv/packer".parse().unwrap(), &["a", "b"], bytes) {
+                assert!(listing.images.keys().all(|name| name == "a" || name == "b"));
+                let said = listing.odd_files(&host).unwrap_or_default();
+                assert!(!said.contains(crate::text::is_obeyed), "{said:?}");
+            }
+        });
     }
 }

@@ -38,7 +38,7 @@ impl<'a> Voice<'a> {
 
     /// A line that another machine said.
     pub fn quote(&self, line: &str) {
-        self.note(output::safe(line, self.console.colour()));
+        self.console.quote(self.prefix(), line);
     }
 
     /// Shows how what is done with the image goes: `fetching debian-12-custom`.

@@ -14,7 +14,7 @@ use crate::ssh::{RemoteDir, Ssh};
 
 /// Prints the list behind a mark: a login script may have said something before.
 const SCRIPT: &str = r#"printf 'packer-packages\0'; exec cat -- "$1/images/$2/$2.cdx.json""#;
-const MARK: &[u8] = b"packer-packages\0";
+const MARK: &str = "packer-packages\0";
 
 /// Puts the list into the folder, before the record that names it.
 ///
@@ -41,13 +41,11 @@ pub fn fetch(ssh: &Ssh, dir: &RemoteDir, image: &str, to: &Path, remote: &Remote
     if fs::read(&path).is_ok_and(|bytes| Digest::of(&bytes) == promised) {
         return Ok(());
     }
-    let output = ssh.script(SCRIPT, &[&dir.to_string(), image])?;
-    let start = output.windows(MARK.len()).position(|window| window == MARK).map(|at| at + MARK.len());
-    let bytes = &output[start.unwrap_or(output.len())..];
-    let found = Digest::of(bytes);
+    let bytes = ssh.script(SCRIPT, MARK, &[&dir.to_string(), image])?.text;
+    let found = Digest::of(&bytes);
     if found != promised {
         return Err(wrong(format!("has sha256 {found}, its build record there promises {promised}")));
     }
-    durable::write(&path, bytes)?;
+    durable::write(&path, &bytes)?;
     Ok(())
 }

@@ -110,6 +110,14 @@ impl Partial {
         file.map_err(|error| durable::write_error(&self.path, error))
     }
 
+    /// Without bytes there is nothing to be resumed. The lock stays.
+    pub fn forget_if_empty(&self) {
+        if self.len() == 0 {
+            let _ = fs::remove_file(&self.path);
+            let _ = fs::remove_file(&self.note_path);
+        }
+    }
+
     /// Nothing is to be resumed: the note goes, and the lock with it.
     pub fn end(self) {
         let _ = fs::remove_file(&self.note_path);

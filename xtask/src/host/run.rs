@@ -51,7 +51,11 @@ pub struct Done {
 
 /// Looks at each host, all at once.
 pub fn look(work: &Work<'_>, hosts: Vec<Ssh>, images: &[&str]) -> Vec<Result<Ready, (Ssh, Fault)>> {
-    let ask = |ssh: Ssh| match listing::ask(&ssh, work.dir, images) {
+    let ask = |ssh: Ssh| match listing::ask(&ssh, work.dir, images).inspect(|listing| {
+        if let Some(odd) = listing.odd_files(&ssh.host) {
+            work.console.warn(odd);
+        }
+    }) {
         Ok(listing) if work.skip_build || listing.build_script => Ok(Ready { ssh, listing }),
         Ok(_) => {
             let error = failure::missing(format!(
@@ -164,7 +168,7 @@ impl Floor<'_> {
         let image = job.image.as_str();
         let before = listing.images.get(image);
         if self.work.skip_build {
-            let remote = before.cloned().ok_or_else(|| absent(ssh, image))?;
+            let remote = listing.image(&ssh.host, image)?.cloned().ok_or_else(|| absent(ssh, image))?;
             return Ok((remote, false, None));
         }
         let voice = self.voice(host, image);
@@ -173,6 +177,7 @@ impl Floor<'_> {
         let script = BuildScript { dir: self.work.dir, image, force: self.work.force };
         build::run(ssh, &voice, script, &log)?;
         let mut after = listing::ask(ssh, self.work.dir, &[image])?;
+        after.image(&ssh.host, image)?;
         let remote = after.images.remove(image).ok_or_else(|| {
             Fault::image(failure::failed(format!(
                 "build.sh on {} ended well but left no images/{image}/{image}.qcow2; log: {}",

@@ -120,7 +120,7 @@ pub fn compare(
     }
     let mut source = File::open(whole).with_context(|| format!("opening {}", whole.display()))?;
     let mut hash = Sha256::new();
-    let (mut ours, mut theirs) = (vec![0; 256 << 10], vec![0; 256 << 10]);
+    let (mut ours, mut theirs) = (vec![0; hash::BUFFER], vec![0; hash::BUFFER]);
     for (path, range) in paths.iter().zip(ranges) {
         let mut part = File::open(path).with_context(|| format!("opening {}", path.display()))?;
         let mut left = range.end - range.start;
@@ -195,7 +195,7 @@ fn sync_parts(written: &Receiver<Written>) -> anyhow::Result<()> {
 
 fn hash_pieces(pieces: &Receiver<Piece>, moved: impl Fn(u64)) -> anyhow::Result<Digest> {
     let mut hash = Sha256::new();
-    let mut buffer = vec![0; 256 << 10];
+    let mut buffer = vec![0; hash::BUFFER];
     let mut current: Option<(PathBuf, File)> = None;
     for mut piece in pieces {
         current = piece.file.take().or(current);

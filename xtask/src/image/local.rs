@@ -6,14 +6,13 @@ use std::io::{self, Read, Seek as _, SeekFrom};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
-use walkdir::WalkDir;
-
 use super::digest::Digest;
 use super::name::{self, Role};
 use super::record::{self, BuildRecord, Listed};
+use super::stamp::Stamp;
 use super::{checksum, parts, qcow2};
 use crate::failure;
+use anyhow::Context as _;
 
 /// What lies in the images folder under one image's name. Nothing has been judged yet.
 #[derive(Debug, Default, Clone)]
@@ -22,6 +21,8 @@ pub struct Files {
     /// By suffix.
     pub parts: BTreeMap<String, Vec<PathBuf>>,
     pub checksum: Vec<PathBuf>,
+    /// What `cat <name>.qcow2.part*` would join as well, and is no part: see [`Role::stray_part_of`].
+    pub strays: Vec<PathBuf>,
 }
 
 /// An image that is there, once, as a regular qcow2 file or as its parts without a gap.
@@ -42,7 +43,8 @@ pub struct LocalImage {
 }
 
 /// All that lies in the images folder, by image name. Hidden files and folders are passed over: a build or a fetch under
-/// way keeps its work there.
+/// way keeps its work there. A folder that is a symlink is followed: an image can lie on another disk. What can be reached
+/// in two ways is there once.
 ///
 /// # Errors
 ///
@@ -54,25 +56,53 @@ pub fn scan(images: &Path) -> anyhow::Result<BTreeMap<String, Files>> {
             images.display()
         )));
     }
-    let mut found: BTreeMap<String, Files> = BTreeMap::new();
-    let hidden =
-        |entry: &walkdir::DirEntry| entry.depth() > 0 && entry.file_name().as_encoded_bytes().starts_with(b".");
-    for entry in WalkDir::new(images).max_depth(2).sort_by_file_name().into_iter().filter_entry(|entry| !hidden(entry))
-    {
-        let entry = entry.with_context(|| format!("reading images folder {}", images.display()))?;
-        let Some(role) = entry.file_name().to_str().and_then(Role::of) else { continue };
-        if entry.file_type().is_dir() {
-            continue;
-        }
-        let files = found.entry(role.image().to_owned()).or_default();
-        let path = entry.into_path();
-        match role {
-            Role::Whole { .. } => files.whole.push(path),
-            Role::Part { suffix, .. } => files.parts.entry(suffix).or_default().push(path),
-            Role::Checksum { .. } => files.checksum.push(path),
+    let mut found = BTreeMap::new();
+    let mut seen = BTreeSet::new();
+    for (name, path) in entries(images)? {
+        if path.is_dir() {
+            for (name, path) in entries(&path)? {
+                if !path.is_dir() {
+                    add(&mut found, &mut seen, &name, path);
+                }
+            }
+        } else {
+            add(&mut found, &mut seen, &name, path);
         }
     }
     Ok(found)
+}
+
+/// The entries of a folder that aren't hidden and have a name in UTF-8, by name.
+fn entries(dir: &Path) -> anyhow::Result<BTreeMap<String, PathBuf>> {
+    let reading = || format!("reading images folder {}", dir.display());
+    let mut found = BTreeMap::new();
+    for entry in fs::read_dir(dir).with_context(reading)? {
+        let entry = entry.with_context(reading)?;
+        if let Some(name) = entry.file_name().to_str().filter(|name| !name.starts_with('.')) {
+            found.insert(name.to_owned(), entry.path());
+        }
+    }
+    Ok(found)
+}
+
+/// Adds a file to those of its image. `seen` holds the folder, by its inode, and the name of each.
+fn add(found: &mut BTreeMap<String, Files>, seen: &mut BTreeSet<(u64, u64, String)>, name: &str, path: PathBuf) {
+    use std::os::unix::fs::MetadataExt as _;
+
+    let role = Role::of(name);
+    let Some(image) = role.as_ref().map(Role::image).or_else(|| Role::stray_part_of(name)) else { return };
+    if let Some(Ok(dir)) = path.parent().map(fs::metadata)
+        && !seen.insert((dir.dev(), dir.ino(), name.to_owned()))
+    {
+        return;
+    }
+    let files: &mut Files = found.entry(image.to_owned()).or_default();
+    match role {
+        Some(Role::Whole { .. }) => files.whole.push(path),
+        Some(Role::Part { suffix, .. }) => files.parts.entry(suffix).or_default().push(path),
+        Some(Role::Checksum { .. }) => files.checksum.push(path),
+        None => files.strays.push(path),
+    }
 }
 
 /// The images among what was found that have bytes, not a checksum file alone.
@@ -96,12 +126,18 @@ impl LocalImage {
         let paths = files.bytes(images, image)?;
         let mut segments = Vec::new();
         for path in paths {
-            segments.push((regular(&path)?, path));
+            segments.push(Segment { stamp: regular(&path)?, path });
         }
         // `bytes` gives at least one path.
-        let dir = segments[0].1.parent().unwrap_or(images).to_owned();
-        qcow2::check(&segments[0].1)?;
-        let bytes = Bytes { segments: segments.into_iter().map(|(size, path)| Segment { path, size }).collect() };
+        let dir = segments[0].path.parent().unwrap_or(images).to_owned();
+        let shown = segments[0].path.display().to_string();
+        let bytes = Bytes { segments };
+        if bytes.in_parts() {
+            files.no_strays(image)?;
+        }
+        qcow2::check_bytes(&shown, bytes.size(), |at, buffer| {
+            bytes.reader(at..at + buffer.len() as u64)?.read_exact(buffer)
+        })?;
 
         let checksum_path =
             one(image, "checksum file", &files.checksum)?.unwrap_or_else(|| dir.join(name::checksum(image)));
@@ -128,6 +164,7 @@ impl Files {
             return Ok(vec![path]);
         }
         if self.parts.is_empty() {
+            self.no_strays(image)?;
             return Err(failure::missing(format!(
                 "no image {} in {}; run `cargo xtask packer build-and-fetch --host HOST {image}`",
                 name::whole(image),
@@ -143,6 +180,19 @@ impl Files {
         }
         self.parts.values().map(|paths| one(image, "part", paths)).filter_map(Result::transpose).collect()
     }
+
+    /// # Errors
+    ///
+    /// Exit code 1, naming what `cat` would join with the parts although it is none.
+    pub fn no_strays(&self, image: &str) -> anyhow::Result<()> {
+        let Some(stray) = self.strays.first() else { return Ok(()) };
+        let more = if self.strays.len() > 1 { format!(" (and {} more)", self.strays.len() - 1) } else { String::new() };
+        Err(failure::failed(format!(
+            "{}{more} is no part as `split` cuts them here, and `cat {}*` would join it too; remove or rename it",
+            stray.display(),
+            name::part(image, "")
+        )))
+    }
 }
 
 /// `None`, or the one path there is.
@@ -157,8 +207,8 @@ fn one(image: &str, what: &str, paths: &[PathBuf]) -> anyhow::Result<Option<Path
     Ok(paths.first().cloned())
 }
 
-/// The size of a regular file.
-fn regular(path: &Path) -> anyhow::Result<u64> {
+/// The stamp of a regular file.
+fn regular(path: &Path) -> anyhow::Result<Stamp> {
     let meta = fs::symlink_metadata(path).with_context(|| format!("reading {}", path.display()))?;
     if meta.is_symlink() {
         return Err(failure::failed(format!("{} is a symlink; put the file itself there", path.display())));
@@ -166,7 +216,7 @@ fn regular(path: &Path) -> anyhow::Result<u64> {
     if !meta.is_file() {
         return Err(failure::failed(format!("{} is not a regular file; remove it", path.display())));
     }
-    Ok(meta.len())
+    Ok(Stamp::from(&meta))
 }
 
 /// The list of packages that a record names, which must be what it says.
@@ -218,12 +268,19 @@ pub struct Bytes {
 #[derive(Debug, Clone)]
 struct Segment {
     path: PathBuf,
-    size: u64,
+    /// As it was when the image was opened.
+    stamp: Stamp,
+}
+
+impl Segment {
+    fn size(&self) -> u64 {
+        self.stamp.size
+    }
 }
 
 impl Bytes {
     pub fn size(&self) -> u64 {
-        self.segments.iter().map(|segment| segment.size).sum()
+        self.segments.iter().map(Segment::size).sum()
     }
 
     /// Whether the image lies there as parts.
@@ -233,7 +290,7 @@ impl Bytes {
 
     /// The files in order, with their sizes.
     pub fn segments(&self) -> impl Iterator<Item = (&Path, u64)> {
-        self.segments.iter().map(|segment| (segment.path.as_path(), segment.size))
+        self.segments.iter().map(|segment| (segment.path.as_path(), segment.size()))
     }
 
     /// The files in order.
@@ -241,18 +298,28 @@ impl Bytes {
         self.segments.iter().map(|segment| segment.path.as_path())
     }
 
+    /// Whether the files are still those that were opened. Asked after the last byte was read, before anything is made of
+    /// them.
+    ///
+    /// # Errors
+    ///
+    /// Exit code 1, naming the file that changed.
+    pub fn must_hold(&self) -> anyhow::Result<()> {
+        self.segments.iter().try_for_each(|segment| segment.stamp.must_hold(&segment.path))
+    }
+
     /// Reads a range of the image. A file that has become shorter meanwhile ends the reading early.
     pub fn reader(&self, range: Range<u64>) -> io::Result<impl Read + Send> {
         let mut start = 0;
         let mut reader: Box<dyn Read + Send> = Box::new(io::empty());
         for segment in &self.segments {
-            let (from, to) = (range.start.max(start), range.end.min(start + segment.size));
+            let (from, to) = (range.start.max(start), range.end.min(start + segment.size()));
             if from < to {
                 let mut file = File::open(&segment.path)?;
                 file.seek(SeekFrom::Start(from - start))?;
                 reader = Box::new(reader.chain(file.take(to - from)));
             }
-            start += segment.size;
+            start += segment.size();
         }
         Ok(reader)
     }
@@ -269,7 +336,7 @@ mod tests {
         let mut segments = Vec::new();
         for (file, content) in [("a", "abc"), ("b", "de"), ("c", "fghi")] {
             fs::write(dir.join(file), content).unwrap();
-            segments.push(Segment { path: dir.join(file), size: content.len() as u64 });
+            segments.push(Segment { stamp: Stamp::of(&dir.join(file)).unwrap(), path: dir.join(file) });
         }
         let bytes = Bytes { segments };
         assert_eq!(bytes.size(), 9);

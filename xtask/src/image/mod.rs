@@ -12,4 +12,5 @@ pub mod parts;
 pub mod qcow2;
 pub mod record;
 pub mod selection;
+pub mod stamp;
 pub mod templates;

@@ -34,6 +34,13 @@ impl Role {
             .map(|image| Self::Part { image, suffix: suffix.to_owned() })
     }
 
+    /// The image that `cat <name>.qcow2.part*` would join a file into although nothing here cuts such a part:
+    /// `<name>.qcow2.part00`, `<name>.qcow2.partaa.old`.
+    pub fn stray_part_of(file: &str) -> Option<&str> {
+        let (image, _) = file.split_once(PART)?;
+        Some(image).filter(|image| !image.is_empty() && Self::of(file).is_none())
+    }
+
     pub fn image(&self) -> &str {
         match self {
             Self::Whole { image } | Self::Part { image, .. } | Self::Checksum { image } => image,
@@ -113,6 +120,16 @@ mod tests {
         ];
         for (file, role) in table {
             assert_eq!(Role::of(file), role, "{file}");
+        }
+        for (file, image) in [
+            ("a.qcow2.part00", Some("a")),
+            ("a.qcow2.part", Some("a")),
+            ("a.qcow2.partaa.sha256", Some("a")),
+            ("a.qcow2.partaa", None),
+            ("a.qcow2", None),
+            (".qcow2.part00", None),
+        ] {
+            assert_eq!(Role::stray_part_of(file), image, "{file}");
         }
     }
 

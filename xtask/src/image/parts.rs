@@ -81,12 +81,26 @@ pub fn is_suffix(text: &str) -> bool {
     text.len() == 2 + 2 * ahead && text.bytes().all(|byte| byte.is_ascii_lowercase())
 }
 
+/// A release takes 1000 assets, and an image brings its checksum file and the set its manifest.
+const MOST: u64 = 1000 - 2;
+
 /// The byte ranges of an image's parts; empty when it stays whole.
-pub fn ranges(size: u64, part: PartSize) -> Vec<Range<u64>> {
+///
+/// # Errors
+///
+/// Exit code 2 when they would be more than a release takes.
+pub fn ranges(file: &str, size: u64, part: PartSize) -> anyhow::Result<Vec<Range<u64>>> {
     if size <= part.bytes() {
-        return Vec::new();
+        return Ok(Vec::new());
     }
-    (0..size.div_ceil(part.bytes())).map(|n| n * part.bytes()..size.min((n + 1) * part.bytes())).collect()
+    let count = size.div_ceil(part.bytes());
+    if count > MOST {
+        return Err(failure::usage(format!(
+            "--part-size {part} cuts {file} into {count} parts, and a release takes 1000 assets; give at least {}",
+            size.div_ceil(MOST)
+        )));
+    }
+    Ok((0..count).map(|n| n * part.bytes()..size.min((n + 1).saturating_mul(part.bytes()))).collect())
 }
 
 /// The first suffix that is missing in a sorted list, if the list isn't `aa`, `ab`, … without a gap.
@@ -134,8 +148,21 @@ mod tests {
             (20, vec![0..10, 10..20]),
             (25, vec![0..10, 10..20, 20..25]),
         ] {
-            assert_eq!(ranges(size, part), expected, "{size}");
+            assert_eq!(ranges("a", size, part).unwrap(), expected, "{size}");
         }
+    }
+
+    #[test]
+    fn more_parts_than_a_release_takes_are_refused_before_they_are_counted_out() {
+        for (size, part, least) in
+            [(5_000_000_000, "1", "5010021"), (u64::MAX, "1", "give at least"), (9990, "10", "11")]
+        {
+            let error = ranges("a", size, part.parse().unwrap()).unwrap_err();
+            assert!(error.to_string().contains(least), "{error}");
+            assert_eq!(failure::kind(&error), failure::Kind::Usage);
+        }
+        assert_eq!(ranges("a", 9980, "10".parse().unwrap()).unwrap().len(), 998);
+        assert!(ranges("a", u64::MAX, PartSize::default()).is_err());
     }
 
     #[test]

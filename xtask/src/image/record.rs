@@ -118,4 +118,16 @@ mod tests {
         let expected = [("DEBIAN_VERSION", "12.11"), ("PVE_VERSION", "8.4.1")];
         assert_eq!(read, expected.map(|(name, value)| (name.to_owned(), value.to_owned())).into());
     }
+
+    #[test]
+    fn hostile_records_and_versions() {
+        let record = format!(
+            r#"{{"sha256": "{}", "built_from": {{"commit": "c", "dirty": false}}, "versions": {{"A": "1"}}}}"#,
+            Digest::of(b"x")
+        );
+        crate::hostile::try_with(&[record.as_bytes(), b"DEBIAN_VERSION=\"12.11\"\nPVE_VERSION='8'\n"], |bytes| {
+            let _ = serde_json::from_slice::<BuildRecord>(bytes);
+            versions(&String::from_utf8_lossy(bytes));
+        });
+    }
 }

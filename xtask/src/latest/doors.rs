@@ -76,9 +76,9 @@ impl<'a> Doors<'a> {
         match self.outside.signal() {
             None => Ok(()),
             Some(_) if !self.how.heeds_signals => Ok(()),
-            Some(signal) => {
-                Err(failure::failed(format!("interrupted by signal {signal}; run the same command again to go on")))
-            }
+            Some(signal) => Err(failure::interrupted(format!(
+                "interrupted by signal {signal}; run the same command again to go on"
+            ))),
         }
     }
 

@@ -63,8 +63,7 @@ impl OwnClone {
 /// Another after each start of the machine; a machine that doesn't tell has a new one each time.
 fn boot_id() -> String {
     fs::read_to_string("/proc/sys/kernel/random/boot_id")
-        .map(|id| id.trim().to_owned())
-        .unwrap_or_else(|_| format!("of process {}", std::process::id()))
+        .map_or_else(|_| format!("of process {}", std::process::id()), |id| id.trim().to_owned())
 }
 
 #[cfg(test)]

@@ -99,7 +99,7 @@ impl Publish {
         session::under_lock(doors, &claim, |held| {
             let look = look::look(doors)?;
             let found = heal::plan(doors, &look)?;
-            if agreed.is_none() && found.is_some() && found != healing {
+            if found.is_some() && found != healing {
                 return Err(session::differs());
             }
             let look = heal::all(held).map_err(failure::after_changes)?;
@@ -109,7 +109,9 @@ impl Publish {
             match &agreed {
                 // All of it is done by now, by somebody who was quicker.
                 _ if proposal.steps.is_empty() => {}
-                Some(agreed) if gist(&agreed.steps) != gist(&proposal.steps) => return Err(session::differs()),
+                Some(agreed) if gist(&agreed.steps, healed) != gist(&proposal.steps, healed) => {
+                    return Err(session::differs());
+                }
                 Some(_) => {}
                 None => show(doors, &proposal),
             }
@@ -226,9 +228,9 @@ impl Planned {
     }
 }
 
-/// What a person agreed to: which bytes are there already, and where the tag stands, doesn't matter.
-fn gist(steps: &[Step]) -> Vec<Step> {
-    let nowhere = |tag: &TagMove| TagMove { from: None, to: tag.to.clone() };
+/// What a person agreed to. Which bytes are there already doesn't matter, nor where the tag stood that was put back.
+fn gist(steps: &[Step], healed: bool) -> Vec<Step> {
+    let nowhere = |tag: &TagMove| TagMove { from: tag.from.clone().filter(|_| !healed), to: tag.to.clone() };
     steps
         .iter()
         .map(|step| match step {

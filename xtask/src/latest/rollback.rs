@@ -93,6 +93,10 @@ pub fn run(doors: Doors<'_>, take_over: bool, person: &mut dyn Person) -> anyhow
         return Ok(Ended::Planned { plan: agreed, executed: false });
     }
     session::under_lock(doors, &claim, |held| {
+        let found = heal::plan(doors, &look::look(doors)?)?;
+        if found.is_some() && found != healing {
+            return Err(session::differs());
+        }
         let look = heal::all(held).map_err(failure::after_changes)?;
         let plan = plan(doors, &look)?;
         if plan.to_string() != agreed.to_string() {

@@ -14,7 +14,7 @@ use crate::failure;
 use crate::gh::{Asset, CallError};
 use crate::image::digest::Digest;
 use crate::image::local::Bytes;
-use crate::image::{checksum, name};
+use crate::image::{checksum, hash, name};
 use crate::manifest;
 
 use super::doors::Doors;
@@ -271,7 +271,7 @@ impl Source<'_> {
 fn read_file(bytes: &Bytes, piece: &Piece, mut take: impl FnMut(&[u8]) -> anyhow::Result<()>) -> anyhow::Result<()> {
     let reading = || format!("reading {}", piece.file);
     let mut reader = bytes.reader(piece.range.clone()).with_context(reading)?;
-    let mut buffer = vec![0; 256 * 1024];
+    let mut buffer = vec![0; hash::BUFFER];
     loop {
         match reader.read(&mut buffer).with_context(reading)? {
             0 => return Ok(()),

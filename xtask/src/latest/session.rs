@@ -33,6 +33,6 @@ pub fn under_lock<T>(
 /// The plan that was agreed to isn't the one that is needed now.
 pub fn differs() -> anyhow::Error {
     failure::failed(
-        "what there is to do changed while this run waited for the lock, so nothing was done; look at the new plan: run again",
+        "what there is to do changed since the plan was made, so nothing was switched; run again, and look at the new plan",
     )
 }

@@ -156,7 +156,7 @@ impl SetImage {
             packages: packages.map(|(listed, path)| Packages { listed, origin: ListOrigin::File(path) }),
             versions: (!versions.is_empty()).then_some(versions),
         };
-        let pieces = pieces(&name, parts::ranges(size, part_size), size, |_| None);
+        let pieces = pieces(&name, parts::ranges(&name::whole(&name), size, part_size)?, size, |_| None);
         Ok(Self { name, size, sha256, pieces, origin: Origin::Local(bytes), facts })
     }
 

@@ -247,7 +247,7 @@ fn is_where_readers_look(held: Held<'_>, target: &TagRef) -> anyhow::Result<()> 
 fn flip(held: Held<'_>, change: &Change) -> anyhow::Result<()> {
     let outside = held.outside();
     // Here a signal still ends it; from the first call on nothing waits for a renewal.
-    drop(held.lease().permit(held.doors())?);
+    held.lease().permit(held.doors())?;
     outside.hold_still(true);
     let result = hide(held.steady(), change).and_then(|()| {
         held.lease().gap_begins(outside);

@@ -1,14 +1,14 @@
 //! What ssh and scp say when it goes wrong, as an exit code and a cure.
 //!
-//! ssh ends with 255 for its own troubles, in English words that haven't changed in twenty years; scp ends with 1 or 255
-//! and passes ssh's words on. A remote command may end with 255 as well: then ssh says nothing.
-
-use std::fmt;
+//! ssh ends with 255 for its own troubles, in English words that haven't changed in twenty years. scp passes both on, or ends
+//! with 1 and says last that the connection is lost. At any other time such words are a login script's, or a build's, and
+//! mean nothing: the scripts here never end with 255.
 
 use super::Host;
 use crate::failure::{self, failed, missing};
 use crate::image::durable;
 use crate::process::{Cut, Finished, Streamed};
+use crate::text::{self, Quoted};
 
 /// Whose fault it is, and so who may try again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,9 +77,15 @@ pub fn of(host: &Host, streamed: &Streamed) -> Option<Fault> {
 /// Trouble with the connection itself, by ssh's words.
 pub fn connection(host: &Host, finished: &Finished) -> Option<Fault> {
     let said = finished.stderr.as_str();
+    let last = said.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default();
+    let scp_lost_it = finished.command.starts_with("scp ")
+        && (last == "lost connection" || last.starts_with("scp: Connection closed"));
+    if finished.status.code() != Some(255) && !scp_lost_it {
+        return None;
+    }
     let has = |words: &[&str]| words.iter().any(|words| said.contains(words));
-    let full = || format!("\nssh said: {}", Quoted(said));
-    let permanent = |message: String| Some(Fault::host(missing(message + &full())));
+    let full = if said.trim().is_empty() { String::new() } else { format!("\nssh said: {}", Quoted(said)) };
+    let permanent = |message: String| Some(Fault::host(missing(message + &full)));
     if has(&["IDENTIFICATION HAS CHANGED", "host key for", "Host key for"]) && has(&["has changed"]) {
         let known = changed_key(said).unwrap_or_else(|| host.name.clone());
         return permanent(format!(
@@ -92,7 +98,15 @@ pub fn connection(host: &Host, finished: &Finished) -> Option<Fault> {
             "the host key of {host} is not known here; connect once by hand and compare its fingerprint: `ssh {host}`"
         ));
     }
-    if has(&["Permission denied (", "Too many authentication failures", "Permission denied, please try again"]) {
+    if has(&["Too many authentication failures"]) {
+        return permanent(format!(
+            "{host} refused the login after too many keys: your agent offers all that it has, one after the other; name \
+             the one for this host in your ssh configuration: `Host {name}` with `IdentityFile ~/.ssh/KEY` and \
+             `IdentitiesOnly yes`",
+            name = host.name
+        ));
+    }
+    if has(&["Permission denied (", "Permission denied, please try again"]) {
         return permanent(format!(
             "{host} refused the login; no password is asked for here: put your public key there (`ssh-copy-id {host}`), \
              load it (`ssh-add`), and see that `ssh -o BatchMode=yes {host} true` works"
@@ -106,6 +120,11 @@ pub fn connection(host: &Host, finished: &Finished) -> Option<Fault> {
     ]) {
         return permanent(format!("can't reach {host}; check the name and your ssh configuration (`ssh -G {host}`)"));
     }
+    if has(&["Received message too long", "produces no output for non-interactive"]) {
+        return Some(Fault::line(failed(format!(
+            "the login on {host} prints something that nobody asked for, and scp can't work so; {NOISE_CURE}"
+        ))));
+    }
     let unreachable = [
         "Connection refused",
         "Connection timed out",
@@ -116,26 +135,48 @@ pub fn connection(host: &Host, finished: &Finished) -> Option<Fault> {
     ];
     if has(&unreachable) {
         return Some(Fault::line(missing(format!(
-            "can't reach {host}; is it switched on, and does `ssh {host} true` work?{}",
-            full()
+            "can't reach {host}; is it switched on, and does `ssh {host} true` work?{full}"
         ))));
     }
-    let by_ssh = finished.status.code() == Some(255) && !said.trim().is_empty();
-    let lost =
-        ["Connection closed", "Connection reset", "Broken pipe", "lost connection", "Connection to ", "not responding"];
-    if by_ssh || has(&lost) {
-        return Some(Fault::line(failed(format!(
-            "the connection to {host} ended; see that `ssh {host} true` works{}",
-            full()
-        ))));
-    }
-    None
+    Some(Fault::line(failed(format!("the connection to {host} ended; see that `ssh {host} true` works{full}"))))
 }
 
-/// What a failed command said, without a judgement.
-pub fn words(finished: &Finished) -> anyhow::Error {
+/// For a login script that prints where nobody looks.
+pub const NOISE_CURE: &str = "on the host, let the login's shell be silent when no person is at it: in `~/.bashrc`, before \
+                              anything that prints, `case $- in *i*) ;; *) return ;; esac`";
+
+/// The host let the login in and ran no script for it.
+pub fn no_shell(host: &Host, finished: &Finished) -> Fault {
+    let said = if finished.stdout.is_empty() { finished.stderr.clone() } else { finished.text() };
+    let said = said.lines().find(|line| !line.trim().is_empty()).map(|line| line.trim().chars().take(200).collect());
+    let said: String = said.unwrap_or_else(|| format!("it ended with {}", finished.status));
+    Fault::host(missing(format!(
+        "the login on {host} runs no commands (`{}`), and a build host needs one that does: give that account a shell, or \
+         name another one: `--host USER@{}`",
+        text::line(&said),
+        host.name
+    )))
+}
+
+/// What a command on the host said when it failed: about a file there, as a rule.
+pub fn on_the_host(host: &Host, finished: &Finished) -> Fault {
     let said = if finished.stderr.trim().is_empty() { finished.text() } else { finished.stderr.clone() };
-    failed(format!("`{}` failed ({}): {}", finished.command, finished.status, Quoted(&said)))
+    let denied = ["Permission denied", "no permission to read"].iter().any(|words| said.contains(words));
+    let message = format!("{host} said: {}", Quoted(&said));
+    Fault::image(match (denied, finished.status.code()) {
+        (true, _) => missing(format!("{message}\n{}", readable(host))),
+        (false, Some(3)) => missing(message),
+        _ => failed(format!("`{}` failed ({}): {message}", finished.command, finished.status)),
+    })
+}
+
+/// The cure for files that only another login may read.
+pub fn readable(host: &Host) -> String {
+    format!(
+        "on {host}, let this login read what is built: `sudo chmod -R a+rX FOLDER`; or log in as the owner: \
+         `--host OWNER@{}`",
+        host.name
+    )
 }
 
 pub fn interrupted() -> anyhow::Error {
@@ -148,25 +189,6 @@ fn changed_key(said: &str) -> Option<String> {
     let name = rest.split_whitespace().next()?;
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':' | '[' | ']' | '%');
     Some(name.to_owned()).filter(|name| name.chars().all(plain))
-}
-
-/// The last lines of what another machine said, without anything that a terminal would obey.
-pub struct Quoted<'a>(pub &'a str);
-
-impl fmt::Display for Quoted<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const LINES: usize = 12;
-        let lines: Vec<&str> = self.0.lines().map(str::trim_end).filter(|line| !line.is_empty()).collect();
-        for (index, line) in lines[lines.len().saturating_sub(LINES)..].iter().enumerate() {
-            if index > 0 {
-                f.write_str("\n  ")?;
-            }
-            for c in line.chars() {
-                if c.is_control() { write!(f, "{}", c.escape_debug())? } else { write!(f, "{c}")? }
-            }
-        }
-        Ok(())
-    }
 }
 
 #[cfg(test)]
@@ -214,19 +236,60 @@ mod tests {
                 "fingerprint",
             ),
             (255, "Connection to build1 closed by remote host.", Blame::Line, Kind::Failed, "ssh build1 true"),
-            (1, "scp: Connection closed", Blame::Line, Kind::Failed, "ssh build1 true"),
+            (255, "scp: Connection closed", Blame::Line, Kind::Failed, "ssh build1 true"),
+            (255, "", Blame::Line, Kind::Failed, "ssh build1 true"),
+            (
+                255,
+                "Received disconnect from ::1 port 22:2: Too many authentication failures\nDisconnected from ::1 port 22",
+                Blame::Host,
+                Kind::Missing,
+                "`IdentitiesOnly yes`",
+            ),
+            (
+                255,
+                "scp: Received message too long 1751477356\nscp: Connection closed",
+                Blame::Line,
+                Kind::Failed,
+                "case $- in",
+            ),
         ] {
             let fault = connection(&host, &finished(code, said)).unwrap();
             assert_eq!((fault.blame, failure::kind(&fault.error)), (blame, kind), "{said}");
             let message = fault.error.to_string();
             assert!(message.contains(cure) && message.contains("build1"), "{message}");
         }
-        assert!(connection(&host, &finished(255, "")).is_none(), "a remote command may end with 255");
-        assert!(connection(&host, &finished(1, "tail: cannot open 'x'")).is_none());
+        let lost = Finished {
+            command: "scp x".into(),
+            ..finished(1, "Connection to ::1 closed by remote host.\nlost connection\n")
+        };
+        assert_eq!(connection(&host, &lost).unwrap().blame, Blame::Line);
+        for words in [
+            "lost connection",
+            "Connection refused",
+            "Host key verification failed.",
+            "x: Permission denied (publickey).",
+        ] {
+            assert!(connection(&host, &finished(1, words)).is_none(), "{words}: a login script said so");
+        }
     }
 
     #[test]
-    fn a_remote_terminal_escape_is_shown_not_obeyed() {
-        assert_eq!(Quoted("a\x1b]0;x\x07\n\n b\u{9b}1m\r").to_string(), "a\\u{1b}]0;x\\u{7}\n   b\\u{9b}1m");
+    fn hostile_words() {
+        let host: Host = "build1".parse().unwrap();
+        let examples: [&[u8]; 3] = [
+            b"Host key for [10.0.0.1]:2222 has changed and you have requested strict checking.\n",
+            b"Received disconnect from ::1 port 22:2: Too many authentication failures\n",
+            b"This service allows sftp connections only.\n",
+        ];
+        crate::hostile::try_with(&examples, |bytes| {
+            let mut finished = finished(255, &String::from_utf8_lossy(bytes));
+            finished.stdout = bytes.to_vec();
+            let faults =
+                [connection(&host, &finished), Some(no_shell(&host, &finished)), Some(on_the_host(&host, &finished))];
+            for fault in faults.into_iter().flatten() {
+                let said = fault.error.to_string();
+                assert!(!said.replace('\n', "").contains(text::is_obeyed), "{said:?}");
+            }
+        });
     }
 }

@@ -20,7 +20,8 @@ use crate::ssh::{Host, RemoteDir, Ssh};
 /// Runs `./build.sh IMAGE` over ssh, with its output here and in a log, then copies the image with scp. build.sh builds
 /// nothing when all that an image is made of is as it was at its last build; `--force` makes it. An image appears
 /// under its final name when it is complete and has the digest that its checksum file on the host promises. A transfer
-/// that was interrupted goes on where it was. Keys, ports and jump hosts come from your own ssh configuration.
+/// that was interrupted goes on where it was. Keys, ports and jump hosts come from your own ssh configuration. Ctrl-C ends the
+/// build on the host as well.
 #[derive(Args)]
 pub struct BuildAndFetch {
     /// Images to build [default: all templates]

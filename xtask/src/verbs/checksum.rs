@@ -13,7 +13,8 @@ use crate::interrupt;
 /// Write each image's checksum file, or check it
 ///
 /// Hashes several images at once. A checksum file that is there already is never overwritten by another digest, since it
-/// came from the build host and the image is what may have been damaged on the way.
+/// came from the build host and the image is what may have been damaged on the way. No checksum file is written for an
+/// image that changes while it is read, or that nobody else could use: with a backing file, encrypted, cut short.
 #[derive(clap::Args)]
 pub struct Checksum {
     /// Images [default: all that are there]

@@ -25,7 +25,7 @@ impl Consent {
         if self.execute || self.dry_run {
             return Ok(self.execute);
         }
-        if let Some(answer) = console.ask(question) {
+        if let Some(answer) = console.ask(question)? {
             return Ok(answer);
         }
         console.line("Nothing was changed. To carry the plan out, run the same command with --execute");

@@ -3,7 +3,8 @@
 //! The stand-ins are a crate of their own and compile only now, so that no other command waits for them. The rehearsal
 //! starts this same binary: there is no second code path.
 
-use std::path::PathBuf;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use anyhow::Context as _;
@@ -40,6 +41,7 @@ impl Rehearse {
         let top = packer::workspace().filter(|top| top.join("xtask/rehearsal").is_dir()).ok_or_else(|| {
             failure::missing("the rehearsal is compiled from this repository; run it as `cargo xtask packer rehearse`")
         })?;
+        let gh = self.gh.as_deref().map(program).transpose()?;
         let manifest = top.join("Cargo.toml");
         let tool = std::env::current_exe().context("finding this program")?;
         let packer_dir = common.packer_dir();
@@ -52,7 +54,7 @@ impl Rehearse {
             .arg(tool)
             .arg("--packer-dir")
             .arg(packer_dir);
-        if let Some(gh) = self.gh {
+        if let Some(gh) = gh {
             cmd = cmd.arg("--gh").arg(gh);
         }
         if self.keep {
@@ -64,6 +66,7 @@ impl Rehearse {
         let mut command = process::command(cmd);
         command.stderr(Stdio::inherit()).stdout(if common.json { Stdio::piped() } else { Stdio::inherit() });
         let output = command.output().context("starting cargo for the rehearsal")?;
+        interrupt::check()?;
         let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
         if output.status.success() {
             return Ok(Outcome::done(report));
@@ -71,4 +74,19 @@ impl Rehearse {
         let why = report["error"].as_str().unwrap_or("see above");
         Err(failure::failed(format!("the rehearsal failed: {why}")))
     }
+}
+
+/// The whole path of a program that can be run.
+///
+/// # Errors
+///
+/// Exit code 3 when it can't.
+fn program(gh: &Path) -> anyhow::Result<PathBuf> {
+    let refused = |why: String| failure::missing(format!("--gh {} {why}; give the path of a gh", gh.display()));
+    let path = gh.canonicalize().map_err(|error| refused(format!("can't be found: {error}")))?;
+    let file = path.metadata().map_err(|error| refused(format!("can't be read: {error}")))?;
+    if !file.is_file() || file.permissions().mode() & 0o111 == 0 {
+        return Err(refused("is no program".to_owned()));
+    }
+    Ok(path)
 }

@@ -18,9 +18,6 @@ use crate::image::parts::{self, PartSize};
 use crate::image::selection;
 use crate::interrupt;
 
-/// A release takes this many assets, and an image brings its checksum file and the set its manifest.
-const MOST_PARTS: u64 = 1000 - 2;
-
 /// Cut each image over the limit into parts, with its checksum file, in one read
 ///
 /// `publish` needs no part files: it sends ranges of the images. This is for those who carry parts by other means. The
@@ -66,15 +63,8 @@ impl Split {
                 )))
             });
         }
-        let count = image.bytes.size().div_ceil(self.part_size.bytes());
-        if count > MOST_PARTS {
-            return Err(failure::usage(format!(
-                "--part-size {} cuts {} into {count} parts, and a release takes 1000 assets; give at least {}",
-                self.part_size,
-                name::whole(&image.name),
-                image.bytes.size().div_ceil(MOST_PARTS)
-            )));
-        }
+        parts::ranges(&name::whole(&image.name), image.bytes.size(), self.part_size)?;
+        files.no_strays(&image.name)?;
         let whole = whole(image);
         let elsewhere = files.parts.values().flatten().find(|part| part.parent() != whole.parent());
         elsewhere.map_or(Ok(()), |part| {
@@ -88,7 +78,7 @@ impl Split {
 
     fn one(&self, image: &LocalImage, console: &Console) -> anyhow::Result<Value> {
         let file = name::whole(&image.name);
-        let ranges = parts::ranges(image.bytes.size(), self.part_size);
+        let ranges = parts::ranges(&file, image.bytes.size(), self.part_size)?;
         if image.bytes.in_parts() {
             bless(image, hashed(image, console)?)?;
             console.line(format_args!("{file}: is there in parts only, which are {}", console.green("right")));
@@ -110,6 +100,7 @@ impl Split {
         let same = cut::compare(&image.name, &whole, &ranges, |more| bar.moved(more));
         bar.abandon();
         if let Some(digest) = same? {
+            image.bytes.must_hold()?;
             bless(image, digest)?;
             cut::remove_leftovers(&image.name, &whole, ranges.len())?;
             console.line(format_args!("{file}: already cut into {} parts, which are {}", ranges.len(), console.green("right")));
@@ -121,6 +112,7 @@ impl Split {
         let cut = cut::cut(&image.name, &whole, &ranges, |more| bar.moved(more));
         bar.abandon();
         let cut = cut?;
+        image.bytes.must_hold()?;
         bless(image, cut.digest)?;
         cut.finish(&image.name, &whole)?;
         console.line(format_args!("{file}: {} into {} parts", console.green("cut"), ranges.len()));

@@ -93,7 +93,7 @@ fn ctrl_c_ends_packer_and_what_packer_started() {
     assert!(started().lines().all(runs));
     tool.signal("INT");
     let ran = tool.wait();
-    ran.expect(1, &["telling the build on build1 to end", "interrupted by signal 2"]);
+    ran.expect(130, &["telling the build on build1 to end", "interrupted by signal 2"]);
     assert!(!ran.stderr.contains("may go on there"), "{}", ran.stderr);
     assert!(!started().lines().any(runs), "packer ended before the tool did");
 }

@@ -75,7 +75,7 @@ fn ctrl_c_ends_the_remote_build() {
     tool.until("the build begins", || host.packer_dir().join("started").exists());
     tool.signal("INT");
     let ran = tool.wait();
-    ran.expect(1, &["telling the build on build1 to end", "interrupted by signal 2", "run the same command again"]);
+    ran.expect(130, &["telling the build on build1 to end", "interrupted by signal 2", "run the same command again"]);
     assert!(!ran.stderr.contains("may go on there"), "{}", ran.stderr);
     assert!(host.packer_dir().join("stopped").exists(), "the build was told to end before the tool ended");
     assert_eq!(world.files(), [""; 0]);
@@ -94,7 +94,7 @@ fn a_killed_tool_leaves_no_build_behind() {
 }
 
 #[test]
-fn an_old_build_script_that_goes_on_holds_nobody_up() {
+fn an_old_build_script_that_does_not_watch_its_input_is_ended_as_well() {
     let world = World::new();
     let host = world.network.host("build1").unwrap();
     for (name, value) in [("OLD", "1"), ("CHATTER", "600")] {
@@ -103,7 +103,10 @@ fn an_old_build_script_that_goes_on_holds_nobody_up() {
     let mut tool = world.start_at("build1", &host, &[]);
     tool.until("the build begins", || host.packer_dir().join("started").exists());
     tool.signal("INT");
-    tool.wait().expect(1, &["may go on there", "interrupted by signal 2"]);
+    let ran = tool.wait();
+    ran.expect(130, &["telling the build on build1 to end", "interrupted by signal 2"]);
+    assert!(!ran.stderr.contains("may go on there"), "{}", ran.stderr);
+    assert!(host.packer_dir().join("stopped").exists());
 }
 
 #[test]
@@ -116,7 +119,7 @@ fn ctrl_c_keeps_what_was_fetched() {
     let mut tool = world.start_at("slow", &host, &["--skip-build"]);
     tool.until("half is here", || partial(&world) > 2 << 20);
     tool.signal("INT");
-    tool.wait().expect(1, &["interrupted by signal 2", "the next run goes on from there"]);
+    tool.wait().expect(130, &["interrupted by signal 2", "the next run goes on from there"]);
     let kept = partial(&world);
     assert!(kept > 2 << 20, "{kept}");
     assert!(!world.image(IMAGE).exists());
@@ -184,7 +187,7 @@ fn a_remote_file_that_changed_is_fetched_from_the_start() {
     let mut tool = world.start_at("slow", &host, &["--skip-build"]);
     tool.until("half is here", || partial(&world) > 2 << 20);
     tool.signal("TERM");
-    tool.wait().expect(1, &["interrupted by signal 15"]);
+    tool.wait().expect(130, &["interrupted by signal 15"]);
     host.put(IMAGE, &qcow2(SIZE + 8)).unwrap();
     let ran = world.run_at("build1", &host, &["--skip-build", "--json"]);
     ran.expect(0, &[]);
@@ -201,7 +204,7 @@ fn a_damaged_partial_is_noticed_and_fetched_whole() {
     let mut tool = world.start_at("slow", &host, &["--skip-build"]);
     tool.until("half is here", || partial(&world) > 2 << 20);
     tool.signal("INT");
-    tool.wait().expect(1, &[]);
+    tool.wait().expect(130, &[]);
     let path = world.images().join(IMAGE).join(format!(".{IMAGE}.qcow2.fetching"));
     let mut bytes = fs::read(&path).unwrap();
     bytes[1 << 20] ^= 1;

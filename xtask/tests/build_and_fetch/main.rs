@@ -2,6 +2,8 @@
 
 mod engine;
 mod interrupted;
+mod line;
+mod odd_hosts;
 mod refused;
 mod running;
 mod several;

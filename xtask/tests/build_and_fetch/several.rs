@@ -57,7 +57,7 @@ fn an_image_is_fetched_while_the_next_is_built() {
     tool.until("the second build begins", || names(&host, "started").len() == 2);
     tool.until("the first image is here", || world.image(IMAGES[0]).exists());
     tool.signal("INT");
-    tool.wait().expect(1, &["interrupted by signal 2"]);
+    tool.wait().expect(130, &["interrupted by signal 2"]);
     world.assert_fetched(&host, IMAGES[0]);
     assert_eq!(names(&host, "stopped"), BTreeSet::from([IMAGES[1].to_owned()]));
 }

@@ -55,16 +55,21 @@ impl World {
         self.images().join(name).join(format!("{name}.qcow2"))
     }
 
+    /// `build-and-fetch` with these arguments, ready to start.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        self.tool(&[&["build-and-fetch"], arguments].concat())
+    }
+
     /// The tool with these arguments, ready to start, in a process group of its own as a shell's job is.
     #[expect(
         clippy::disallowed_methods,
         reason = "the rule is for the tool's children; here the tool itself is started"
     )]
-    pub fn command(&self, arguments: &[&str]) -> Command {
+    pub fn tool(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
         let path = std::env::var("PATH").unwrap();
         command
-            .args(["packer", "build-and-fetch"])
+            .arg("packer")
             .args(arguments)
             .current_dir(&self.dir)
             .env("PATH", format!("{}:{path}", self.network.bin().display()))
@@ -172,10 +177,10 @@ pub fn until(what: &str, mut happened: impl FnMut() -> bool) {
     }
 }
 
-/// A qcow2's magic, and then bytes of which no two blocks are alike.
+/// The smallest qcow2, and then bytes of which no two blocks are alike.
 pub fn qcow2(size: usize) -> Vec<u8> {
     let mut state: u64 = 0x9e37_79b9_7f4a_7c15 ^ size as u64;
-    let mut bytes = b"QFI\xfb".to_vec();
+    let mut bytes = rehearsal::image::smallest();
     while bytes.len() < size {
         state ^= state << 13;
         state ^= state >> 7;

@@ -140,7 +140,9 @@ fn release(world: &World, engine: &Path, version: &str, image: &str, step: &str)
     world.git(&["tag", version])?;
     world.git(&["push", "--quiet", "origin", "HEAD:main", version])?;
     let mut pull = world.command("git");
-    pull.arg("-C").arg(engine).args(["fetch", "--quiet", "--tags", "origin"]);
+    // Not all tags: `latest` has moved, and git would not take it.
+    pull.arg("-C").arg(engine).args(["fetch", "--quiet", "--no-tags", "origin"]);
+    pull.arg(format!("refs/tags/{version}:refs/tags/{version}"));
     run(pull)?;
     let mut checkout = world.command("git");
     checkout.arg("-C").arg(engine).args(["checkout", "--quiet", version]);

@@ -7,7 +7,7 @@ use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
@@ -42,13 +42,13 @@ struct Arguments {
 
 fn main() -> ExitCode {
     // On Ctrl-C the command under way gets the signal too and ends; then this ends in order, with its servers and folders.
-    let ignored = Arc::new(AtomicBool::new(false));
+    let interrupted = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM, signal_hook::consts::SIGHUP] {
         // Fails only for signals that can't be caught.
-        let _ = signal_hook::flag::register(signal, Arc::clone(&ignored));
+        let _ = signal_hook::flag::register(signal, Arc::clone(&interrupted));
     }
     let arguments = Arguments::parse();
-    match rehearse(&arguments) {
+    match rehearse(&arguments, &interrupted) {
         Ok(report) => {
             if arguments.json {
                 println!("{report}");
@@ -65,18 +65,29 @@ fn main() -> ExitCode {
     }
 }
 
-fn rehearse(arguments: &Arguments) -> anyhow::Result<serde_json::Value> {
+fn rehearse(arguments: &Arguments, interrupted: &AtomicBool) -> anyhow::Result<serde_json::Value> {
     let started = Instant::now();
     let dir = std::env::temp_dir().join(format!("packer-rehearsal-{}", std::process::id()));
     let mut options = Options::new(&arguments.tool);
     options.packer_dir = Some(arguments.packer_dir.clone());
     options.gh.clone_from(&arguments.gh);
-    let mut world = World::new(&dir, options).context("preparing the rehearsal")?;
+    let mut world = match World::new(&dir, options) {
+        Ok(world) => world,
+        Err(error) => {
+            let _ = fs::remove_dir_all(&dir);
+            return Err(error.context("preparing the rehearsal"));
+        }
+    };
     if arguments.keep {
         world.keep();
     }
-    let result = phase(arguments, &mut world, started);
-    if result.is_err() {
+    let result = phase(arguments, &mut world, started, interrupted);
+    if interrupted.load(Ordering::Relaxed) {
+        // Nobody looks for what went wrong.
+        if !arguments.keep {
+            eprintln!("interrupted; nothing is left behind");
+        }
+    } else if result.is_err() {
         eprintln!("everything is left in {}", world.keep().display());
     } else if arguments.keep {
         eprintln!("everything is in {}", dir.display());
@@ -84,7 +95,12 @@ fn rehearse(arguments: &Arguments) -> anyhow::Result<serde_json::Value> {
     result
 }
 
-fn phase(arguments: &Arguments, world: &mut World, started: Instant) -> anyhow::Result<serde_json::Value> {
+fn phase(
+    arguments: &Arguments,
+    world: &mut World,
+    started: Instant,
+    interrupted: &AtomicBool,
+) -> anyhow::Result<serde_json::Value> {
     let network = Network::create(&world.dir().join("ssh"))?;
     let host = network.host("builder")?;
     host.set("SIZE", &(arguments.mib << 20).to_string())?;
@@ -94,7 +110,7 @@ fn phase(arguments: &Arguments, world: &mut World, started: Instant) -> anyhow::
     world.publish_by_hand("v0.44")?;
     fs::remove_dir_all(world.images())?;
     let before = latest(world)?;
-    let mut stages = Stages { world, json: arguments.json, done: Vec::new() };
+    let mut stages = Stages { world, json: arguments.json, done: Vec::new(), interrupted };
     stages.say(&format!(
         "A packer repository with v0.43, v0.44 and v0.45, a stand-in for GitHub whose `latest` somebody made by hand, and an\n\
          sshd on loopback as the build host `builder`: ready after {}.",
@@ -124,7 +140,7 @@ fn phase(arguments: &Arguments, world: &mut World, started: Instant) -> anyhow::
         bail!("`latest` stands for {} at {}, not for v0.45", after.source, after.commit);
     }
     let gap = without_release(&world.hub().timeline());
-    let stages = Stages { world, json: arguments.json, done: Vec::new() };
+    let stages = Stages { world, json: arguments.json, done: Vec::new(), interrupted };
     stages.say(&format!("\nlatest before   {before}\nlatest after    {after}"));
     stages.say(&format!("without a set   {} ms, between the two calls of the flip", gap.as_millis()));
     stages.say(&format!("rehearsed in    {}", seconds(started.elapsed())));
@@ -142,6 +158,7 @@ struct Stages<'a> {
     world: &'a World,
     json: bool,
     done: Vec<(String, Duration)>,
+    interrupted: &'a AtomicBool,
 }
 
 impl Stages<'_> {
@@ -161,6 +178,9 @@ impl Stages<'_> {
     }
 
     fn one(&mut self, what: &str, typed: &str, mut command: Command) -> anyhow::Result<()> {
+        if self.interrupted.load(Ordering::Relaxed) {
+            bail!("interrupted");
+        }
         self.say(&format!("\n{}. {what}\n   $ {typed}", self.done.len() + 1));
         let started = Instant::now();
         let (output, input) = std::io::pipe().context("making a pipe")?;

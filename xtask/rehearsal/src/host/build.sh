@@ -1,15 +1,17 @@
 #!/bin/sh
 # Stands in for packer's build.sh on a rehearsed build host: the same results from no virtual machine.
 # `./build.sh [--force] IMAGE` writes images/IMAGE/ unless it is there. Settings, from the environment or stand-in.env:
-#   SIZE    bytes of an image (default 262144), of which the first four are a qcow2's
+#   SIZE    bytes of an image (default 262144), of which the first 2048 are the smallest qcow2
 #   BYTES   a file to take as the image
 #   FORCE   build although the image is there
 #   SAY     printed before building
 #   CHATTER lines that a build prints, ten a second
 #   SLEEP   seconds that a build takes
 #   FAIL    exit code of a build that fails
-#   OLD     do as a build.sh that knows nothing of PACKER_BUILD_WATCH_STDIN and of build records
+#   OLD     do as a build.sh that knows nothing of build records
 #   COMMIT  what the record names as built from
+#   DEAF    ignore all signals that can be ignored
+#   DAEMON  leave a process behind that holds standard output
 set -eu
 cd "$(dirname "$0")"
 # shellcheck source=/dev/null
@@ -26,6 +28,18 @@ say() {
     printf '%s\n' "$*" >&2
 }
 
+# The 2048 bytes of the smallest qcow2: see image.rs.
+smallest() {
+    printf 'QFI\373\0\0\0\2'
+    head -c 12 /dev/zero
+    printf '\0\0\0\011\0\0\0\0\0\0\002\0\0\0\0\0\0\0\0\001\0\0\0\0\0\0\006\0\0\0\0\0\0\0\002\0\0\0\0\001'
+    head -c 452 /dev/zero
+    printf '\0\0\0\0\0\0\004\0'
+    head -c 504 /dev/zero
+    printf '\0\001\0\001\0\001\0\001'
+    head -c 1016 /dev/zero
+}
+
 stopped() {
     trap - HUP INT TERM
     if [ -n "${sleeper-}" ]; then kill "$sleeper"; fi
@@ -40,20 +54,8 @@ if [ -f "$dir/$name.qcow2" ] && [ -z "${FORCE-}" ]; then
     exit 0
 fi
 
-trap stopped HUP INT TERM
-if [ -n "${PACKER_BUILD_WATCH_STDIN-}" ] && [ -z "${OLD-}" ]; then
-    main=$$
-    exec 7<&0
-    # Without the terminal's and the parent's pipes, so that nobody waits for this reader.
-    (
-        trap - HUP INT TERM
-        while read -r _; do :; done <&7
-        kill -HUP "$main"
-    ) >/dev/null 2>&1 &
-    watcher=$!
-    exec 7<&- </dev/null
-fi
-
+if [ -n "${DEAF-}" ]; then trap '' HUP INT TERM; else trap stopped HUP INT TERM; fi
+if [ -n "${DAEMON-}" ]; then setsid sleep 300 & fi
 echo "$name: building"
 if [ -n "${SAY-}" ]; then printf '%b\n' "$SAY"; fi
 echo "$name" >>started
@@ -71,7 +73,6 @@ if [ -n "${SLEEP-}" ]; then
 fi
 if [ -n "${FAIL-}" ]; then
     say "$name: no space for the guest's disk"
-    if [ -n "${watcher-}" ]; then kill "$watcher"; fi
     exit "$FAIL"
 fi
 
@@ -79,7 +80,7 @@ mkdir -p "$dir" "$work"
 if [ -n "${BYTES-}" ]; then
     cp "$BYTES" "$work/$name.qcow2"
 else
-    { printf 'QFI\373' && head -c "$((${SIZE:-262144} - 4))" /dev/urandom; } >"$work/$name.qcow2"
+    { smallest && head -c "$((${SIZE:-262144} - 2048))" /dev/urandom; } >"$work/$name.qcow2"
 fi
 (cd "$work" && sha256sum "$name.qcow2" >"$name.qcow2.sha256")
 digest=$(cut -d ' ' -f 1 "$work/$name.qcow2.sha256")
@@ -96,5 +97,4 @@ EOF
 fi
 mv "$work"/* "$dir/"
 rmdir "$work"
-if [ -n "${watcher-}" ]; then kill "$watcher"; fi
 echo "$name: built"

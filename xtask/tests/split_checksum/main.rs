@@ -1,146 +1,17 @@
 //! `split` and `checksum` on real files, checked against GNU `split`, `cat` and `sha256sum`.
 #![allow(clippy::disallowed_methods, reason = "tests start the tool and the tools it is compared with")]
 
+mod changing;
+mod folder;
+mod odd;
+mod output;
+
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Command;
 
-use serde_json::Value;
-
-const IMAGE: &str = "debian-12-custom";
-const WHOLE: &str = "debian-12-custom.qcow2";
-const CHECKSUM: &str = "debian-12-custom.qcow2.sha256";
-
-/// A packer directory with templates and an images folder.
-struct Folder {
-    dir: PathBuf,
-}
-
-struct Ran {
-    code: Option<i32>,
-    out: String,
-    err: String,
-}
-
-impl Folder {
-    fn new(test: &str) -> Self {
-        let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("split-checksum-{test}"));
-        let _ = fs::remove_dir_all(&dir);
-        for name in [IMAGE, "debian-13-pve"] {
-            let template = dir.join("packer/templates").join(name);
-            fs::create_dir_all(&template).unwrap();
-            fs::write(template.join("template.pkr.hcl"), "").unwrap();
-        }
-        fs::create_dir_all(dir.join("packer/images")).unwrap();
-        Self { dir }
-    }
-
-    fn with_image(test: &str, size: usize) -> Self {
-        let folder = Self::new(test);
-        folder.write(WHOLE, &qcow2(size));
-        folder
-    }
-
-    fn images(&self) -> PathBuf {
-        self.dir.join("packer/images")
-    }
-
-    fn write(&self, file: &str, bytes: &[u8]) {
-        let path = self.images().join(file);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, bytes).unwrap();
-    }
-
-    fn read(&self, file: &str) -> Vec<u8> {
-        fs::read(self.images().join(file)).unwrap_or_else(|error| panic!("{file}: {error}"))
-    }
-
-    /// All files in the images folder, hidden ones too.
-    fn files(&self) -> Vec<String> {
-        let mut files: Vec<String> =
-            fs::read_dir(self.images()).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
-        files.sort();
-        files
-    }
-
-    fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
-        command.arg("packer").args(args).current_dir(&self.dir).stdin(Stdio::null());
-        command
-    }
-
-    fn tool(&self, args: &[&str]) -> Ran {
-        Ran::from(self.command(args).output().unwrap())
-    }
-
-    fn start(&self, args: &[&str]) -> Child {
-        self.command(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
-    }
-
-    /// Runs a shell line in the images folder; it must succeed.
-    fn shell(&self, line: &str) -> String {
-        let output = Command::new("sh").args(["-euc", line]).current_dir(self.images()).output().unwrap();
-        assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap()
-    }
-}
-
-impl From<Output> for Ran {
-    fn from(output: Output) -> Self {
-        Self {
-            code: output.status.code(),
-            out: String::from_utf8(output.stdout).unwrap(),
-            err: String::from_utf8(output.stderr).unwrap(),
-        }
-    }
-}
-
-impl Ran {
-    #[track_caller]
-    fn expect(self, code: i32, says: &[&str]) -> Self {
-        assert_eq!(self.code, Some(code), "stdout: {}\nstderr: {}", self.out, self.err);
-        let text = format!("{}{}", self.out, self.err);
-        for part in says {
-            assert!(text.contains(part), "expected `{part}` in: {text}");
-        }
-        self
-    }
-
-    fn json(&self) -> Value {
-        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {}", self.out))
-    }
-}
-
-/// Bytes that begin as a qcow2 does and repeat nowhere.
-fn qcow2(size: usize) -> Vec<u8> {
-    let mut bytes = b"QFI\xfb".to_vec();
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-    while bytes.len() < size {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        bytes.extend_from_slice(&state.to_le_bytes());
-    }
-    bytes.truncate(size);
-    bytes
-}
-
-/// Waits for something that another process does.
-#[track_caller]
-fn until(what: &str, mut happened: impl FnMut() -> bool) {
-    let started = Instant::now();
-    while !happened() {
-        assert!(started.elapsed() < Duration::from_secs(60), "waited in vain for {what}");
-        std::thread::sleep(Duration::from_millis(1));
-    }
-}
-
-fn interrupt(child: Child) -> Ran {
-    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
-    child.wait_with_output().unwrap().into()
-}
+use folder::{CHECKSUM, Folder, IMAGE, WHOLE, interrupt, qcow2, until};
 
 #[test]
 fn a_checksum_file_is_what_sha256sum_writes() {
@@ -323,7 +194,7 @@ fn bad_input_is_refused() {
 
 #[test]
 fn what_is_wrong_is_said_at_once_and_nothing_is_written() {
-    let folder = Folder::with_image("all-at-once", 1_000);
+    let folder = Folder::with_image("all-at-once", 3_000);
     folder.write("a.qcow2", b"");
     folder.write("b.qcow2", b"text");
     let before = folder.files();
@@ -371,13 +242,13 @@ fn a_part_in_another_folder_is_not_left_to_be_joined() {
 fn an_interrupted_split_leaves_nothing() {
     let folder = Folder::new("interrupted-split");
     let mut image = File::create(folder.images().join(WHOLE)).unwrap();
-    image.write_all(b"QFI\xfb").unwrap();
+    image.write_all(&rehearsal::image::smallest()).unwrap();
     image.set_len(2 << 30).unwrap();
     folder.write(&format!("{WHOLE}.partaa"), b"of a former cut");
     let before = folder.files();
     let child = folder.start(&["split", "--part-size", "1GiB"]);
     until("the first part", || folder.files().len() > before.len());
-    interrupt(child).expect(1, &["interrupted"]);
+    interrupt(child).expect(130, &["interrupted"]);
     assert_eq!(folder.files(), before);
     assert_eq!(folder.read(&format!("{WHOLE}.partaa")), b"of a former cut");
 }
@@ -387,7 +258,7 @@ fn an_interrupted_checksum_leaves_nothing() {
     let folder = Folder::new("interrupted-checksum");
     let path = folder.images().join(WHOLE);
     let mut image = File::create(&path).unwrap();
-    image.write_all(b"QFI\xfb").unwrap();
+    image.write_all(&rehearsal::image::smallest()).unwrap();
     image.set_len(1 << 40).unwrap();
     let child = folder.start(&["checksum"]);
     let fds = PathBuf::from(format!("/proc/{}/fd", child.id()));
@@ -395,7 +266,7 @@ fn an_interrupted_checksum_leaves_nothing() {
         let open = fs::read_dir(&fds).into_iter().flatten().flatten().filter_map(|fd| fs::read_link(fd.path()).ok());
         open.into_iter().any(|target| target == path)
     });
-    interrupt(child).expect(1, &["interrupted"]);
+    interrupt(child).expect(130, &["interrupted"]);
     assert_eq!(folder.files(), [WHOLE]);
 }
 

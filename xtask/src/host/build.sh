@@ -1,0 +1,91 @@
+# shellcheck shell=sh
+# Read by `sh -s -- PACKER_DIR IMAGE [--force]` on a build host. Runs build.sh and says in frames between NULs how it goes:
+# that it began, its exit status, what it left running. Standard input stays open for as long as somebody waits: when it
+# ends, the build is ended, whether it watches its input or not.
+# shellcheck disable=SC2012 # what is listed are links in /proc, which have no odd names
+dir=$1 name=$2 force=${3-}
+
+frame() {
+    printf '\0packer:%s\0' "$1"
+}
+
+# The build of this image that runs here already, as `PID COMMAND`.
+running() {
+    ls -ld /proc/[0-9]*/cwd 2>/dev/null | while read -r line; do
+        case $line in *"/cwd -> $PWD") ;; *) continue ;; esac
+        pid=${line##* /proc/}
+        pid=${pid%%/*}
+        command=$({ tr '\0\n' '  ' <"/proc/$pid/cmdline"; } 2>/dev/null)
+        case $command in
+        "sh -s -- "*) ;;
+        *build.sh*" $name "*) echo "$pid $command" ;;
+        esac
+    done | head -n 1
+}
+
+# What holds this shell's standard output open, as `PID COMMAND` lines: only Linux tells.
+holders() {
+    mine=$(readlink "/proc/$$/fd/1" 2>/dev/null) || return 0
+    ls -l /proc/[0-9]*/fd/[12] 2>/dev/null | while read -r line; do
+        case $line in *"-> $mine") ;; *) continue ;; esac
+        pid=${line##* /proc/}
+        pid=${pid%%/*}
+        command=$({ tr '\0\n' '  ' <"/proc/$pid/cmdline"; } 2>/dev/null)
+        case $command in "" | "sh -s -- "*) ;; *) echo "$pid $command" ;; esac
+    done | sort -u
+}
+
+# Ends the build: its leader first, which may clear up, then whatever it left of its group, by force after 18 s.
+end_build() {
+    kill -s TERM "$build"
+    tries=0
+    while [ "$tries" -lt 90 ] && kill -s 0 -- "$group"; do
+        sleep 0.2 || sleep 1
+        kill -s 0 "$build" || kill -s TERM -- "$group"
+        tries=$((tries + 1))
+    done
+    kill -s KILL -- "$group"
+}
+
+main() {
+    cd "$dir" || exit 3
+    PWD=$(pwd -P)
+    exec 3<&0 </dev/null
+    other=$(running)
+    if [ -n "$other" ]; then
+        frame "running $other"
+        frame end
+        exit 1
+    fi
+    frame began
+    stopping=
+    trap 'stopping=1' USR1
+    # It leads a process group, so that one signal reaches it and what it runs.
+    if command -v setsid >/dev/null 2>&1; then
+        setsid ./build.sh ${force:+"$force"} "$name" 2>&1 3<&- &
+        build=$! group=-$!
+    else
+        ./build.sh ${force:+"$force"} "$name" 2>&1 3<&- &
+        build=$! group=$!
+    fi
+    (
+        cat <&3
+        kill -s USR1 $$
+    ) >/dev/null 2>&1 &
+    watch=$!
+    exec 3<&-
+    wait "$build"
+    status=$?
+    if [ -n "$stopping" ]; then
+        end_build >/dev/null 2>&1
+        wait "$build"
+        status=$?
+    fi
+    kill -s KILL "$watch" 2>/dev/null
+    frame "ended $status"
+    holders | while read -r left; do frame "left $left"; done
+    frame end
+    exit 0
+}
+
+main

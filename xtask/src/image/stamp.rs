@@ -1,0 +1,59 @@
+//! Whether a file is still the one that was looked at. What is blessed, sent or compared is read over seconds or minutes,
+//! and somebody else may build or fetch into the same file meanwhile.
+
+use std::fs::{self, Metadata};
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+
+use anyhow::Context as _;
+
+use crate::failure;
+
+/// Which file it is, its size, and when its bytes and its inode last changed, to the nanosecond.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stamp {
+    inode: (u64, u64),
+    pub size: u64,
+    modified: (i64, i64),
+    /// Nobody sets this one: it shows an overwriting that put the time of modification back.
+    changed: (i64, i64),
+}
+
+impl Stamp {
+    pub fn of(path: &Path) -> io::Result<Self> {
+        fs::metadata(path).map(|meta| Self::from(&meta))
+    }
+
+    /// # Errors
+    ///
+    /// Exit code 1 when the path now leads to another file, or to other bytes.
+    pub fn must_hold(self, path: &Path) -> anyhow::Result<()> {
+        let now = Self::of(path).with_context(|| format!("reading {}", path.display()))?;
+        if now == self {
+            return Ok(());
+        }
+        let what = if now.inode != self.inode {
+            "it is another file now".to_owned()
+        } else if now.size != self.size {
+            format!("it had {} bytes and has {}", self.size, now.size)
+        } else {
+            "it was written to".to_owned()
+        };
+        Err(failure::failed(format!(
+            "{} changed while it was read: {what}; let its build or fetch end, then try again",
+            path.display()
+        )))
+    }
+}
+
+impl From<&Metadata> for Stamp {
+    fn from(meta: &Metadata) -> Self {
+        Self {
+            inode: (meta.dev(), meta.ino()),
+            size: meta.size(),
+            modified: (meta.mtime(), meta.mtime_nsec()),
+            changed: (meta.ctime(), meta.ctime_nsec()),
+        }
+    }
+}

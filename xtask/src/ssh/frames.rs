@@ -1,0 +1,144 @@
+//! What build.sh on a host prints, and what is said about it in between: frames `NUL packer:WORDS NUL`, which no text of a
+//! build looks like.
+
+/// How a build went, as far as it was told.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Told {
+    /// The host's shell took the script.
+    pub began: bool,
+    /// `PID COMMAND` of a build of the same image that was running already; nothing was begun then.
+    pub running: Option<String>,
+    /// The build's exit status.
+    pub ended: Option<i32>,
+    /// `PID COMMAND` of each process that it left behind.
+    pub left: Vec<String>,
+    /// No more will come.
+    pub end: bool,
+}
+
+const OPEN: &[u8] = b"\0packer:";
+/// No frame is longer.
+const LONGEST: usize = 8 * 1024;
+/// So many leftovers are enough to know what they are.
+const MOST_LEFT: usize = 10;
+
+/// Parts the two.
+#[derive(Debug, Default)]
+pub struct Frames {
+    pub told: Told,
+    rest: Vec<u8>,
+}
+
+impl Frames {
+    /// Takes more bytes; gives on what is the build's own.
+    pub fn push(&mut self, bytes: &[u8], mut out: impl FnMut(&[u8])) {
+        self.rest.extend_from_slice(bytes);
+        // What was given on or taken so far.
+        let mut done = 0;
+        while let Some(nul) = self.rest[done..].iter().position(|byte| *byte == 0) {
+            if nul > 0 {
+                out(&self.rest[done..done + nul]);
+                done += nul;
+            }
+            let here = &self.rest[done..];
+            if !here.starts_with(OPEN) {
+                if OPEN.starts_with(here) {
+                    break;
+                }
+                out(&here[..1]);
+                done += 1;
+                continue;
+            }
+            let within = &here[OPEN.len()..here.len().min(LONGEST)];
+            match within.iter().position(|byte| *byte == 0) {
+                Some(close) => {
+                    self.told.take(&String::from_utf8_lossy(&within[..close]));
+                    done += OPEN.len() + close + 1;
+                }
+                None if here.len() < LONGEST => break,
+                None => {
+                    out(&here[..OPEN.len()]);
+                    done += OPEN.len();
+                }
+            }
+        }
+        if self.rest[done..].first() != Some(&0) && done < self.rest.len() {
+            out(&self.rest[done..]);
+            done = self.rest.len();
+        }
+        self.rest.drain(..done);
+    }
+
+    /// Nothing more comes: gives on what looked like the beginning of a frame.
+    pub fn end(&mut self, out: impl FnOnce(&[u8])) {
+        if !self.rest.is_empty() {
+            out(&std::mem::take(&mut self.rest));
+        }
+    }
+}
+
+impl Told {
+    fn take(&mut self, words: &str) {
+        let (word, rest) = words.split_once(' ').unwrap_or((words, ""));
+        match word {
+            "began" => self.began = true,
+            "running" => self.running = Some(rest.trim().to_owned()),
+            "ended" => self.ended = rest.parse().ok(),
+            "left" if self.left.len() < MOST_LEFT => self.left.push(rest.trim().to_owned()),
+            "end" => self.end = true,
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parted(pieces: &[&[u8]]) -> (Vec<u8>, Told) {
+        let (mut frames, mut text) = (Frames::default(), Vec::new());
+        for piece in pieces {
+            frames.push(piece, |bytes| text.extend_from_slice(bytes));
+        }
+        frames.end(|bytes| text.extend_from_slice(bytes));
+        (text, frames.told)
+    }
+
+    #[test]
+    fn frames_are_told_from_text_however_they_arrive() {
+        let stream =
+            b"motd\n\0packer:began\0one\ntwo\0three\0\0packer:ended 7\0\0packer:left 12 sleep 9 \0\0packer:end\0";
+        let told = Told { began: true, ended: Some(7), left: vec!["12 sleep 9".into()], end: true, running: None };
+        for size in 1..stream.len() {
+            let pieces: Vec<&[u8]> = stream.chunks(size).collect();
+            let (text, found) = parted(&pieces);
+            assert_eq!(
+                (String::from_utf8(text).unwrap().as_str(), &found),
+                ("motd\none\ntwo\0three\0", &told),
+                "{size}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_only_looks_like_a_frame_is_text() {
+        let endless = [OPEN, &[b'x'; 2 * LONGEST]].concat();
+        for text in [&b"\0packer"[..], b"\0packer:began", b"\0\0\0", &endless] {
+            let (given, told) = parted(&[text]);
+            assert_eq!((given.as_slice(), told), (text, Told::default()));
+        }
+    }
+
+    #[test]
+    fn hostile_frames() {
+        crate::hostile::try_with(
+            &[b"a\0packer:began\0b\0\0packer:ended 7\0\0packer:left 12 x\0\0packer:end\0c"],
+            |bytes| {
+                let (text, told) = parted(&[bytes]);
+                let (again, told_again) = parted(&bytes.chunks(7).collect::<Vec<_>>());
+                assert_eq!((&text, &told), (&again, &told_again), "it depends on how the bytes arrive");
+                assert!(text.len() <= bytes.len() && told.left.len() <= MOST_LEFT);
+            },
+        );
+    }
+}

@@ -1,0 +1,189 @@
+//! Text from outside, made safe to show: a commit subject, a manifest, a host's words must not be able to write to the
+//! title, the clipboard or the keyboard of a terminal, nor draw one line as another.
+//!
+//! All that people read goes through [`crate::console`], which passes each character to [`push_safe`]; the JSON object goes
+//! through [`json`]. A message that quotes one name or one line takes [`line`], so that a line end in it doesn't look like one of
+//! ours.
+
+use std::fmt::{self, Write as _};
+
+/// Adds a character as a terminal may have it: line ends and tabs as they are, and every other one that it would obey as
+/// `\u{1b}`.
+pub fn push_safe(out: &mut String, c: char) {
+    if is_obeyed(c) && !matches!(c, '\n' | '\t') {
+        out.extend(c.escape_unicode());
+    } else {
+        out.push(c);
+    }
+}
+
+/// On one line: line ends and tabs are escaped as well.
+pub fn line(text: &str) -> String {
+    text.chars().fold(String::with_capacity(text.len()), |mut out, c| {
+        if is_obeyed(c) {
+            out.extend(c.escape_debug());
+        } else {
+            out.push(c);
+        }
+        out
+    })
+}
+
+/// JSON text whose strings hold nothing that a terminal would obey. Serialisers escape what is below a blank and leave the
+/// rest.
+pub fn json(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if is_obeyed(c) && c != '\n' {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                // Writing to a string can't fail.
+                let _ = write!(out, "\\u{unit:04x}");
+            }
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
+/// A line that a program drew for a terminal, without what a terminal would obey; its colours stay if they are wanted.
+pub fn drawn(line: &str, colour: bool) -> String {
+    let mut out = String::with_capacity(line.len());
+    let mut coloured = false;
+    let mut rest = line;
+    while let Some(c) = rest.chars().next() {
+        if let Some((code, after)) = escape(rest) {
+            if colour && is_colour(code) {
+                out.push_str(code);
+                coloured = true;
+            }
+            rest = after;
+            continue;
+        }
+        if !is_obeyed(c) || c == '\t' {
+            out.push(c);
+        }
+        rest = &rest[c.len_utf8()..];
+    }
+    if coloured && !out.ends_with("\x1b[0m") {
+        out.push_str("\x1b[0m");
+    }
+    out
+}
+
+/// A terminal's escape sequence at the start, and what follows it: `ESC [ … letter`, `ESC ] … BEL` or `ESC ] … ESC \`.
+fn escape(text: &str) -> Option<(&str, &str)> {
+    let rest = text.strip_prefix('\x1b')?;
+    let end = if let Some(parameters) = rest.strip_prefix('[') {
+        parameters.find(|c: char| ('@'..='~').contains(&c)).map_or(rest.len(), |at| at + 2)
+    } else if rest.starts_with(']') {
+        let bell = rest.find('\x07').map(|at| at + 1);
+        let string_end = rest.find("\x1b\\").map(|at| at + 2);
+        bell.into_iter().chain(string_end).min().unwrap_or(rest.len())
+    } else {
+        0
+    };
+    Some(text.split_at(1 + end))
+}
+
+/// `ESC [ 1;31 m`
+fn is_colour(code: &str) -> bool {
+    let numbers = code.strip_prefix("\x1b[").and_then(|rest| rest.strip_suffix('m'));
+    numbers.is_some_and(|numbers| numbers.bytes().all(|byte| byte.is_ascii_digit() || byte == b';'))
+}
+
+/// Control characters, and what turns the direction of a line, breaks it or can't be seen: a name that reads one way and
+/// is another.
+pub fn is_obeyed(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
+            // Noncharacters, of which the console makes its colours.
+            | '\u{fdd0}'..='\u{fdef}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
+/// The last lines of what another machine said, indented below a message.
+pub struct Quoted<'a>(pub &'a str);
+
+impl fmt::Display for Quoted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const LINES: usize = 12;
+        let lines: Vec<&str> = self.0.lines().map(str::trim_end).filter(|line| !line.is_empty()).collect();
+        for (index, text) in lines[lines.len().saturating_sub(LINES)..].iter().enumerate() {
+            if index > 0 {
+                f.write_str("\n  ")?;
+            }
+            f.write_str(&line(text))?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_terminal_would_obey_is_shown() {
+        for (text, shown, on_one_line) in [
+            ("grün\ta\nb", "grün\ta\nb", "grün\\ta\\nb"),
+            ("\x1b]0;x\x07", "\\u{1b}]0;x\\u{7}", "\\u{1b}]0;x\\u{7}"),
+            ("a\rb\x08\x7f\0", "a\\u{d}b\\u{8}\\u{7f}\\u{0}", "a\\rb\\u{8}\\u{7f}\\0"),
+            ("c1 \u{9b}2J", "c1 \\u{9b}2J", "c1 \\u{9b}2J"),
+            ("\u{202e}abc\u{200b}", "\\u{202e}abc\\u{200b}", "\\u{202e}abc\\u{200b}"),
+            ("\u{fdd0}", "\\u{fdd0}", "\\u{fdd0}"),
+        ] {
+            let mut safe = String::new();
+            text.chars().for_each(|c| push_safe(&mut safe, c));
+            assert_eq!(safe, shown, "{text:?}");
+            assert_eq!(line(text), on_one_line, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn json_stays_the_same_json() {
+        let value = serde_json::json!({ "a": "\x1b[1m\u{9b}1m\u{7f}\u{202e}\u{e0001}ü\n\t\\" });
+        let text = json(&format!("{value:#}"));
+        assert!(text.is_ascii() || text.chars().all(|c| c == '\n' || !is_obeyed(c)), "{text}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&text).unwrap(), value);
+    }
+
+    #[test]
+    fn of_what_another_machine_said_the_last_lines_are_shown() {
+        assert_eq!(Quoted("a\x1b]0;x\x07\n\n b\u{9b}1m\r").to_string(), "a\\u{1b}]0;x\\u{7}\n   b\\u{9b}1m");
+        let many: String = (0..100).map(|number| format!("{number}\n")).collect();
+        assert!(Quoted(&many).to_string().starts_with("88\n  89"));
+    }
+
+    #[test]
+    fn of_a_drawn_line_text_tabs_and_colours_are_left() {
+        for (line, plain, coloured) in [
+            ("a\tb", "a\tb", "a\tb"),
+            ("\x1b[1;31mred\x1b[0m", "red", "\x1b[1;31mred\x1b[0m"),
+            ("\x1b[31mred", "red", "\x1b[31mred\x1b[0m"),
+            ("a\x1b[2Jb\x1b[10;10Hc", "abc", "abc"),
+            ("\x1b]0;title\x07x\x1b]52;c;aGk=\x1b\\y", "xy", "xy"),
+            ("bell\x07 back\x08 nul\0 c1\u{9b}2J del\x7f", "bell back nul c12J del", "bell back nul c12J del"),
+            ("\x1b", "", ""),
+            ("\x1b[31", "", ""),
+            ("\x1bcx", "cx", "cx"),
+            ("grün", "grün", "grün"),
+        ] {
+            assert_eq!(drawn(line, false), plain, "{line:?}");
+            assert_eq!(drawn(line, true), coloured, "{line:?}");
+        }
+    }
+
+    #[test]
+    fn hostile_text() {
+        crate::hostile::try_with(&["\x1b[1;31mred\x1b[0m\x1b]0;x\x07\r\u{202e}\u{9b}".as_bytes()], |bytes| {
+            let text = String::from_utf8_lossy(bytes);
+            assert!(!line(&text).contains(is_obeyed));
+            assert!(!drawn(&text, false).replace('\t', "").contains(is_obeyed));
+            let colours = drawn(&text, true);
+            assert!(!colours.contains(['\r', '\u{7}', '\u{9b}', '\u{202e}']), "{colours:?}");
+            let json = json(&serde_json::Value::from(text.as_ref()).to_string());
+            assert_eq!(serde_json::from_str::<String>(&json).unwrap(), text);
+        });
+    }
+}

@@ -1,0 +1,310 @@
+//! Hosts and configurations as people have them.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use rehearsal::machine::kill;
+
+use crate::line;
+use crate::world::{IMAGE, Ran, World, qcow2, until};
+
+const SIZE: usize = 3 << 20;
+
+/// The tool's doctor, asked about the host.
+fn doctor(world: &World, dir: &Path) -> Ran {
+    let dir = dir.to_str().unwrap();
+    let mut command = world.tool(&["doctor", "--json", "--repo", "a/b", "--host", "build1", "--remote-dir", dir]);
+    Ran::from(command.output().unwrap())
+}
+
+/// What it says of one thing: its state and its words.
+#[track_caller]
+fn finding(ran: &Ran, what: &str) -> (String, String) {
+    let json = ran.json();
+    let found =
+        json["findings"].as_array().unwrap().iter().find(|finding| finding["what"] == format!("host build1: {what}"));
+    let found = found.unwrap_or_else(|| panic!("no {what} in {json:#}"));
+    let text = |name: &str| found[name].as_str().unwrap().to_owned();
+    (text("state"), text("said"))
+}
+
+#[test]
+fn a_login_that_prints_something_is_borne_and_told() {
+    let world = World::new();
+    let host = world.network.host("build1").unwrap();
+    host.at_login("echo 'Welcome to build1!'; echo 'No mail.' >&2").unwrap();
+    host.put(IMAGE, &qcow2(SIZE)).unwrap();
+    let ran = world.run_at("build1", &host, &["--skip-build", "--json"]);
+    ran.expect(0, &["scp can't work", "case $- in", "going on without scp"]);
+    world.assert_fetched(&host, IMAGE);
+    assert_eq!(ran.json()["images"][0]["fetched"], SIZE);
+    // Resumed, whatever is printed before.
+    fs::remove_dir_all(world.images()).unwrap();
+    line::cut_once(&world, &host, 2, SIZE / 2);
+    world.run_at("cut", &host, &["--skip-build"]).expect(0, &["going on in"]);
+    world.assert_fetched(&host, IMAGE);
+    fs::remove_dir_all(world.images()).unwrap();
+    world.run_at("build1", &host, &[]).expect(0, &["unchanged"]);
+    let (state, said) = finding(&doctor(&world, &host.packer_dir()), "scp");
+    assert!(state == "doubt" && said.contains("Welcome to build1!") && said.contains("case $- in"), "{state}: {said}");
+}
+
+#[test]
+fn doctor_sees_whether_scp_works() {
+    let world = World::new();
+    let host = world.network.host("build1").unwrap();
+    assert_eq!(finding(&doctor(&world, &host.packer_dir()), "scp"), ("ok".to_owned(), "works".to_owned()));
+    host.at_login("case ${SSH_ORIGINAL_COMMAND-} in *sftp*) exit 1 ;; esac").unwrap();
+    let (state, said) = finding(&doctor(&world, &host.packer_dir()), "scp");
+    assert!(state == "doubt" && said.contains("Subsystem sftp"), "{state}: {said}");
+}
+
+/// Lets somebody build a larger image between the listing and the copy: each time, or once.
+fn built_anew(world: &World, host: &rehearsal::host::BuildHost, once: bool) {
+    let scp = fs::read_to_string(world.network.bin().join("scp")).unwrap();
+    let (count, dir) = (world.dir.join("count"), host.packer_dir());
+    let script = format!(
+        "echo x >>'{count}'\nn=$(wc -l <'{count}')\n\
+         [ \"$n\" -gt {most} ] || FORCE=1 SIZE=$(({SIZE} + n * 1000)) '{dir}/build.sh' {IMAGE} >&2 </dev/null\n{}",
+        scp.lines().last().unwrap(),
+        count = count.display(),
+        most = if once { 1 } else { 1000 },
+        dir = dir.display(),
+    );
+    world.network.wrap("scp", &script).unwrap();
+}
+
+#[test]
+fn an_image_that_grows_during_its_fetch_is_listed_again() {
+    let world = World::new();
+    let host = world.network.host("build1").unwrap();
+    host.put(IMAGE, &qcow2(SIZE)).unwrap();
+    built_anew(&world, &host, true);
+    world.run_at("build1", &host, &["--skip-build"]).expect(0, &["changed on the host meanwhile"]);
+    world.assert_fetched(&host, IMAGE);
+}
+
+#[test]
+fn an_image_that_never_stops_growing_is_given_up() {
+    let world = World::new();
+    let host = world.network.host("build1").unwrap();
+    host.put(IMAGE, &qcow2(SIZE)).unwrap();
+    built_anew(&world, &host, false);
+    let ran = world.run_at("build1", &host, &["--skip-build", "--attempts", "2"]);
+    ran.expect(1, &["changes while it is fetched", "let what writes it there end"]);
+    assert!(!world.image(IMAGE).exists());
+    assert_eq!(fs::read_to_string(world.dir.join("count")).unwrap().lines().count(), 2);
+    assert_eq!(world.files(), [""; 0]);
+}
+
+#[test]
+fn what_would_break_us_in_a_configuration_is_overridden() {
+    let world = World::new();
+    let host = world.network.host("build1").unwrap();
+    let config = fs::read_to_string(world.network.config()).unwrap();
+    let own = "SessionType none\nStdinNull yes\nForkAfterAuthentication yes\nPermitLocalCommand yes\n\
+               LocalCommand echo local\nForwardAgent yes\nForwardX11 yes\nRequestTTY force\nRemoteCommand false\n";
+    fs::write(world.network.config(), format!("{own}{config}")).unwrap();
+    world.run_at("build1", &host, &[]).expect(0, &[]);
+    world.assert_fetched(&host, IMAGE);
+}
+
+#[test]
+fn a_proxy_that_leaves_a_helper_behind_holds_nobody_up() {
+    let world = World::new();
+    let host = world.network.host("build1").unwrap();
+    let (config, pids) = (world.network.config(), world.dir.join("helpers"));
+    let helper = world.dir.join("proxy");
+    fs::write(
+        &helper,
+        format!(
+            "#!/bin/sh\nsleep 300 >/dev/null &\necho $! >>'{}'\nexec ssh -F '{}' -W \"$1:$2\" build1\n",
+            pids.display(),
+            config.display()
+        ),
+    )
+    .unwrap();
+    let alias = format!(
+        "Host helped\n  HostName 127.0.0.1\n  Port {}\n  HostKeyAlias build1\n  ProxyCommand sh {} %h %p\n\n",
+        host.port(),
+        helper.display()
+    );
+    fs::write(&config, fs::read_to_string(&config).unwrap() + &alias).unwrap();
+    let ran = world.run_at("helped", &host, &[]);
+    let helpers = fs::read_to_string(&pids).unwrap();
+    assert!(helpers.lines().any(|pid| Path::new(&format!("/proc/{pid}")).exists()), "they outlive their ssh");
+    for pid in helpers.lines() {
+        kill("KILL", pid);
+    }
+    ran.expect(0, &[]);
+    world.assert_fetched(&host, IMAGE);
+}
+
+#[test]
+fn words_like_sshs_from_a_login_script_hide_no_failure() {
+    let world = World::with(&[IMAGE, "debian-13-pve"]);
+    let host = world.network.host("build1").unwrap();
+    host.at_login(
+        "echo 'ssh: connect to host nas port 22: Connection refused' >&2; echo 'Host key verification failed.' >&2",
+    )
+    .unwrap();
+    host.set("FAIL", "7").unwrap();
+    world
+        .run_at("build1", &host, &[])
+        .expect(1, &["2 problems", "failed to build debian-12-custom: exit code 7", "failed to build debian-13-pve"]);
+    host.set("FAIL", "255").unwrap();
+    world.run_at("build1", &host, &[IMAGE]).expect(1, &["exit code 255"]);
+}
+
+#[test]
+fn another_program_that_is_called_packer_is_told() {
+    let world = World::new();
+    let host = world.network.host("build1").unwrap();
+    let bin = world.dir.join("cracklib");
+    fs::create_dir_all(&bin).unwrap();
+    for (script, says) in [("cat >/dev/null; echo '0 0'", "another program"), ("cat >/dev/null", "another program")] {
+        fs::write(bin.join("packer"), format!("#!/bin/sh\n{script}\n")).unwrap();
+        fs::set_permissions(bin.join("packer"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        host.at_login(&format!("PATH='{}':$PATH", bin.display())).unwrap();
+        let ran = doctor(&world, &host.packer_dir());
+        let (state, said) = finding(&ran, "packer");
+        assert!(state == "bad" && said.contains(says) && said.contains("HashiCorp"), "{state}: {said}");
+        finding(&ran, "KVM");
+    }
+}
+
+#[test]
+fn what_only_root_may_read_is_said_with_its_path_and_the_cure() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let world = World::new();
+    let host = world.network.host("build1").unwrap();
+    host.put(IMAGE, &qcow2(SIZE)).unwrap();
+    host.log_in_as_nobody().unwrap();
+    let packer = host.packer_dir();
+    for (path, closed, open) in [
+        (host.image_dir(IMAGE).join(format!("{IMAGE}.qcow2")), 0o600, 0o644),
+        (host.image_dir(IMAGE).join(format!("{IMAGE}.qcow2.sha256")), 0o000, 0o644),
+        (host.image_dir(IMAGE).join(format!("{IMAGE}.build.json")), 0o000, 0o644),
+        (host.image_dir(IMAGE), 0o700, 0o755),
+        (packer.join("images"), 0o700, 0o755),
+        (packer.clone(), 0o700, 0o755),
+        (packer.parent().unwrap().to_owned(), 0o700, 0o755),
+    ] {
+        // As the owner, a file of mode 600 may be read.
+        let closed = if fs::metadata("/proc/self").is_ok_and(|meta| std::os::unix::fs::MetadataExt::uid(&meta) == 0) {
+            closed
+        } else {
+            0
+        };
+        fs::set_permissions(&path, fs::Permissions::from_mode(closed)).unwrap();
+        let ran = world.run_at("build1", &host, &["--skip-build"]);
+        fs::set_permissions(&path, fs::Permissions::from_mode(open)).unwrap();
+        let shown = path.display().to_string();
+        ran.expect(3, &["no permission to read", &shown, "on build1", "chmod -R a+rX"]);
+        assert_eq!(world.files(), [""; 0], "{shown}");
+    }
+    world.run_at("build1", &host, &["--skip-build"]).expect(0, &[]);
+    world.assert_fetched(&host, IMAGE);
+}
+
+#[test]
+fn too_many_keys_are_told_from_none() {
+    let world = World::new();
+    let host = world.network.host("build1").unwrap();
+    let socket = world.dir.join("agent");
+    #[expect(clippy::disallowed_methods, reason = "the rule is for the tool's children; here is a person's agent")]
+    let program = |name: &str| Command::new(name);
+    let mut agent = program("ssh-agent").args(["-D", "-a"]).arg(&socket).spawn().unwrap();
+    until("the agent answers", || socket.exists());
+    for number in 0..8 {
+        let key = world.dir.join(format!("key{number}"));
+        assert!(
+            program("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&key).status().unwrap().success()
+        );
+        let added = program("ssh-add").arg("-q").arg(&key).env("SSH_AUTH_SOCK", &socket).status().unwrap();
+        assert!(added.success());
+    }
+    let config = fs::read_to_string(world.network.config()).unwrap();
+    let config =
+        config.replace("IdentitiesOnly yes\nIdentityAgent none", &format!("IdentityAgent {}", socket.display()));
+    let config: String =
+        config.lines().filter(|line| !line.starts_with("IdentityFile")).map(|line| format!("{line}\n")).collect();
+    fs::write(world.network.config(), config).unwrap();
+    let ran = world.run_at("build1", &host, &["--skip-build"]);
+    agent.kill().unwrap();
+    agent.wait().unwrap();
+    ran.expect(3, &["too many keys", "`IdentitiesOnly yes`", "IdentityFile"]);
+    assert!(!ran.stderr.contains("ssh-add"), "{}", ran.stderr);
+}
+
+#[test]
+fn a_login_that_runs_no_commands_is_said_in_one_sentence() {
+    for (login, said) in [
+        ("echo 'This service allows sftp connections only.'; exit 1", "This service allows sftp connections only."),
+        ("exec /usr/sbin/nologin", "This account is currently not available."),
+        ("exit 0", "it ended with exit status: 0"),
+        ("echo 'Menu: 1) mail'; cat >/dev/null", "Menu: 1) mail"),
+    ] {
+        let world = World::new();
+        let host = world.network.host("build1").unwrap();
+        host.at_login(login).unwrap();
+        let ran = world.run_at("build1", &host, &[]);
+        ran.expect(3, &["the login on build1 runs no commands", said, "give that account a shell"]);
+        assert_eq!(ran.stderr.trim().lines().count(), 1, "{}", ran.stderr);
+    }
+}
+
+#[test]
+fn a_host_without_tail_says_so_when_it_is_needed() {
+    let world = World::new();
+    let host = world.network.host("build1").unwrap();
+    host.put(IMAGE, &qcow2(SIZE)).unwrap();
+    let bin = world.dir.join("few");
+    fs::create_dir_all(&bin).unwrap();
+    for tool in ["sh", "stat", "head", "tr", "ls", "readlink"] {
+        let found = std::env::split_paths(&std::env::var_os("PATH").unwrap())
+            .map(|dir| dir.join(tool))
+            .find(|path| path.exists());
+        std::os::unix::fs::symlink(found.unwrap(), bin.join(tool)).unwrap();
+    }
+    host.at_login(&format!("PATH='{}'", bin.display())).unwrap();
+    line::cut_once(&world, &host, 1, SIZE / 2);
+    let ran = world.run_at("cut", &host, &["--skip-build"]);
+    ran.expect(3, &["there is no `tail`", "install coreutils", "the next run goes on from there"]);
+    world.run_at("build1", &host, &["--skip-build"]).expect(3, &["there is no `tail`"]);
+}
+
+#[test]
+fn a_build_that_leaves_a_daemon_ends_when_it_has_ended() {
+    let world = World::new();
+    let host = world.network.host("build1").unwrap();
+    host.set("DAEMON", "1").unwrap();
+    let ran = world.run_at("build1", &host, &[]);
+    let left =
+        ran.stderr.split("left running there: ").nth(1).and_then(|left| left.split(' ').next()).unwrap_or_default();
+    let found = Path::new(&format!("/proc/{left}/stat")).exists();
+    kill("KILL", left);
+    ran.expect(0, &["sleep 300"]);
+    assert!(found, "{}", ran.stderr);
+    world.assert_fetched(&host, IMAGE);
+}
+
+#[test]
+fn a_build_that_goes_on_is_not_joined_by_another() {
+    let world = World::new();
+    let host = world.network.host("build1").unwrap();
+    for (name, value) in [("DEAF", "1"), ("OLD", "1"), ("SLEEP", "600")] {
+        host.set(name, value).unwrap();
+    }
+    let mut tool = world.start_at("build1", &host, &[]);
+    tool.until("the build begins", || host.packer_dir().join("started").exists());
+    tool.signal("KILL");
+    tool.wait();
+    let ran = world.run_at("build1", &host, &[]);
+    ran.expect(1, &["build1 is building debian-12-custom already, as process", "build.sh debian-12-custom", "`kill "]);
+    let pid = ran.stderr.split("as process ").nth(1).unwrap().split(' ').next().unwrap().to_owned();
+    assert_eq!(fs::read_to_string(host.packer_dir().join("started")).unwrap().lines().count(), 1);
+    until("it is ended by force", || !Path::new(&format!("/proc/{pid}")).exists());
+}
