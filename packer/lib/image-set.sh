@@ -12,12 +12,13 @@ versions_json() {
     printf '{%s}' "$out"
 }
 
-# write_record NAME FOLDER SHA256 BUILT_FROM URL DIGEST: writes NAME.build.json.
+# write_record NAME FOLDER SHA256 BUILT_FROM URL DIGEST INPUTS: writes NAME.build.json; INPUTS is a file with the list.
 write_record() {
-    local versions
+    local versions inputs
     versions=$(versions_json "$2/image-version.txt") || return 1
-    printf '{"schema":1,"image":%s,"sha256":"%s","built_from":%s,"base_image":{"url":%s,"digest":%s},"versions":%s,"built_at":"%s"}\n' \
-        "$(json_string "$1")" "$3" "$4" "$(json_string "$5")" "$(json_string "$6")" "$versions" \
+    inputs=$(inputs_json "$7") || return 1
+    printf '{"schema":1,"image":%s,"sha256":"%s","built_from":%s,"inputs":%s,"base_image":{"url":%s,"digest":%s},"versions":%s,"built_at":"%s"}\n' \
+        "$(json_string "$1")" "$3" "$4" "$inputs" "$(json_string "$5")" "$(json_string "$6")" "$versions" \
         "$(date -u +%Y-%m-%dT%H:%M:%SZ)" >"$2/$1.build.json"
 }
 

@@ -22,6 +22,7 @@ mod process;
 mod ssh;
 mod text;
 mod verbs;
+mod version;
 
 use std::process::ExitCode;
 

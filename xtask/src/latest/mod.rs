@@ -5,6 +5,7 @@ pub mod audit;
 pub mod choose;
 pub mod doors;
 pub mod fill;
+pub mod fits;
 pub mod github;
 pub mod heal;
 pub mod held;

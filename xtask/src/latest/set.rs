@@ -6,6 +6,7 @@ use std::ops::Range;
 use crate::failure;
 use crate::gh::Asset;
 use crate::image::digest::Digest;
+use crate::image::inputs::Inputs;
 use crate::image::local::{Bytes, LocalImage};
 use crate::image::name::{self, Role};
 use crate::image::parts::{self, PartSize};
@@ -68,6 +69,7 @@ pub enum Origin {
 #[derive(Debug, Clone, Default)]
 pub struct Facts {
     pub built_from: Option<BuiltFrom>,
+    pub inputs: Option<Inputs>,
     pub versions: Option<BTreeMap<String, String>>,
     pub base_image: Option<BaseImage>,
 }
@@ -115,6 +117,7 @@ impl SetImage {
         let size = bytes.size();
         let facts = Facts {
             built_from: record.as_ref().and_then(|record| record.built_from.clone()),
+            inputs: record.as_ref().and_then(|record| record.inputs.clone()),
             base_image: record.and_then(|record| record.base_image),
             versions: (!versions.is_empty()).then_some(versions),
         };
@@ -154,6 +157,7 @@ impl SetImage {
         });
         let facts = Facts {
             built_from: image.built_from.clone(),
+            inputs: image.inputs.clone(),
             versions: image.versions.clone(),
             base_image: image.base_image.clone(),
         };
@@ -221,6 +225,7 @@ impl SetImage {
             size: self.size,
             sha256: self.sha256,
             built_from: self.facts.built_from.clone(),
+            inputs: self.facts.inputs.clone(),
             versions: self.facts.versions.clone(),
             base_image: self.facts.base_image.clone(),
             parts: if split { self.pieces.iter().zip(digests).map(part).collect() } else { Vec::new() },
