@@ -7,7 +7,7 @@ VERSION=1.0.0
 PACKER_DIR=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd -P)
 IMAGES_DIR=$PACKER_DIR/images
 # Whole names: `cargo xtask packer check` lists a changed file for review when this one names it.
-for part in common.sh base-image.sh children.sh inputs.sh image-set.sh packer.sh sbom.sh boot.sh; do
+for part in common.sh base-image.sh children.sh list-files.sh inputs.sh image-set.sh packer.sh sbom.sh boot.sh; do
     # shellcheck source=/dev/null
     . "$PACKER_DIR/lib/$part"
 done
@@ -18,7 +18,7 @@ WORK='' TEMPORARY='' STAGED='' LOCKED=''
 usage() {
     cat <<EOF
 usage: ./build.sh [--force] [--exit-code] [IMAGE…]
-       ./build.sh --list | --validate [IMAGE…] | --help | --version
+       ./build.sh --list | --inputs [IMAGE…] | --validate [IMAGE…] | --help | --version
 
 Builds each IMAGE (all of them without a name) into images/IMAGE/, unless nothing that it is made of has
 changed since it was built. A build that fails or is stopped leaves the image that was there.
@@ -26,6 +26,8 @@ changed since it was built. A build that fails or is stopped leaves the image th
   --force       build even if nothing changed
   --exit-code   exit $EXIT_NOTHING_TO_DO instead of 0 when there was nothing to do for any image
   --validate    check the templates with packer fmt and packer validate; builds nothing
+  --inputs      print what the images are made of as JSON: each file with its mode and git's id of its bytes, the
+                digest of the base image (null where it cannot be told) and the settings; builds nothing
   --list        print the names of the images
   --help, --version
 
@@ -56,7 +58,7 @@ main() {
         case $1 in
         --force) force=1 ;;
         --exit-code) exit_code=1 ;;
-        --list | --validate | --help | --version) action=${1#--} ;;
+        --list | --inputs | --validate | --help | --version) action=${1#--} ;;
         -h) action=help ;;
         --)
             shift
@@ -83,6 +85,10 @@ main() {
     fi
     read_settings "${#names[@]}"
 
+    if [ "$action" = inputs ]; then
+        print_inputs "${names[@]}"
+        exit
+    fi
     if [ "$action" = validate ]; then
         require_tools packer=packer
         validate_templates "${names[@]}"
@@ -97,6 +103,21 @@ print_version() {
     [ "$packer" != 'not installed' ] || ! command -v packer >/dev/null || packer='another program of that name'
     qemu=$(qemu-system-x86_64 --version 2>/dev/null </dev/null | awk 'NR == 1 { print $4 }') || qemu=
     echo "build.sh $VERSION (packer $packer, QEMU ${qemu:-not installed})"
+}
+
+# print_inputs NAME…
+print_inputs() {
+    local name digest out=''
+    handle_signals
+    for name in "$@"; do
+        WORK=$(mktemp -d) || exit "$EXIT_FAILED"
+        take_snapshot "$name" "$WORK/packer" || exit "$EXIT_FAILED"
+        digest=$(base_image_digest "$(base_image_url "$name")" "$(base_image_checksum "$name")") || digest=
+        input_list "$name" "$WORK/packer" "$digest" >"$WORK/inputs" || exit "$EXIT_FAILED"
+        out+=${out:+,}$(printf '\n{"name":%s,"inputs":%s}' "$(json_string "$name")" "$(inputs_json "$WORK/inputs")")
+        clean_up
+    done
+    printf '{"schema":1,"images":[%s\n]}\n' "$out"
 }
 
 SETTINGS=(ACCELERATOR BASE_IMAGE_URL BASE_IMAGE_CHECKSUM MEMORY CPUS DISK_SIZE DEBIAN_MIRROR
@@ -179,14 +200,14 @@ build_image() {
     mkdir -p -- "$WORK" || return
 
     before=$(built_from "$name")
-    take_snapshot "$name" "$WORK/packer" || return
+    take_snapshot "$name" "$WORK/packer" || return "$EXIT_FAILED"
     from=$(built_from "$name")
     if [ "$from" != "$before" ]; then
         complain "$name: its files changed while they were being read; try again"
         return "$EXIT_FAILED"
     fi
 
-    url=${BASE_IMAGE_URL:-$(template_default "$name" base_image_url)}
+    url=$(base_image_url "$name")
     if [ -z "$url" ]; then
         complain "$name: template.pkr.hcl has no default for base_image_url"
         return "$EXIT_FAILED"
@@ -196,7 +217,8 @@ build_image() {
             "BASE_IMAGE_URL and BASE_IMAGE_CHECKSUM name another one"
         return "$EXIT_MISSING"
     }
-    cache_key "$name" "$WORK/packer" "$digest" >"$WORK/cache-key" || return
+    input_list "$name" "$WORK/packer" "$digest" >"$WORK/inputs" || return "$EXIT_FAILED"
+    { echo "revision $OUTPUT_REVISION" && cat -- "$WORK/inputs"; } >"$WORK/cache-key" || return
 
     reason=$(reason_to_build "$name" "$force")
     if [ -z "$reason" ]; then
@@ -243,6 +265,10 @@ lock_image() {
     fi
     echo "$$" >"$PACKER_DIR/.cache/locks/$1"
     LOCKED=$1
+}
+
+base_image_url() {
+    printf '%s\n' "${BASE_IMAGE_URL:-$(template_default "$1" base_image_url)}"
 }
 
 # base_image_checksum NAME: what is said about the base image's checksum. A URL from outside brings its own
@@ -292,7 +318,7 @@ finish_image() {
     cp -- "$WORK/image-version.txt" "$STAGED/image-version.txt" || return
     write_sbom "$name" "$WORK/packages.tsv" "$STAGED/$name.cdx.json" || return
     boot_test "$name" "$STAGED/$name.qcow2" || return
-    write_record "$name" "$STAGED" "$hex" "$2" "$3" "$4" || return
+    write_record "$name" "$STAGED" "$hex" "$2" "$3" "$4" "$WORK/inputs" || return
     cp -- "$WORK/cache-key" "$STAGED/.cache-key" || return
     chmod -R u=rwX,go=rX -- "$STAGED"
     put_in_place "$name" "$STAGED"

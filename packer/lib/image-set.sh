@@ -12,13 +12,14 @@ versions_json() {
     printf '{%s}' "$out"
 }
 
-# write_record NAME FOLDER SHA256 BUILT_FROM URL DIGEST: writes NAME.build.json.
+# write_record NAME FOLDER SHA256 BUILT_FROM URL DIGEST INPUTS: writes NAME.build.json; INPUTS is a file with the list.
 write_record() {
-    local versions packages
+    local versions inputs packages
     versions=$(versions_json "$2/image-version.txt") || return 1
+    inputs=$(inputs_json "$7") || return 1
     packages=$(packages_json "$2/$1.cdx.json") || return 1
-    printf '{"schema":1,"image":%s,"sha256":"%s","built_from":%s,"base_image":{"url":%s,"digest":%s},"versions":%s,"packages":%s,"boot":%s,"built_at":"%s"}\n' \
-        "$(json_string "$1")" "$3" "$4" "$(json_string "$5")" "$(json_string "$6")" "$versions" "$packages" "$BOOT_PROOF" \
+    printf '{"schema":1,"image":%s,"sha256":"%s","built_from":%s,"inputs":%s,"base_image":{"url":%s,"digest":%s},"versions":%s,"packages":%s,"boot":%s,"built_at":"%s"}\n' \
+        "$(json_string "$1")" "$3" "$4" "$inputs" "$(json_string "$5")" "$(json_string "$6")" "$versions" "$packages" "$BOOT_PROOF" \
         "$(date -u +%Y-%m-%dT%H:%M:%SZ)" >"$2/$1.build.json"
 }
 

@@ -13,7 +13,7 @@ SCRIPTS=$BATS_TEST_DIRNAME/..
     run --separate-stderr "$(command -v env)" PATH="$BATS_TEST_TMPDIR/bin" bash "$SCRIPTS/setup" images
     [ "$status" -eq 3 ]
     [ -z "$output" ]
-    [[ $stderr == "setup: no apt here; install these yourself, as Debian names them: "*" packer mmdebstrap xorriso "* ]]
+    [[ $stderr == "setup: no apt here; install these yourself, as Debian names them: "*" xorriso "*" packer mmdebstrap "* ]]
 }
 
 @test "setup: another word is a usage error" {

@@ -1,4 +1,4 @@
-//! The one place that says `git`: refs and remotes here, history in [`objects`], files on disk in [`worktree`].
+//! The one place that says `git`: refs and remotes here, history in [`objects`].
 //!
 //! Machine-readable forms throughout (`-z`, `--porcelain`), and object ids instead of names wherever git would otherwise
 //! search several namespaces.
@@ -9,14 +9,12 @@ use xshell::cmd;
 
 mod objects;
 mod publisher;
-mod worktree;
 
 use crate::failure;
 use crate::process;
 
 pub use objects::{Checkout, LastChange, Objects, TreeEntry};
 pub use publisher::{Publisher, Update, Waits};
-pub use worktree::Uncommitted;
 
 /// The repository that a directory is in.
 #[derive(Clone)]
@@ -77,6 +75,57 @@ impl Git {
         let (sh, dir) = (process::shell()?, &self.dir);
         let finished = process::output(cmd!(sh, "git -C {dir} rev-parse --show-toplevel"))?;
         Ok(finished.status.success().then(|| PathBuf::from(finished.text())))
+    }
+
+    /// Whether a repository above ignores the directory, so that it knows none of its files.
+    pub fn is_ignored(&self) -> anyhow::Result<bool> {
+        let (sh, dir) = (process::shell()?, &self.dir);
+        Ok(process::output(cmd!(sh, "git -C {dir} check-ignore --quiet -- ."))?.status.success())
+    }
+
+    /// How many commits `to` has that `from` has not; `None` unless `to` comes from `from`, and both are here.
+    pub fn distance(&self, from: &str, to: &str) -> anyhow::Result<Option<u64>> {
+        let (sh, dir) = (process::shell()?, &self.dir);
+        let finished = process::output(cmd!(sh, "git -C {dir} merge-base --is-ancestor {from} {to}"))?;
+        if !finished.status.success() {
+            return Ok(None);
+        }
+        let range = format!("{from}..{to}");
+        Ok(process::read(cmd!(sh, "git -C {dir} rev-list --count {range} --"))?.parse().ok())
+    }
+
+    /// Which of these files, named from the directory, a checkout of the commit gives other bytes than the commit has, by the
+    /// attributes that are in it; each with the attribute.
+    pub fn changed_by_checkout(&self, commit: &str, paths: &[&str]) -> anyhow::Result<Vec<(String, String)>> {
+        const ATTRIBUTES: [&str; 4] = ["eol", "filter", "ident", "working-tree-encoding"];
+        let (sh, dir) = (process::shell()?, &self.dir);
+        // `check-attr --source` needs a newer git; an index of our own does it with any.
+        let index = std::env::temp_dir().join(format!("packer-index-{}", std::process::id()));
+        let with_index = format!("GIT_INDEX_FILE={}", index.display());
+        let read = process::read(cmd!(sh, "env {with_index} git -C {dir} read-tree {commit}"));
+        let mut found = Vec::new();
+        let mut asked = read.map(drop);
+        for some in paths.chunks(200) {
+            let question =
+                cmd!(sh, "env {with_index} git -C {dir} check-attr --cached -z {ATTRIBUTES...} -- {some...}");
+            asked = asked.and_then(|()| {
+                let finished = process::output(question)?.success()?;
+                let mut fields = finished.stdout.split(|byte| *byte == 0).map(path_text);
+                while let (Some(path), Some(attribute), Some(value)) = (fields.next(), fields.next(), fields.next()) {
+                    let changes = match (attribute.as_str(), value.as_str()) {
+                        (_, "unspecified" | "unset") => false,
+                        ("eol", value) => value == "crlf",
+                        _ => true,
+                    };
+                    if changes {
+                        found.push((path, format!("{attribute}={value}")));
+                    }
+                }
+                Ok(())
+            });
+        }
+        let _ = std::fs::remove_file(index);
+        asked.map(|()| found)
     }
 
     /// The URL that a remote is fetched from; `None` when there is no such remote.
@@ -153,7 +202,7 @@ fn tag_in(listing: &str, tag: &str) -> Option<TagRef> {
 }
 
 /// A path as text. One that isn't UTF-8 keeps its odd bytes as escapes, so that two paths never become the same text.
-fn path_text(path: &[u8]) -> String {
+pub fn path_text(path: &[u8]) -> String {
     let mut text = String::with_capacity(path.len());
     for chunk in path.utf8_chunks() {
         text.push_str(chunk.valid());

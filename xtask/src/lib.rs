@@ -23,6 +23,7 @@ mod sbom;
 mod ssh;
 mod text;
 mod verbs;
+mod version;
 
 use std::process::ExitCode;
 

@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
 use crate::image::digest::Digest;
+use crate::image::inputs::Inputs;
 use crate::image::record::{BaseImage, Boot, BuiltFrom, Listed};
 use crate::image::{checksum, name, parts};
 use crate::text;
@@ -40,6 +41,9 @@ pub struct Image {
     pub sha256: Digest,
     /// As recorded when it was built; `None` when nobody recorded it.
     pub built_from: Option<BuiltFrom>,
+    /// All that it was made of, as recorded when it was built; `None` when nobody recorded it.
+    #[serde(default)]
+    pub inputs: Option<Inputs>,
     /// From `image-version.txt`; `None` without it.
     pub versions: Option<BTreeMap<String, String>>,
     #[serde(default)]

@@ -167,6 +167,12 @@ impl FromStr for RemoteDir {
     fn from_str(text: &str) -> anyhow::Result<Self> {
         let kept = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '/' | '+' | '@' | ',' | '=' | '-');
         let shown = text.escape_debug();
+        // A login begins in its home, where a path without a slash at its front begins as well.
+        let text = match text.strip_prefix('~') {
+            Some("" | "/") => ".",
+            Some(below) if below.starts_with('/') => below.trim_start_matches('/'),
+            _ => text,
+        };
         if let Some(bad) = text.chars().find(|c| !kept(*c)) {
             return Err(failure::usage(format!(
                 "--remote-dir `{shown}` has the character `{}`; use letters, digits and `. _ / + @ , = -`",
@@ -188,22 +194,12 @@ impl fmt::Display for RemoteDir {
     }
 }
 
-/// A file below the packer directory, of an image whose name was checked.
-pub struct RemoteImage<'a> {
-    pub dir: &'a RemoteDir,
-    pub image: &'a str,
-}
-
-impl fmt::Display for RemoteImage<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/images/{image}/{image}.qcow2", self.dir, image = self.image)
-    }
-}
-
-/// The call of build.sh that builds an image.
+/// The call of an engine that builds an image: always exactly one, since some build the first of several alone.
 #[derive(Debug, Clone, Copy)]
 pub struct BuildScript<'a> {
     pub dir: &'a RemoteDir,
+    /// `build.sh` or `build`.
+    pub script: &'a str,
     pub image: &'a str,
     /// Also when nothing changed.
     pub force: bool,
@@ -212,7 +208,7 @@ pub struct BuildScript<'a> {
 impl BuildScript<'_> {
     /// As it is typed in its folder; the log begins with it.
     pub fn line(&self) -> String {
-        format!("./build.sh {}{}", if self.force { "--force " } else { "" }, self.image)
+        format!("./{} {}{}", self.script, if self.force { "--force " } else { "" }, self.image)
     }
 }
 
@@ -237,7 +233,7 @@ impl Ssh {
     /// # Errors
     ///
     /// Exit code 3, in one sentence, when the host runs no script for this login.
-    pub fn script(&self, script: &'static str, marker: &'static str, arguments: &[&str]) -> Result<Answer, Fault> {
+    pub fn script(&self, script: &str, marker: &str, arguments: &[&str]) -> Result<Answer, Fault> {
         let feed: Feed = Box::new(move |input| {
             // A host that refuses never reads; its own words say why.
             let _ = input.write_all(script.as_bytes());
@@ -265,7 +261,7 @@ impl Ssh {
         Ok(Answer { noise: output, text: rest })
     }
 
-    /// Runs build.sh and hands its output over as it comes, standard error with it. Once `stop` says so, or this process is
+    /// Runs an engine and hands its output over as it comes, standard error with it. Once `stop` says so, or this process is
     /// gone, the build's input ends, and the host ends the build; it may take `grace` for that.
     pub fn build(
         &self,
@@ -275,7 +271,7 @@ impl Ssh {
         grace: Duration,
     ) -> anyhow::Result<Built> {
         let dir = script.dir.to_string();
-        let mut arguments = vec![dir.as_str(), script.image];
+        let mut arguments = vec![dir.as_str(), script.script, script.image];
         if script.force {
             arguments.push("--force");
         }
@@ -313,7 +309,7 @@ impl Ssh {
         Ok(Built { streamed, told: frames.told })
     }
 
-    /// Copies an image to a local file. `gauge` tells how much of it has arrived, or `None` when that is too much.
+    /// Copies a file to a local file. `gauge` tells how much of it has arrived, or `None` when that is too much.
     pub fn copy(&self, from: &str, to: &Path, gauge: impl FnMut() -> Option<u64>) -> Result<(), Fault> {
         let (sh, options) = (shell()?, self.host.options());
         let from = format!("{}:{from}", self.host.scp_destination());
@@ -321,10 +317,10 @@ impl Ssh {
         self.judge(streamed).map(drop)
     }
 
-    /// Hands over an image's bytes from `offset` on. `take` may refuse more.
+    /// Hands over the bytes of files, one after the other, from `offset` on. `take` may refuse more.
     pub fn tail(
         &self,
-        from: &RemoteImage<'_>,
+        files: &[String],
         offset: u64,
         mut take: impl FnMut(&[u8]) -> anyhow::Result<()> + Send,
     ) -> Result<(), Fault> {
@@ -359,7 +355,9 @@ impl Ssh {
         });
         let patience = Patience { stall: self.stall, answer: self.stall };
         let stream = Stream { feed: Some(feed), drain: Some(drain), patience, heed_signals: true };
-        let streamed = self.run(&[&from.to_string(), &(offset + 1).to_string()], stream)?;
+        let first = (offset + 1).to_string();
+        let arguments: Vec<&str> = std::iter::once(&first).chain(files).map(String::as_str).collect();
+        let streamed = self.run(&arguments, stream)?;
         self.judge(streamed).map(drop)
     }
 
@@ -385,6 +383,14 @@ impl Ssh {
         }
         Ok(Streamed { drained: Ok(()), ..streamed })
     }
+}
+
+/// # Errors
+///
+/// Exit code 3, with the cure, when there is no ssh.
+pub fn is_installed() -> anyhow::Result<()> {
+    let sh = shell()?;
+    process::output(cmd!(sh, "ssh -V")).map(drop)
 }
 
 /// What a script answered.
@@ -474,12 +480,19 @@ mod tests {
 
     #[test]
     fn remote_folders_are_read_or_refused() {
-        for (text, kept) in
-            [("/usr/local/lib/homestak/packer", "/usr/local/lib/homestak/packer"), ("a/b/", "a/b"), ("/", "/")]
-        {
+        for (text, kept) in [
+            ("/usr/local/lib/homestak/packer", "/usr/local/lib/homestak/packer"),
+            ("a/b/", "a/b"),
+            ("/", "/"),
+            ("~", "."),
+            ("~/", "."),
+            ("~/a/b", "a/b"),
+            ("~//a", "a"),
+        ] {
             assert_eq!(text.parse::<RemoteDir>().unwrap().to_string(), kept);
         }
-        for text in ["", "-rf", "a b", "/x;reboot", "$HOME", "~/x", "a'b", "a\nb", "a\"b", "a\\b", "a*", "ä"] {
+        for text in ["", "-rf", "a b", "/x;reboot", "$HOME", "~x/y", "~/-x", "a'b", "a\nb", "a\"b", "a\\b", "a*", "ä"]
+        {
             let error = text.parse::<RemoteDir>().unwrap_err();
             assert_eq!(failure::kind(&error), failure::Kind::Usage, "{text}");
         }

@@ -23,7 +23,7 @@ fn assert_published(report: &Value) {
         report["stages"].as_array().unwrap().iter().map(|stage| stage["command"].as_str().unwrap()).collect();
     let begins = [
         "cargo xtask packer check",
-        "cargo xtask packer build-and-fetch --host builder",
+        "cargo xtask packer build-and-fetch --host builder --sync",
         "cargo xtask packer split",
         "cargo xtask packer checksum --verify",
         "cargo xtask packer publish --source v0.45",
@@ -31,6 +31,9 @@ fn assert_published(report: &Value) {
         "gh release download latest",
         "cd downloaded && for first in *.partaa",
         "cd downloaded && sha256sum -c",
+        "cargo xtask packer check",
+        "echo true >> packer/shared/scripts/update.sh",
+        "cargo xtask packer check",
     ];
     assert_eq!(stages.len(), begins.len(), "{stages:?}");
     for (stage, begin) in stages.iter().zip(begins) {

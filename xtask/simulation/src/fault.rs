@@ -25,7 +25,7 @@ pub enum Fault {
     Twice { again: u64 },
     /// Neither done nor answered.
     Never,
-    /// GitHub answers a success whose release is a draft that lost its tag.
+    /// GitHub answers the publishing of a draft with a success whose release is a draft that lost its tag.
     DraftInstead,
     /// Stored with another byte.
     Corrupt,

@@ -457,12 +457,13 @@ impl<'p> Schedule<'p> {
                     served = now + later.min(longest);
                     answered = served.saturating_add(back);
                 }
-                Fault::Twice { again: later } => {
+                Fault::Twice { again: later } if served != u64::MAX => {
                     // Whatever sends it again is what the run waits for: it hears of the second.
                     again = Some(served);
                     served = served.max(now + later.min(longest));
                     answered = served.saturating_add(back);
                 }
+                Fault::Twice { .. } => {}
                 Fault::Never => (served, answered) = (u64::MAX, u64::MAX),
                 Fault::DraftInstead => meets.draft_instead = true,
                 Fault::Corrupt => meets.corrupt = true,

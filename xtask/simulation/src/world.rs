@@ -292,8 +292,9 @@ impl World {
                 Told::Release(Box::new(release(self.repo.create(&mut NoGit, &change(new), "ana", moment)?)))
             }
             Ask::Update(id, new) => {
+                let publishes = self.repo.release(*id)?.draft && !new.draft;
                 let mut changed = release(self.repo.edit(&mut NoGit, *id, &change(new), moment)?);
-                if meets.draft_instead && !new.draft {
+                if meets.draft_instead && publishes {
                     let untagged = self.repo.release(*id)?.untagged();
                     let lost = self.repo.release_mut(*id)?;
                     (lost.draft, lost.published_at, lost.tag_name) = (true, None, untagged);

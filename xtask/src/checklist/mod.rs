@@ -9,7 +9,7 @@ use crate::decide::{self, Report};
 use crate::git::TagRef;
 use crate::latest::doors::Doors;
 use crate::latest::look::{IncomingDraft, Live, Look};
-use crate::latest::{heal, notes};
+use crate::latest::{heal, lock, notes};
 
 pub use next::next;
 pub use row::{Agreement, Local, Row, rows};
@@ -37,6 +37,8 @@ pub struct Latest {
     pub previous: Vec<Draft>,
     /// How a publish that ended half-way is to be finished.
     pub heal: Option<String>,
+    /// Who has the lock.
+    pub lock: Option<String>,
 }
 
 /// The published release.
@@ -83,6 +85,7 @@ impl Latest {
             incoming: look.incoming.iter().map(incoming).collect(),
             previous: previous.collect(),
             heal: heal::plan(doors, look)?.map(|heal| heal.to_string()),
+            lock: lock::holder(doors, look.lock.as_deref()),
         })
     }
 }
@@ -136,6 +139,7 @@ impl Checklist {
             "incoming": self.latest.as_ref().map(|latest| drafts(&latest.incoming)),
             "previous": self.latest.as_ref().map(|latest| drafts(&latest.previous)),
             "heal": self.latest.as_ref().and_then(|latest| latest.heal.clone()),
+            "lock": self.latest.as_ref().and_then(|latest| latest.lock.clone()),
             "head": self.head,
             "version_here": self.version_here,
             "unasked": self.unasked,
@@ -169,6 +173,7 @@ impl Checklist {
             }
             lines.extend(drafts.iter().map(|draft| format!("{label:9} {} (draft {})", draft.what, draft.id)));
         }
+        lines.extend(latest.lock.iter().map(|holder| format!("lock      {holder}")));
         lines.extend(latest.heal.iter().map(|heal| format!("broken    {heal}")));
         lines
     }

@@ -1,7 +1,7 @@
 //! What to do next, in one line.
 
 use super::{Agreement, Checklist, Local, Row};
-use crate::decide::{self, Decision};
+use crate::decide::Decision;
 
 /// The most urgent thing first: what is broken, what was begun, what is missing, what is ready.
 pub fn next(list: &Checklist) -> String {
@@ -35,7 +35,7 @@ pub fn next(list: &Checklist) -> String {
         return format!("write checksum files: `cargo xtask packer checksum {}`", unsummed.join(" "));
     }
     let ready = names(list, |row| row.template && row.is_news());
-    let newer = version.filter(|version| source.is_none_or(|source| decide::is_newer(version, source)));
+    let newer = version.filter(|version| source.is_none_or(|source| crate::version::is_newer(version, source)));
     match (ready.is_empty(), newer, version) {
         (false, _, Some(version)) => format!("publish: {}", publish(version)),
         (false, _, None) => format!("tag the release, then publish: {}", publish("TAG")),

@@ -1,13 +1,19 @@
-//! Which commit the published images were built from, image by image, from what was observed.
+//! What the published images were made of, image by image, from what was observed: the manifest's list, or a commit.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::Serialize;
+
+use crate::failure;
+use crate::gh::Asset;
 use crate::git::TagRef;
-use crate::image::name::Role;
+use crate::image::inputs::Inputs;
 use crate::latest::TAG as LATEST;
+use crate::latest::audit;
 use crate::latest::look::Live;
 use crate::latest::notes::points_to;
 use crate::manifest::Manifest;
+use crate::version;
 
 /// What is published on `latest`.
 #[derive(Debug, Clone, Default)]
@@ -17,6 +23,8 @@ pub struct Published {
     pub images: BTreeSet<String>,
     /// An error says why a manifest that is there can't be read.
     pub manifest: Option<Result<Manifest, String>>,
+    /// Images with an asset that isn't what the manifest says: somebody replaced or removed it by hand.
+    pub damaged: BTreeMap<String, String>,
 }
 
 /// What was asked, and what came back; an error says what could not be asked.
@@ -34,13 +42,18 @@ pub struct Observed {
 impl Published {
     /// From a look at `latest` that has been taken already.
     pub fn of(live: &Live) -> Self {
-        let images = live.assets.iter().filter(|asset| asset.is_uploaded()).filter_map(|asset| Role::of(&asset.name));
-        let images = images.filter(|role| !matches!(role, Role::Checksum { .. }));
-        Self {
-            notes: live.release.notes().to_owned(),
-            images: images.map(|role| role.image().to_owned()).collect(),
-            manifest: live.manifest.clone().map(Ok),
+        Self::new(live.release.notes(), &live.assets, live.manifest.clone().map(Ok))
+    }
+
+    pub fn new(notes: &str, assets: &[Asset], manifest: Option<Result<Manifest, String>>) -> Self {
+        let mut damaged = BTreeMap::new();
+        for image in manifest.iter().flatten().flat_map(|manifest| &manifest.images) {
+            let found = image.assets().into_iter().find_map(|expected| {
+                audit::differs(&expected, assets.iter().find(|asset| asset.name == expected.file))
+            });
+            damaged.extend(found.map(|why| (image.name.clone(), why)));
         }
+        Self { notes: notes.to_owned(), images: audit::images(assets), manifest, damaged }
     }
 }
 
@@ -52,25 +65,14 @@ impl Observed {
 }
 
 /// How a baseline was found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Kind {
     Base,
     Manifest,
     Notes,
     LatestTag,
     VersionTag,
-}
-
-impl Kind {
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Base => "base",
-            Self::Manifest => "manifest",
-            Self::Notes => "notes",
-            Self::LatestTag => "latest-tag",
-            Self::VersionTag => "version-tag",
-        }
-    }
 }
 
 /// What an image is compared with.
@@ -81,7 +83,22 @@ pub struct Baseline {
     pub what: String,
     /// The tag or revision, where it is one.
     pub name: Option<String>,
-    pub commit: String,
+    /// `None` when only its list is known.
+    pub commit: Option<String>,
+    /// The list that was recorded when the image was built; without it, it is read from the commit.
+    pub inputs: Option<Inputs>,
+}
+
+impl Baseline {
+    /// A commit.
+    pub fn at(kind: Kind, what: String, name: Option<&str>, commit: &str) -> Self {
+        Self { kind, what, name: name.map(str::to_owned), commit: Some(commit.to_owned()), inputs: None }
+    }
+
+    /// ` (f0a3d77b4)`
+    pub fn commit_in_brackets(&self) -> String {
+        self.commit.as_deref().map_or_else(String::new, |commit| format!(" ({})", short(commit)))
+    }
 }
 
 /// An image's baseline, or why there is none and it must be built.
@@ -100,55 +117,73 @@ pub struct Bases {
     pub images: BTreeMap<String, Base>,
     /// Published, where that is known by name.
     pub published: BTreeSet<String>,
+    /// Reasons to rebuild that no file shows, by image.
+    pub reasons: BTreeMap<String, String>,
     /// What a person should know about how they were found.
     pub notes: Vec<String>,
 }
 
 /// Finds each image's baseline. Whether its commit is here is for the caller to see.
-pub fn choose(observed: &Observed, images: &BTreeSet<String>) -> Bases {
+///
+/// # Errors
+///
+/// Exit code 3 when what is needed for an answer could not be asked.
+pub fn choose(observed: &Observed, images: &BTreeSet<String>) -> anyhow::Result<Bases> {
+    let published = observed.latest.as_ref().map_err(|error| {
+        failure::missing(format!(
+            "could not ask {} for the release `{LATEST}`: {error}\nwithout that nobody can tell what is published; \
+             `--base REV` compares with a revision that is here and asks nobody",
+            observed.repo
+        ))
+    })?;
     let mut bases = Bases { notes: remarks(observed), ..Bases::default() };
-    if let Ok(Some(published)) = &observed.latest {
+    if let Some(published) = published {
         bases.published.clone_from(&published.images);
-        match &published.manifest {
-            Some(Ok(manifest)) => {
-                bases.published.extend(manifest.images.iter().map(|image| image.name.clone()));
-                bases.images = images.iter().map(|name| (name.clone(), in_manifest(manifest, name))).collect();
-                return bases;
-            }
-            Some(Err(error)) => {
-                let unknown = Base::Unknown(format!("the manifest on `{LATEST}` can't be read: {error}"));
-                bases.images = images.iter().map(|name| (name.clone(), unknown.clone())).collect();
-                return bases;
-            }
-            None => {}
+        bases.reasons.clone_from(&published.damaged);
+        if let Some(manifest) = &published.manifest {
+            let base = |name: &String| match manifest {
+                Ok(manifest) => in_manifest(manifest, name),
+                Err(error) => Base::Unknown(format!("the manifest on `{LATEST}` can't be read: {error}")),
+            };
+            bases.images = images.iter().map(|name| (name.clone(), base(name))).collect();
+            bases
+                .published
+                .extend(manifest.iter().flat_map(|manifest| &manifest.images).map(|image| image.name.clone()));
+            return Ok(bases);
         }
     }
-    let found = in_notes(observed, &mut bases.notes)
-        .or_else(|| on_latest(observed))
-        .or_else(|| newest_version(observed))
+    let tags = observed.remote_tags.as_ref().map_err(|error| {
+        failure::missing(format!(
+            "could not ask {} for its tags, and nothing else tells what `{LATEST}` was built from: {error}\n\
+             `--base REV` compares with a revision that is here and asks nobody",
+            observed.remote
+        ))
+    })?;
+    let found = in_notes(observed, tags, &mut bases.notes)
+        .or_else(|| on_latest(observed, tags))
+        .or_else(|| newest_version(observed, tags))
         .map_or_else(|| Base::New("nothing is published or tagged yet".into()), Base::Known);
-    let by_hand = matches!(observed.latest, Ok(Some(_)));
     for name in images {
-        let missing = by_hand && !bases.published.contains(name);
+        let missing = published.is_some() && !bases.published.contains(name);
         let base = if missing { Base::New(format!("not among the images on `{LATEST}`")) } else { found.clone() };
+        if published.is_none() && matches!(&base, Base::Known(base) if base.kind == Kind::LatestTag) {
+            let why = format!("there is a tag `{LATEST}` and no such release: the image is not published");
+            bases.reasons.insert(name.clone(), why);
+        }
         bases.images.insert(name.clone(), base);
     }
-    bases
+    Ok(bases)
 }
 
-/// What could not be asked, and where here and there differ.
+/// Where here and there differ.
 fn remarks(observed: &Observed) -> Vec<String> {
     let mut remarks = Vec::new();
-    match &observed.latest {
-        Err(error) => {
-            remarks.push(format!("could not ask for the release `{LATEST}`, so what is here must do: {error}"));
-        }
-        Ok(None) => remarks.push(format!("{} has no release `{LATEST}`", observed.repo)),
-        Ok(Some(_)) => {}
+    if let Ok(None) = &observed.latest {
+        remarks.push(format!("{} has no release `{LATEST}`", observed.repo));
     }
     let here = observed.local_tags.get(LATEST);
     match &observed.remote_tags {
-        Err(error) => remarks.push(format!("could not ask for the remote's tags, so those here must do: {error}")),
+        Err(error) => remarks.push(format!("could not ask {} for its tags: {error}", observed.remote)),
         Ok(tags) => match (here, tags.get(LATEST)) {
             (Some(here), None) => remarks.push(format!(
                 "the tag `{LATEST}` is here, at {}, but not on {}; the remote counts",
@@ -171,98 +206,54 @@ fn in_manifest(manifest: &Manifest, name: &str) -> Base {
     let Some(image) = manifest.image(name) else {
         return Base::New(format!("not in the manifest on `{LATEST}`"));
     };
+    let what = format!("the manifest on `{LATEST}` ({})", manifest.source);
+    let commit = image.built_from.as_ref().map(|built| built.commit.clone());
+    if let Some(inputs) = &image.inputs {
+        let (what, inputs) = (format!("the list in {what}"), Some(inputs.clone()));
+        return Base::Known(Baseline { kind: Kind::Manifest, what, name: None, commit, inputs });
+    }
     match &image.built_from {
         None => Base::Unknown("the manifest doesn't say which commit it was built from".into()),
         Some(built) if built.dirty => Base::Unknown(format!(
             "it was built from {} with uncommitted changes, which nobody can compare with",
             short(&built.commit)
         )),
-        Some(built) => Base::Known(Baseline {
-            kind: Kind::Manifest,
-            what: format!("built_from in the manifest on `{LATEST}` ({})", manifest.source),
-            name: None,
-            commit: built.commit.clone(),
-        }),
+        Some(built) => Base::Known(Baseline::at(Kind::Manifest, format!("built_from in {what}"), None, &built.commit)),
     }
 }
 
+type Tags = BTreeMap<String, TagRef>;
+
 /// The version that the notes of a `latest` made by hand name.
-fn in_notes(observed: &Observed, remarks: &mut Vec<String>) -> Option<Baseline> {
+fn in_notes(observed: &Observed, tags: &Tags, remarks: &mut Vec<String>) -> Option<Baseline> {
     let published = observed.latest.as_ref().ok()?.as_ref()?;
-    let Some(version) = points_to(&published.notes).filter(|version| is_version(version)) else {
+    let Some(version) = points_to(&published.notes).filter(|version| version::is_one(version)) else {
         remarks.push(format!("the release `{LATEST}` has no manifest, and its notes name no version"));
         return None;
     };
-    let there = observed.remote_tags.as_ref().ok().and_then(|tags| tags.get(version));
-    let Some(tag) = there.or_else(|| observed.local_tags.get(version)) else {
+    let Some(tag) = tags.get(version).or_else(|| observed.local_tags.get(version)) else {
         remarks.push(format!("the notes of `{LATEST}` say `Points to {version}`, and there is no such tag"));
         return None;
     };
-    Some(Baseline {
-        kind: Kind::Notes,
-        what: format!("{version}, which the notes of `{LATEST}` name"),
-        name: Some(version.to_owned()),
-        commit: tag.commit.clone(),
-    })
+    let what = format!("{version}, which the notes of `{LATEST}` name");
+    Some(Baseline::at(Kind::Notes, what, Some(version), &tag.commit))
 }
 
-fn on_latest(observed: &Observed) -> Option<Baseline> {
-    let (tags, whose) = match &observed.remote_tags {
-        Ok(tags) => (tags, format!("on {}", observed.remote)),
-        Err(_) => (&observed.local_tags, "here".to_owned()),
-    };
-    let tag = tags.get(LATEST)?;
-    Some(Baseline {
-        kind: Kind::LatestTag,
-        what: format!("the tag `{LATEST}` {whose}"),
-        name: Some(LATEST.into()),
-        commit: tag.commit.clone(),
-    })
+fn on_latest(observed: &Observed, tags: &Tags) -> Option<Baseline> {
+    let commit = &tags.get(LATEST)?.commit;
+    Some(Baseline::at(Kind::LatestTag, format!("the tag `{LATEST}` on {}", observed.remote), Some(LATEST), commit))
 }
 
 /// The newest by version that isn't at HEAD: at release time the new version's tag already is.
-fn newest_version(observed: &Observed) -> Option<Baseline> {
-    let remote = observed.remote_tags.as_ref().ok();
+fn newest_version(observed: &Observed, tags: &Tags) -> Option<Baseline> {
     // Where a tag is both here and there, the remote's counts.
-    let all: BTreeMap<&String, &TagRef> = observed.local_tags.iter().chain(remote.into_iter().flatten()).collect();
+    let all: BTreeMap<&String, &TagRef> = observed.local_tags.iter().chain(tags).collect();
     let (name, tag) = all
         .into_iter()
-        .filter(|(name, tag)| is_version(name) && observed.head.as_ref() != Some(&tag.commit))
-        .max_by(|(a, _), (b, _)| version(a).cmp(&version(b)))?;
-    Some(Baseline {
-        kind: Kind::VersionTag,
-        what: format!("{name}, the newest version tag that is not at HEAD"),
-        name: Some(name.clone()),
-        commit: tag.commit.clone(),
-    })
-}
-
-/// Whether a tag is a release's: `v0.45`.
-pub fn is_version(tag: &str) -> bool {
-    tag.strip_prefix('v').is_some_and(|rest| rest.starts_with(|first: char| first.is_ascii_digit()))
-}
-
-/// Whether a version comes after another.
-pub fn is_newer(tag: &str, than: &str) -> bool {
-    version(tag) > version(than)
-}
-
-/// Orders versions: numbers by value, and a prerelease (`v0.45-rc1`) before its release.
-fn version(tag: &str) -> (Vec<u64>, bool, Vec<(String, u64)>) {
-    let text = tag.strip_prefix('v').unwrap_or(tag);
-    let (numbers, rest) = text.split_at(text.find(|c: char| c != '.' && !c.is_ascii_digit()).unwrap_or(text.len()));
-    let mut numbers: Vec<u64> = numbers.split('.').filter_map(|number| number.parse().ok()).collect();
-    // `v1.0` and `v1.0.0` are one version.
-    while numbers.last() == Some(&0) {
-        numbers.pop();
-    }
-    let rest = rest.trim_start_matches(['-', '+', '.']);
-    let pieces = rest.split(['.', '-', '_']).filter(|piece| !piece.is_empty()).map(|piece| {
-        let word = piece.trim_end_matches(|c: char| c.is_ascii_digit());
-        (word.to_owned(), piece[word.len()..].parse().unwrap_or(0))
-    });
-    let pieces: Vec<(String, u64)> = pieces.collect();
-    (numbers, pieces.is_empty(), pieces)
+        .filter(|(name, tag)| version::is_one(name) && observed.head.as_ref() != Some(&tag.commit))
+        .max_by(|(a, _), (b, _)| version::order(a).cmp(&version::order(b)))?;
+    let what = format!("{name}, the newest version tag that is not at HEAD");
+    Some(Baseline::at(Kind::VersionTag, what, Some(name), &tag.commit))
 }
 
 /// The first digits of an id, as people quote them.
@@ -296,7 +287,7 @@ mod tests {
     }
 
     fn by_hand(notes: &str) -> Published {
-        Published { notes: notes.into(), images: ["a".to_owned()].into(), manifest: None }
+        Published { notes: notes.into(), images: ["a".to_owned()].into(), ..Published::default() }
     }
 
     fn published(built_from: Option<BuiltFrom>) -> Published {
@@ -306,6 +297,7 @@ mod tests {
             size: 1,
             sha256: Digest::of(b"a"),
             built_from,
+            inputs: None,
             versions: None,
             base_image: None,
             packages: None,
@@ -317,18 +309,13 @@ mod tests {
     }
 
     fn base_of(observed: &Observed, image: &str) -> Base {
-        choose(observed, &[image.to_owned()].into()).images.remove(image).unwrap()
+        choose(observed, &[image.to_owned()].into()).unwrap().images.remove(image).unwrap()
     }
 
     #[test]
     fn baselines_are_taken_in_order() {
         let built = |commit: &str, dirty| Some(BuiltFrom { commit: commit.into(), dirty });
         let tags = [("latest", "l"), ("v0.9", "9"), ("v0.10", "10"), ("v0.11", "head")];
-        let offline = Observed {
-            latest: Err("offline".into()),
-            remote_tags: Err("offline".into()),
-            ..observed(None, &[], &[("latest", "here"), ("v0.9", "9")])
-        };
         for (what, observed, expected) in [
             ("the manifest", observed(Some(published(built("m", false))), &tags, &tags), Some((Kind::Manifest, "m"))),
             ("dirty", observed(Some(published(built("m", true))), &tags, &tags), None),
@@ -339,12 +326,11 @@ mod tests {
             ("no release", observed(None, &tags, &[("latest", "x")]), Some((Kind::LatestTag, "l"))),
             ("no latest", observed(None, &tags[1..], &[("latest", "x")]), Some((Kind::VersionTag, "10"))),
             ("local tags", observed(None, &[], &tags[1..]), Some((Kind::VersionTag, "10"))),
-            ("offline", offline, Some((Kind::LatestTag, "here"))),
             ("nothing", observed(None, &[], &[("v0.11", "head"), ("vague", "1")]), None),
         ] {
             let base = base_of(&observed, "a");
             let found = match &base {
-                Base::Known(base) => Some((base.kind, base.commit.as_str())),
+                Base::Known(base) => Some((base.kind, base.commit.as_deref().unwrap())),
                 _ => None,
             };
             assert_eq!(found, expected, "{what}: {base:?}");
@@ -360,27 +346,34 @@ mod tests {
     }
 
     #[test]
-    fn a_manifest_that_cannot_be_read_vouches_for_nothing() {
-        let published = Published { manifest: Some(Err("schema 7".into())), ..by_hand("Points to v0.9") };
-        assert!(matches!(base_of(&observed(Some(published), &[("v0.9", "9")], &[]), "a"), Base::Unknown(_)));
-    }
-
-    #[test]
-    fn what_differs_or_is_missing_is_said() {
-        let remarks = |observed: &Observed| choose(observed, &BTreeSet::new()).notes.join("\n");
+    fn what_differs_is_said() {
+        let remarks = |observed: &Observed| choose(observed, &BTreeSet::new()).unwrap().notes.join("\n");
         assert_eq!(remarks(&observed(None, &[("latest", "a")], &[("latest", "a")])), "a/b has no release `latest`");
         assert!(
             remarks(&observed(None, &[("latest", "a")], &[("latest", "b")])).contains("at b here and at a on origin")
         );
         assert!(remarks(&observed(None, &[], &[("latest", "b")])).contains("but not on origin"));
-        let offline = Observed { latest: Err("no login".into()), ..observed(None, &[], &[]) };
-        assert!(remarks(&offline).contains("no login"));
     }
 
     #[test]
-    fn versions_are_ordered_by_number() {
-        let mut tags = ["v0.10", "v0.9", "v0.45-rc2", "v0.45", "v0.45-rc10", "v0.45.1", "v1"];
-        tags.sort_by_key(|tag| version(tag));
-        assert_eq!(tags, ["v0.9", "v0.10", "v0.45-rc2", "v0.45-rc10", "v0.45", "v0.45.1", "v1"]);
+    fn what_could_not_be_asked_is_never_an_answer() {
+        let error = |observed: &Observed| choose(observed, &BTreeSet::new()).unwrap_err();
+        let offline = Observed { latest: Err("no login".into()), ..observed(None, &[], &[("latest", "here")]) };
+        assert_eq!(failure::kind(&error(&offline)), failure::Kind::Missing);
+        assert!(error(&offline).to_string().contains("no login"));
+        let no_tags =
+            |latest| Observed { remote_tags: Err("no route".into()), ..observed(latest, &[], &[("v0.9", "9")]) };
+        for latest in [None, Some(by_hand("Points to v0.9"))] {
+            assert!(error(&no_tags(latest)).to_string().contains("no route"));
+        }
+        // The manifest tells all that is needed.
+        let built = Some(BuiltFrom { commit: "m".into(), dirty: false });
+        assert!(matches!(base_of(&no_tags(Some(published(built))), "a"), Base::Known(_)));
+    }
+
+    #[test]
+    fn a_tag_without_a_release_is_no_publication() {
+        let bases = choose(&observed(None, &[("latest", "l")], &[]), &["a".to_owned()].into()).unwrap();
+        assert!(bases.reasons["a"].contains("not published"), "{bases:?}");
     }
 }

@@ -3,54 +3,60 @@
 //! The answer "yes" lets a release ship without a rebuild, so everything that could make a line mean something else is
 //! looked for in the whole of both versions, and any of it means "no".
 
-use super::hcl::Hcl;
+/// Gives the lines of a file that are neither blank nor comments; `None` in doubt.
+pub type CodeOf = fn(&[u8]) -> Option<Vec<&[u8]>>;
 
-/// Kinds of files whose comments are understood.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Language {
-    Hcl,
-    Shell,
-}
-
-impl Language {
-    /// By the file's name.
-    pub fn of(path: &str) -> Option<Self> {
-        let (_, extension) = path.rsplit('/').next()?.rsplit_once('.')?;
-        match extension {
-            "hcl" => Some(Self::Hcl),
-            "sh" => Some(Self::Shell),
-            _ => None,
-        }
+/// How to read a file whose comments are understood, by its name.
+pub fn code_of(path: &str) -> Option<CodeOf> {
+    let (_, extension) = path.rsplit('/').next()?.rsplit_once('.')?;
+    match extension {
+        "hcl" => Some(hcl_code),
+        "sh" => Some(shell_code),
+        _ => None,
     }
 }
 
-/// Whether nothing but comment lines and blank lines differs. HCL is compared by its strings as well, elsewhere.
-pub fn only_comments_differ(language: Language, old: &[u8], new: &[u8]) -> bool {
-    match language {
-        Language::Hcl => {
-            let (old, new) = (Hcl::parse(old), Hcl::parse(new));
-            !old.entangled
-                && !new.entangled
-                && old.skeleton(true) == new.skeleton(true)
-                && old.literals.iter().map(|literal| &literal.raw).eq(new.literals.iter().map(|literal| &literal.raw))
-        }
-        Language::Shell => match (shell_code(old), shell_code(new)) {
-            (Some(old), Some(new)) => old == new,
-            _ => false,
-        },
+/// Whether nothing but comment lines and blank lines differs.
+pub fn only_comments_differ(code: CodeOf, old: &[u8], new: &[u8]) -> bool {
+    code(old).is_some_and(|old| code(new) == Some(old))
+}
+
+/// The lines of an HCL file that are neither blank nor comments; `None` in doubt: a heredoc, a block comment, or a string
+/// that goes over a line's end.
+fn hcl_code(text: &[u8]) -> Option<Vec<&[u8]>> {
+    if has(text, b"<<") || has(text, b"/*") || has(text, b"*/") {
+        return None;
     }
+    let mut code = Vec::new();
+    for line in text.split(|byte| *byte == b'\n') {
+        let start = line.trim_ascii_start();
+        if line.iter().all(|byte| matches!(byte, b' ' | b'\t')) || start.starts_with(b"#") || start.starts_with(b"//") {
+            continue;
+        }
+        let quotes = (0..line.len()).filter(|at| line[*at] == b'"' && (*at == 0 || line[*at - 1] != b'\\')).count();
+        let count = |wanted: u8| line.iter().filter(|byte| **byte == wanted).count();
+        let template = has(line, b"${") || has(line, b"%{");
+        if quotes % 2 != 0 || template && count(b'{') != count(b'}') {
+            return None;
+        }
+        code.push(line);
+    }
+    Some(code)
 }
 
 /// The lines of a shell script that are neither blank nor comments; `None` in doubt.
 fn shell_code(text: &[u8]) -> Option<Vec<&[u8]>> {
-    if !is_shell(text) || has_text_over_lines(text) {
+    if !is_shell(text) || reads_itself(text) || has_text_over_lines(text) {
         return None;
     }
     let mut code: Vec<&[u8]> = Vec::new();
     let mut continued = false;
+    let mut in_header = false;
     for (number, line) in text.split(|byte| *byte == b'\n').enumerate() {
         let continues = line.ends_with(b"\\");
-        if is_comment_or_blank(line) && !is_magic(line, number) {
+        let header = in_header;
+        in_header = header_after(line, in_header);
+        if is_comment_or_blank(line) && !header && !is_magic(line, number) {
             // After a continued line this one is part of a command; what it ends with may look continued itself.
             if continued || continues {
                 return None;
@@ -63,19 +69,38 @@ fn shell_code(text: &[u8]) -> Option<Vec<&[u8]>> {
     Some(code)
 }
 
+/// Whether the header of a service goes on after this line.
+fn header_after(line: &[u8], inside: bool) -> bool {
+    let is = |word: &[u8]| line.trim_ascii_start().starts_with(word);
+    is(b"### BEGIN INIT INFO") || inside && !is(b"### END INIT INFO")
+}
+
 fn is_comment_or_blank(line: &[u8]) -> bool {
     let start = line.iter().position(|byte| !matches!(byte, b' ' | b'\t'));
     start.is_none_or(|start| line[start] == b'#')
 }
 
-/// Comments that something reads: the first line's interpreter, cloud-init's kinds of user data, and directives of
-/// `templatefile`.
+/// Whether the script may look at its own text.
+fn reads_itself(text: &[u8]) -> bool {
+    [&b"$0"[..], b"${0", b"BASH_SOURCE", b"LINENO"].into_iter().any(|name| has(text, name))
+}
+
+/// Comments that something reads: the first line's interpreter, cloud-init's kinds of user data, headers of services, and
+/// directives of `templatefile`.
 fn is_magic(line: &[u8], number: usize) -> bool {
     let kinds: [&[u8]; 7] =
         [b"#cloud-", b"#include", b"## template:", b"#part-handler", b"#upstart-job", b"#boothook", b"#!"];
     let first = number == 0 && kinds.iter().any(|kind| line.starts_with(kind));
-    let directive = line.windows(2).any(|two| two == b"%{" || two == b"~}");
-    first || line.trim_ascii_start().starts_with(b"#cloud-config") || directive
+    let directive = has(line, b"%{") || has(line, b"~}");
+    let start = line.trim_ascii_start();
+    first || is_read(start) || directive
+}
+
+/// `insserv`, `chkconfig` and cloud-init read these wherever they stand. Between the first two any line is one.
+fn is_read(line: &[u8]) -> bool {
+    let words: [&[u8]; 5] =
+        [b"#cloud-config", b"### BEGIN INIT INFO", b"### END INIT INFO", b"# chkconfig:", b"# description:"];
+    words.iter().any(|word| line.starts_with(word))
 }
 
 /// No interpreter named, or one whose comments and quotes are those of a shell.
@@ -88,83 +113,40 @@ fn is_shell(text: &[u8]) -> bool {
     matches!(program, Some("sh" | "bash" | "dash" | "ash" | "ksh"))
 }
 
-/// What is open at a place in a script.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Open {
-    Double,
-    /// `$( … )` or a parenthesis within it.
-    Command,
-    /// `${ … }`
-    Parameter,
-    Backtick,
+/// Whether a heredoc stands in the script, or a quoted text may go over a line's end. In doubt it may.
+fn has_text_over_lines(text: &[u8]) -> bool {
+    has(text, b"<<") || text.split(|byte| *byte == b'\n').any(|line| !is_comment_or_blank(line) && leaves_open(line))
 }
 
-/// Whether a heredoc stands in the script, or a quoted text goes over a line's end, or its quotes can't be followed.
-fn has_text_over_lines(text: &[u8]) -> bool {
-    let mut open: Vec<Open> = Vec::new();
-    let mut at = 0;
-    let mut word_start = true;
-    while let Some(&byte) = text.get(at) {
-        let rest = &text[at..];
-        let quoted = open.last() == Some(&Open::Double);
-        let starts_word = std::mem::replace(&mut word_start, false);
-        let mut step = 1;
-        match byte {
-            b'\\' if rest.starts_with(b"\\\n") && open.iter().any(|open| *open != Open::Command) => return true,
-            b'\\' => step = 2,
-            b'\n' if open.iter().any(|open| *open != Open::Command) => return true,
-            b'"' if quoted => drop(open.pop()),
-            b'"' => open.push(Open::Double),
-            b'`' if open.last() == Some(&Open::Backtick) => drop(open.pop()),
-            b'`' => open.push(Open::Backtick),
-            b'$' if rest.starts_with(b"$(") => {
-                open.push(Open::Command);
-                step = 2;
-                word_start = true;
-            }
-            b'$' if rest.starts_with(b"${") => {
-                open.push(Open::Parameter);
-                step = 2;
-            }
-            b'}' if open.last() == Some(&Open::Parameter) => drop(open.pop()),
-            _ if quoted => {}
-            b'$' if rest.starts_with(b"$'") => match ansi_c(&rest[2..]) {
-                Some(length) => step = 2 + length,
-                None => return true,
-            },
-            b'\'' => match rest[1..].iter().position(|byte| matches!(byte, b'\'' | b'\n')) {
-                Some(end) if rest[1 + end] == b'\'' => step = end + 2,
-                _ => return true,
-            },
-            b'<' if rest.starts_with(b"<<") => return true,
-            b'(' if open.last() == Some(&Open::Command) => {
-                open.push(Open::Command);
-                word_start = true;
-            }
-            b')' if open.last() == Some(&Open::Command) => drop(open.pop()),
-            b'#' if starts_word && open.last() != Some(&Open::Parameter) => {
-                step = rest.iter().position(|byte| *byte == b'\n').unwrap_or(rest.len());
-                word_start = true;
-            }
-            b'\n' | b' ' | b'\t' | b';' | b'&' | b'|' | b'(' | b')' => word_start = true,
+/// Whether a quote is open at the end of a line that begins with none.
+fn leaves_open(line: &[u8]) -> bool {
+    let mut open = None;
+    let (mut at, mut end) = (0, line.len());
+    while at < end {
+        let (byte, before) = (line[at], at.checked_sub(1).map(|before| line[before]));
+        match (open, byte) {
+            // In `'…'` a backslash is one, in `$'…'` it is not.
+            (Some(b'\''), b'\\') => {}
+            (_, b'\\') => at += 1,
+            (None, b'\'') if before == Some(b'$') => open = Some(b'$'),
+            (None, b'\'' | b'"') => open = Some(byte),
+            (Some(b'$'), b'\'') => open = None,
+            (Some(quote), byte) if quote == byte => open = None,
+            (None, b'#') if before.is_none_or(|before| b" \t;&|()".contains(&before)) => end = at,
             _ => {}
         }
-        at += step;
+        at += 1;
     }
-    !open.is_empty()
+    let line = &line[..end];
+    let count = |wanted: u8| line.iter().filter(|byte| **byte == wanted).count();
+    // What is within a quoted command or parameter has quotes of its own: it must end on the line.
+    let nests = has(line, b"\"") && (has(line, b"$(") || has(line, b"${") || has(line, b"`"));
+    let balanced = count(b'(') == count(b')') && count(b'{') == count(b'}') && count(b'`') % 2 == 0;
+    open.is_some() || nests && !(balanced && count(b'\'') == 0) || has(line, b"${") && count(b'{') != count(b'}')
 }
 
-/// The length of a `$'…'` text with its closing quote; `None` when it goes over a line's end.
-fn ansi_c(text: &[u8]) -> Option<usize> {
-    let mut at = 0;
-    loop {
-        match text.get(at)? {
-            b'\'' => return Some(at + 1),
-            b'\n' => return None,
-            b'\\' => at += 2,
-            _ => at += 1,
-        }
-    }
+fn has(text: &[u8], word: &[u8]) -> bool {
+    text.windows(word.len()).any(|window| window == word)
 }
 
 #[cfg(test)]
@@ -179,7 +161,7 @@ mod tests {
             ("blank line", "a\nb\n", "a\n\n \t\nb\n"),
             ("last line's end", "a", "a\n"),
             ("continued line elsewhere", "a \\\n  b\n# c\n", "a \\\n  b\n# d\n"),
-            ("quotes within quotes", "x=\"$(dirname \"$0\")\"\n# a\n", "x=\"$(dirname \"$0\")\"\n"),
+            ("quotes within quotes", "x=\"$(dirname \"$1\")\"\n# a\n", "x=\"$(dirname \"$1\")\"\n"),
             (
                 "number of arguments",
                 "[ $# -gt 0 ] && x=${#y} z=${y#\"a\"}\n# a\n",
@@ -190,8 +172,8 @@ mod tests {
             ("env", "#!/usr/bin/env -S bash -e\n# a\nb\n", "#!/usr/bin/env -S bash -e\nb\n"),
         ];
         for (what, old, new) in same {
-            assert!(only_comments_differ(Language::Shell, old.as_bytes(), new.as_bytes()), "{what}");
-            assert!(only_comments_differ(Language::Shell, new.as_bytes(), old.as_bytes()), "{what}, reversed");
+            assert!(only_comments_differ(shell_code, old.as_bytes(), new.as_bytes()), "{what}");
+            assert!(only_comments_differ(shell_code, new.as_bytes(), old.as_bytes()), "{what}, reversed");
         }
     }
 
@@ -218,10 +200,19 @@ mod tests {
             ("directive of templatefile", "# %{ if x }\na\n", "a\n"),
             ("quote in a comment-like word", "a#'\n# b\n'\n", "a#'\n# c\n'\n"),
             ("order of lines", "a\nb\n", "b\na\n"),
+            ("a script that reads itself", "# a\ngrep x \"$0\"\n", "# b\ngrep x \"$0\"\n"),
+            ("the same in bash", "# a\ngrep x \"${BASH_SOURCE[0]}\"\n", "# b\ngrep x \"${BASH_SOURCE[0]}\"\n"),
+            (
+                "the header of a service",
+                "### BEGIN INIT INFO\n# Provides: a\n### END INIT INFO\nb\n",
+                "### BEGIN INIT INFO\n# Provides: c\n### END INIT INFO\nb\n",
+            ),
+            ("that it has one", "### BEGIN INIT INFO\nb\n", "b\n"),
+            ("run levels", "# chkconfig: 2 3 4\nb\n", "# chkconfig: 2 3\nb\n"),
         ];
         for (what, old, new) in different {
-            assert!(!only_comments_differ(Language::Shell, old.as_bytes(), new.as_bytes()), "{what}");
-            assert!(!only_comments_differ(Language::Shell, new.as_bytes(), old.as_bytes()), "{what}, reversed");
+            assert!(!only_comments_differ(shell_code, old.as_bytes(), new.as_bytes()), "{what}");
+            assert!(!only_comments_differ(shell_code, new.as_bytes(), old.as_bytes()), "{what}, reversed");
         }
     }
 
@@ -235,21 +226,25 @@ mod tests {
             ("heredoc", "x = <<E\n# a\nE\n", "x = <<E\n# b\nE\n", false),
             ("block comment", "/* a */\nx = 1\n", "/* b */\nx = 1\n", false),
             ("carriage return", "x = 1\n", "x = 1\r\n", false),
+            ("line of a carriage return", "x = 1\n", "x = 1\n\r\n", false),
+            ("interpolation", "x = \"${f(\"b\")}\" # a\n# c\n", "x = \"${f(\"b\")}\" # a\n", true),
+            ("string over lines", "x = \"${\n# a\n1}\"\n", "x = \"${\n# b\n1}\"\n", false),
+            ("deep string over lines", "x = \"${\"${\n# a\n1}\"}\"\n", "x = \"${\"${\n# b\n1}\"}\"\n", false),
         ] {
-            assert_eq!(only_comments_differ(Language::Hcl, old.as_bytes(), new.as_bytes()), same, "{what}");
+            assert_eq!(only_comments_differ(hcl_code, old.as_bytes(), new.as_bytes()), same, "{what}");
         }
     }
 
     #[test]
     fn other_files_have_no_comments() {
-        for (path, language) in [
-            ("a/b.sh", Some(Language::Shell)),
-            ("template.pkr.hcl", Some(Language::Hcl)),
-            ("user-data", None),
-            ("a.sh/user-data.yml", None),
-            ("meta.yaml", None),
+        for (path, has) in [
+            ("a/b.sh", true),
+            ("template.pkr.hcl", true),
+            ("user-data", false),
+            ("a.sh/user-data.yml", false),
+            ("meta.yaml", false),
         ] {
-            assert_eq!(Language::of(path), language, "{path}");
+            assert_eq!(code_of(path).is_some(), has, "{path}");
         }
     }
 }

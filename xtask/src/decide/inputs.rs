@@ -1,202 +1,235 @@
-//! What an image is made of at one moment: the files that belong to it by their place, and those that its template names.
+//! Which files are at a place at one moment, and which of them an image is made of.
+//!
+//! The rule is the engine's: it copies `templates/<name>/` and `shared/` without documents, and builds from that copy
+//! alone. In the older, flat layout (`templates/<name>.pkr.hcl`) there is no copy: `scripts/` and `cloud-init/` belong to
+//! every image.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::Path;
 
-use super::hcl::Hcl;
-use super::layout::{self, Owner, Template};
-use super::references::{Scope, Target};
-use super::snapshot::{Contents, Entry, Snapshot};
+use anyhow::Context as _;
+use walkdir::WalkDir;
 
-/// How a template names a file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Named {
-    /// By itself.
-    File,
-    /// With a folder that it is in.
-    InFolder(Place),
+use crate::git::TreeEntry;
+use crate::image::inputs::{File, Files, SYMLINK};
+use crate::image::templates;
+
+/// Where inputs lie.
+pub const FOLDERS: [&str; 4] = ["templates", "shared", "scripts", "cloud-init"];
+
+/// What a submodule has as its mode: its files are in no commit of this repository.
+pub const SUBMODULE: u32 = 0o160_000;
+
+const FLAT: &str = ".pkr.hcl";
+
+/// The files of the packer directory at one moment, those that no build could see left out.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Listing {
+    pub files: Files,
+    /// By name, with the template's path.
+    templates: BTreeMap<String, String>,
 }
 
-/// A file's place in a folder.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
-    pub folder: String,
-    pub rest: String,
-}
-
-/// One file that an image is made of.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Input {
-    pub path: String,
-    pub entry: Entry,
-    /// `None` when it belongs to the image by its place alone.
-    pub named: Option<Named>,
-    /// Whether a template of another image names it.
-    pub named_elsewhere: bool,
-}
-
-/// All that an image is made of.
-#[derive(Debug, Clone)]
-pub struct Inputs {
-    pub template: Template,
-    /// By the file's name in both layouts.
-    pub files: BTreeMap<String, Input>,
-    /// How the paths end that are only known when packer runs; an empty one can be any.
-    unknown: Vec<String>,
-    /// The template names something outside of the packer directory.
-    pub outside: bool,
-}
-
-impl Inputs {
-    /// Whether the template may name a file in a way that is only known when packer runs.
-    pub fn may_name(&self, path: &str) -> bool {
-        let leads_to = |tail: &String| {
-            tail.is_empty() || format!("/{path}").ends_with(&format!("/{tail}")) || path.contains(&format!("{tail}/"))
-        };
-        self.unknown.iter().any(leads_to)
-    }
-}
-
-/// A template's text with what its strings lead to.
-pub struct Read {
-    pub hcl: Hcl,
-    /// One for each string.
-    pub targets: Vec<Option<Target>>,
-}
-
-/// The inputs of all images of a snapshot. `names` are the templates of either side of a comparison.
-pub fn of_all(
-    snapshot: &Snapshot,
-    names: &BTreeSet<String>,
-    contents: &mut Contents,
-) -> anyhow::Result<BTreeMap<String, Inputs>> {
-    let mut all = BTreeMap::new();
-    for (name, template) in templates(snapshot, contents)? {
-        all.insert(name.clone(), of_image(snapshot, &name, template, names, contents)?);
-    }
-    let named: BTreeMap<String, BTreeSet<String>> = all
-        .iter()
-        .map(|(name, inputs)| {
-            let files = inputs.files.values().filter(|input| input.named.is_some());
-            (name.clone(), files.map(|input| input.path.clone()).collect())
-        })
-        .collect();
-    for (name, inputs) in &mut all {
-        for input in inputs.files.values_mut() {
-            input.named_elsewhere = named.iter().any(|(other, paths)| other != name && paths.contains(&input.path));
-        }
-    }
-    Ok(all)
-}
-
-/// The templates of a snapshot. A file of the flat layout that declares neither a source nor a build is read together with
-/// templates and is none itself: variables, plugins.
-pub fn templates(snapshot: &Snapshot, contents: &mut Contents) -> anyhow::Result<BTreeMap<String, Template>> {
-    let mut found = layout::templates(snapshot);
-    let mut apart = Vec::new();
-    for (name, template) in found.iter().filter(|(_, template)| template.flat) {
-        let Some(entry) = snapshot.files.get(&template.path) else { continue };
-        let text = contents.read(&entry.id)?;
-        if text.is_some_and(|text| !text.is_empty() && !Hcl::parse(&text).builds) {
-            apart.push(name.clone());
-        }
-    }
-    found.retain(|name, _| !apart.contains(name));
-    Ok(found)
-}
-
-fn of_image(
-    snapshot: &Snapshot,
-    name: &str,
-    template: Template,
-    names: &BTreeSet<String>,
-    contents: &mut Contents,
-) -> anyhow::Result<Inputs> {
-    let mut files = BTreeMap::new();
-    for (path, entry) in &snapshot.files {
-        let (owner, role) = layout::owner(path, names);
-        let belongs = match owner {
-            Owner::Image(owner) => owner == name,
-            Owner::Every => true,
-            Owner::EveryFlat => template.flat,
-            Owner::Nobody => false,
-        };
-        if belongs {
-            let role = if *path == template.path { layout::role_of_template() } else { role };
-            let input = Input { path: path.clone(), entry: entry.clone(), named: None, named_elsewhere: false };
-            insert(&mut files, role, input);
-        }
-    }
-
-    let sources: Vec<(String, Entry)> = files
-        .values()
-        .filter(|input| input.path.ends_with(".hcl") && !layout::is_apart(&input.path))
-        .map(|input| (input.path.clone(), input.entry.clone()))
-        .collect();
-    let mut unknown = Vec::new();
-    let mut outside = false;
-    let mut scope = Scope::new(snapshot, &template.folder);
-    let mut parsed = Vec::new();
-    for (_, entry) in &sources {
-        match contents.read(&entry.id)? {
-            Some(text) => {
-                let hcl = Hcl::parse(&text);
-                scope.learn(&hcl);
-                parsed.push(hcl);
+impl Listing {
+    /// `read` gives a file's text, to tell a template of the flat layout from variables beside it.
+    pub fn new(files: Files, mut read: impl FnMut(&File) -> Option<Vec<u8>>) -> Self {
+        let files: Files = files.into_iter().filter(|(path, file)| is_seen(path, file)).collect();
+        let mut templates = BTreeMap::new();
+        for (path, file) in &files {
+            let Some(rest) = path.strip_prefix("templates/") else { continue };
+            match rest.split_once('/') {
+                Some((name, templates::FILE)) => drop(templates.insert(name.to_owned(), path.clone())),
+                None if rest.ends_with(FLAT) && read(file).is_none_or(|text| builds(&text)) => {
+                    let name = rest[..rest.len() - FLAT.len()].to_owned();
+                    templates.entry(name).or_insert_with(|| path.clone());
+                }
+                _ => {}
             }
-            None => unknown.push(String::new()),
         }
+        Self { files, templates }
     }
-    for hcl in &parsed {
-        unknown.extend(hcl.computed.then(String::new));
-        for target in hcl.literals.iter().filter_map(|literal| scope.target(literal)) {
-            unknown.extend(target.uncertain.then(|| target.tail.clone()));
-            outside |= target.outside;
-            name_files(&mut files, snapshot, &target);
-        }
+
+    /// Other files in place of these, by the same templates.
+    pub fn with_files(&self, files: Files) -> Self {
+        Self { files: files.into_iter().filter(|(path, file)| is_seen(path, file)).collect(), ..self.clone() }
     }
-    let apart = |path: &str| layout::is_apart(path) || layout::is_build_script(path);
-    files.retain(|_, input| input.named.is_some() || !apart(&input.path));
-    Ok(Inputs { template, files, unknown, outside })
+
+    /// The templates' names.
+    pub fn names(&self) -> BTreeSet<String> {
+        self.templates.keys().cloned().collect()
+    }
+
+    /// The path of an image's template.
+    pub fn template(&self, image: &str) -> Option<&str> {
+        self.templates.get(image).map(String::as_str)
+    }
+
+    /// What an image is made of; `None` without a template.
+    pub fn of_image(&self, image: &str) -> Option<Files> {
+        let own = format!("templates/{image}/");
+        let flat = !self.template(image)?.starts_with(&own);
+        let belongs = |path: &str| match path.split_once('/') {
+            Some(("shared", _)) => true,
+            Some(("templates", rest)) if flat => self.belongs_flat(rest, image),
+            Some(("templates", _)) => path.starts_with(&own),
+            Some(("scripts" | "cloud-init", rest)) => flat && !is_apart(rest),
+            _ => false,
+        };
+        let files = self.files.iter().filter(|(path, _)| belongs(path));
+        Some(files.map(|(path, file)| (path.clone(), file.clone())).collect())
+    }
+
+    /// The longest name wins: `debian-12.x` is not `debian-1`'s. What is nobody's is everybody's.
+    fn belongs_flat(&self, rest: &str, image: &str) -> bool {
+        let leads = |name: &&String| rest.strip_prefix(name.as_str()).is_some_and(|rest| rest.starts_with('.'));
+        let owner = self.templates.keys().filter(leads).max_by_key(|name| name.len());
+        !rest.contains('/') && owner.is_none_or(|owner| owner == image)
+    }
 }
 
-/// Reads one HCL file of an image, as [`of_all`] does.
-pub fn read(snapshot: &Snapshot, inputs: &Inputs, id: &str, contents: &mut Contents) -> anyhow::Result<Option<Read>> {
-    let mut scope = Scope::new(snapshot, &inputs.template.folder);
-    for input in inputs.files.values().filter(|input| input.path.ends_with(".hcl")) {
-        if let Some(text) = contents.read(&input.entry.id)? {
-            scope.learn(&Hcl::parse(&text));
+/// The files on disk, as they are: what git ignores reaches a build as well. `found` is told where each lies.
+pub fn on_disk(packer_dir: &Path, mut found: impl FnMut(&File, &Path)) -> anyhow::Result<Files> {
+    let mut files = Files::new();
+    let seen = |entry: &walkdir::DirEntry| {
+        let top = entry.path().strip_prefix(packer_dir).ok().and_then(|path| path.components().next());
+        let folder = top.and_then(|top| top.as_os_str().to_str()).unwrap_or_default();
+        let is_dir = entry.file_type().is_dir() && entry.depth() > 0;
+        entry.file_name() != ".git" && (!is_dir || FOLDERS.contains(&folder) || folder == "lib")
+    };
+    for entry in WalkDir::new(packer_dir).sort_by_file_name().into_iter().filter_entry(seen) {
+        let reading = || format!("reading the files of {}", packer_dir.display());
+        let entry = entry.with_context(reading)?;
+        let path = entry.path().strip_prefix(packer_dir).unwrap_or(entry.path());
+        let path = crate::git::path_text(path.as_os_str().as_encoded_bytes());
+        if entry.file_type().is_dir() || !is_concerned(&path) {
+            continue;
         }
-    }
-    let Some(text) = contents.read(id)? else { return Ok(None) };
-    let hcl = Hcl::parse(&text);
-    let targets = hcl.literals.iter().map(|literal| scope.target(literal)).collect();
-    Ok(Some(Read { hcl, targets }))
-}
-
-fn name_files(files: &mut BTreeMap<String, Input>, snapshot: &Snapshot, target: &Target) {
-    let alone = target.files.iter().map(|path| (path.clone(), Named::File));
-    let in_folders = target.folders.iter().flat_map(|folder| {
-        snapshot.below(folder).map(move |(rest, _)| {
-            let path = if folder.is_empty() { rest.to_owned() } else { format!("{folder}/{rest}") };
-            (path, Named::InFolder(Place { folder: folder.clone(), rest: rest.to_owned() }))
-        })
-    });
-    for (path, named) in alone.chain(in_folders) {
-        if let Some(known) = files.values_mut().find(|input| input.path == path) {
-            // Both ways: what depends on the path in a folder depends on more.
-            if !matches!(known.named, Some(Named::InFolder(_))) {
-                known.named = Some(named);
+        match File::on_disk(entry.path()) {
+            Ok(Some(file)) => {
+                found(&file, entry.path());
+                files.insert(path, file);
             }
-        } else if let Some(entry) = snapshot.files.get(&path) {
-            let role = layout::role(&path);
-            let input = Input { path, entry: entry.clone(), named: Some(named), named_elsewhere: false };
-            insert(files, role, input);
+            Ok(None) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error).with_context(|| format!("reading {}", entry.path().display())),
         }
     }
+    Ok(files)
 }
 
-/// Two files can have one name in both layouts, while a repository is between them: the second keeps its own path.
-fn insert(files: &mut BTreeMap<String, Input>, role: String, input: Input) {
-    let key = if files.contains_key(&role) { format!("./{}", input.path) } else { role };
-    files.insert(key, input);
+/// The files of a commit, whose paths begin at the top of the repository.
+pub fn in_tree(entries: Vec<TreeEntry>, prefix: &str) -> Files {
+    let file = |entry: TreeEntry| {
+        let path = entry.path.strip_prefix(prefix)?.to_owned();
+        is_concerned(&path).then_some((path, File { mode: entry.mode, id: entry.id }))
+    };
+    entries.into_iter().filter_map(file).collect()
+}
+
+/// Build scripts that differ: a change there may or may not change an image, which only a person can tell. `text` is of
+/// those that start a build, which name their helpers.
+pub fn is_build_script(path: &str) -> bool {
+    let (folder, file) = path.rsplit_once('/').unwrap_or(("", path));
+    let shell = file == "build.sh" || file.starts_with("build-") && file.ends_with(".sh");
+    matches!(folder, "" | "scripts") && (shell || file == "build")
+}
+
+/// Whether a file at the top (or in its `lib/`) takes part in building: a build script names it.
+pub fn is_build_helper(path: &str, build_script: &str) -> bool {
+    let (folder, file) = path.rsplit_once('/').unwrap_or(("", path));
+    let place = matches!(folder, "" | "lib" | "scripts" | "scripts/lib");
+    place && file.ends_with(".sh") && !is_apart(file) && build_script.contains(file)
+}
+
+fn is_concerned(path: &str) -> bool {
+    path.split_once('/').is_none_or(|(folder, _)| folder == "lib" || FOLDERS.contains(&folder))
+}
+
+/// As the engine takes its copy: documents are no inputs.
+fn is_seen(path: &str, file: &File) -> bool {
+    !path.ends_with(".md") || file.mode == SYMLINK
+}
+
+/// Scripts beside those of the flat layout that handle finished images, or look at sources without building.
+fn is_apart(path: &str) -> bool {
+    let file = path.rsplit('/').next().unwrap_or(path);
+    let first = file.split(['-', '_', '.']).next().unwrap_or(file);
+    matches!(
+        first,
+        "publish" | "checksum" | "checksums" | "upload" | "release" | "lint" | "validate" | "test" | "build"
+    )
+}
+
+/// Whether a file of packer has more than variables in it.
+fn builds(text: &[u8]) -> bool {
+    text.split(|byte| *byte == b'\n').any(|line| line.starts_with(b"build") || line.starts_with(b"source"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn listing(paths: &[&str]) -> Listing {
+        let file = |path: &&str| ((*path).to_owned(), File { mode: 0o100_644, id: String::new() });
+        Listing::new(paths.iter().map(file).collect(), |_| None)
+    }
+
+    #[test]
+    fn files_belong_by_their_place() {
+        let listing = listing(&[
+            "templates/pve/template.pkr.hcl",
+            "templates/pve/files/a",
+            "templates/pve/README.md",
+            "templates/debian-1.pkr.hcl",
+            "templates/debian-1.x.pkr.hcl",
+            "templates/debian-1.x.pkrvars.hcl",
+            "templates/variables",
+            "shared/a",
+            "scripts/a.sh",
+            "scripts/publish.sh",
+            "cloud-init/user-data",
+            "build.sh",
+        ]);
+        for (image, expected) in [
+            ("pve", &["shared/a", "templates/pve/files/a", "templates/pve/template.pkr.hcl"][..]),
+            (
+                "debian-1.x",
+                &[
+                    "cloud-init/user-data",
+                    "scripts/a.sh",
+                    "shared/a",
+                    "templates/debian-1.x.pkr.hcl",
+                    "templates/debian-1.x.pkrvars.hcl",
+                    "templates/variables",
+                ],
+            ),
+        ] {
+            assert_eq!(listing.of_image(image).unwrap().keys().collect::<Vec<_>>(), expected, "{image}");
+        }
+        assert_eq!(listing.of_image("gone"), None);
+    }
+
+    #[test]
+    fn build_scripts_are_known() {
+        for path in ["build.sh", "build", "scripts/build.sh", "build-all.sh"] {
+            assert!(is_build_script(path), "{path}");
+        }
+        assert!(!is_build_script("shared/scripts/build.sh"));
+        assert!(is_build_helper("lib/log.sh", ". lib/log.sh"));
+        assert!(!is_build_helper("publish.sh", "./publish.sh"));
+    }
+
+    #[test]
+    fn the_parts_of_our_own_build_script_are_known() {
+        let packer = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../packer");
+        let script = std::fs::read_to_string(packer.join("build.sh")).unwrap();
+        let parts = std::fs::read_dir(packer.join("lib")).unwrap().map(|entry| entry.unwrap().file_name());
+        let parts: Vec<String> = parts.map(|name| format!("lib/{}", name.to_str().unwrap())).collect();
+        assert!(!parts.is_empty());
+        for part in parts {
+            assert!(is_build_helper(&part, &script), "{part}");
+        }
+        assert!(!is_build_helper("base-images.sh", &script) && !is_build_helper("checksums.sh", &script));
+    }
 }

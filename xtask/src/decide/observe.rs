@@ -1,12 +1,13 @@
 //! What GitHub, the remote and this clone say about what is published: the first two are asked side by side, once each.
 
+use std::collections::BTreeMap;
 use std::thread;
 
 use super::baseline::{Observed, Published};
 use super::history::History;
 use crate::gh::{CallError, Gh};
 use crate::latest::TAG as LATEST;
-use crate::latest::{audit, look};
+use crate::latest::look;
 use crate::process::joined;
 
 /// Asks all three. What can't be asked is no error: it is part of what was observed.
@@ -19,7 +20,7 @@ pub fn observe(history: &History, gh: anyhow::Result<Gh>, remote: &str) -> anyho
             Err(error) => Err(one_line(&format!("{error:#}"))),
         });
         let tags = scope.spawn(move || git.all_remote_tags(remote).map_err(|error| one_line(&format!("{error:#}"))));
-        let local_tags = history.git().local_tags();
+        let local_tags = if history.has_repository() { history.git().local_tags() } else { Ok(BTreeMap::new()) };
         Ok(Observed {
             repo,
             remote: remote.to_owned(),
@@ -34,7 +35,6 @@ pub fn observe(history: &History, gh: anyhow::Result<Gh>, remote: &str) -> anyho
 /// The release on `latest` with its manifest.
 pub fn published(gh: &Gh) -> Result<Option<Published>, CallError> {
     let Some(release) = gh.release_by_tag(LATEST)? else { return Ok(None) };
-    let images = audit::images(&release.assets);
     let manifest = match look::read_manifest(&release.assets, |asset| gh.read_asset(asset)) {
         Ok(manifest) => manifest.map(Ok),
         // Not to be reached is not the same as not to be read.
@@ -43,7 +43,7 @@ pub fn published(gh: &Gh) -> Result<Option<Published>, CallError> {
             Err(unread) => Some(Err(format!("{unread:#}"))),
         },
     };
-    Ok(Some(Published { notes: release.notes().to_owned(), images, manifest }))
+    Ok(Some(Published::new(release.notes(), &release.assets, manifest)))
 }
 
 fn one_line(text: &str) -> String {

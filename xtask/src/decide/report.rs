@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use super::baseline::{Baseline, short};
-use super::compare::{Change, Difference, How, Side};
+use super::baseline::Baseline;
+use super::compare::{self, Change, Difference};
 use super::history::History;
-use super::layout;
+use super::inputs::{self, Listing};
 use super::security::SecurityReport;
 use super::upstream::BaseImageReport;
 use crate::git::LastChange;
+use crate::image::inputs::Files;
 
 /// What to do about an image, or about all of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -60,30 +61,21 @@ impl ImageReport {
         Self { name, decision: Decision::Rebuild, reason, baseline, files, comments, base_image: None, security: None }
     }
 
-    /// Until differences are added.
-    pub fn unchanged(name: &str, baseline: Baseline) -> Self {
-        Self { decision: Decision::Skip, ..Self::rebuild(name, Some(baseline), String::new()) }
-    }
-
-    pub fn add(&mut self, difference: Difference, uncommitted: bool) {
-        self.files.extend(difference.counted.into_iter().map(|change| FileChange { change, uncommitted }));
-        self.comments.extend(difference.comments.into_iter().map(|change| FileChange { change, uncommitted }));
-    }
-
-    /// Decides by the differences.
-    pub fn conclude(&mut self) {
-        let since = self.baseline.as_ref().map_or_else(String::new, |base| format!(" since {}", base.what));
-        let Some(first) = self.files.first() else {
-            let comments = if self.comments.is_empty() { "" } else { " but for comments" };
-            self.reason = format!("inputs unchanged{comments}{since}");
-            return;
+    /// By what differs from the baseline.
+    pub fn compared(name: &str, baseline: Baseline, difference: Difference, uncommitted: Uncommitted<'_>) -> Self {
+        let mark = |change| FileChange::new(change, uncommitted);
+        let files: BTreeSet<FileChange> = difference.counted.into_iter().map(mark).collect();
+        let comments: BTreeSet<FileChange> = difference.comments.into_iter().map(mark).collect();
+        let since = &baseline.what;
+        let (decision, reason) = match (files.first(), files.len()) {
+            (None, _) if comments.is_empty() => (Decision::Skip, format!("inputs unchanged since {since}")),
+            (None, _) => (Decision::Skip, format!("inputs unchanged but for comments since {since}")),
+            (Some(first), 1) => (Decision::Rebuild, first.describe()),
+            (Some(first), more) => {
+                (Decision::Rebuild, format!("{more} inputs differ since {since}, the first: {}", first.describe()))
+            }
         };
-        self.decision = Decision::Rebuild;
-        let first = first.describe();
-        self.reason = match self.files.len() {
-            1 => first,
-            more => format!("{more} inputs differ{since}, the first: {first}"),
-        };
+        Self { decision, files, comments, ..Self::rebuild(name, Some(baseline), reason) }
     }
 
     /// Adds a reason that no file shows.
@@ -96,13 +88,19 @@ impl ImageReport {
     }
 }
 
+/// Whether a file is not as HEAD has it.
+pub type Uncommitted<'a> = &'a dyn Fn(&str) -> bool;
+
 impl FileChange {
+    pub fn new(change: Change, uncommitted: Uncommitted<'_>) -> Self {
+        Self { uncommitted: uncommitted(&change.path), change }
+    }
+
     /// `shared/a.sh changed, uncommitted`
     pub fn describe(&self) -> String {
-        let Change { path, how, was } = &self.change;
-        let was = was.as_ref().map_or_else(String::new, |was| format!(" (was {was})"));
+        let Change { path, how } = &self.change;
         let uncommitted = if self.uncommitted { ", uncommitted" } else { "" };
-        format!("{path} {}{was}{uncommitted}", how.word())
+        format!("{path} {}{uncommitted}", how.word())
     }
 
     fn to_json(&self, authors: &BTreeMap<String, LastChange>) -> Value {
@@ -110,7 +108,7 @@ impl FileChange {
         json!({
             "path": self.change.path,
             "change": self.change.how.word(),
-            "was": self.change.was,
+            "was": Value::Null,
             "uncommitted": self.uncommitted,
             "last_commit": last.map(|last| json!({
                 "commit": last.commit,
@@ -137,29 +135,22 @@ pub struct Report {
     pub authors: BTreeMap<String, LastChange>,
 }
 
-/// Files whose last commit is looked up one by one, when the range since the baseline doesn't show it.
-const LOOKED_UP: usize = 20;
-
 impl Report {
-    pub fn new(notes: Vec<String>) -> Self {
-        Self { notes, ..Self::default() }
-    }
-
     pub fn decision(&self) -> Decision {
         self.images.iter().map(|image| image.decision).max().unwrap_or(Decision::Skip)
     }
 
     /// The one baseline of all images; `None` when they have none or several.
     pub fn baseline(&self) -> Option<&Baseline> {
-        let (first, rest) = self.images.split_first()?;
-        let first = first.baseline.as_ref()?;
-        rest.iter().all(|image| image.baseline.as_ref() == Some(first)).then_some(first)
+        let first = self.images.first()?.baseline.as_ref()?;
+        let is_it = |base: &Baseline| (&base.what, &base.commit) == (&first.what, &first.commit);
+        self.images.iter().all(|image| image.baseline.as_ref().is_some_and(is_it)).then_some(first)
     }
 
     /// What the images are compared with, in words.
     pub fn against(&self) -> String {
         if let Some(base) = self.baseline() {
-            return format!("{} ({})", base.what, short(&base.commit));
+            return format!("{}{}", base.what, base.commit_in_brackets());
         }
         let known = self.images.iter().filter(|image| image.baseline.is_some()).count();
         if known == 0 { "nothing".into() } else { "each image's own baseline".into() }
@@ -181,32 +172,10 @@ impl Report {
         files
     }
 
-    /// Finds who changed the files last: for each baseline one question, then one for each file that it didn't answer.
-    pub fn name_authors<'c>(
-        &mut self,
-        history: &History,
-        baselines: impl Iterator<Item = &'c String>,
-    ) -> anyhow::Result<()> {
+    /// The files that a commit changed.
+    pub fn committed(&self) -> BTreeSet<String> {
         let files = self.images.iter().flat_map(|image| image.files.iter().chain(&image.comments)).chain(&self.review);
-        let committed: BTreeSet<String> =
-            files.filter(|file| !file.uncommitted).map(|file| file.change.path.clone()).collect();
-        if committed.is_empty() {
-            return Ok(());
-        }
-        let prefix = &history.checkout.prefix;
-        let mut found = BTreeMap::new();
-        for baseline in baselines {
-            found.extend(history.git().last_changes(Some(baseline), prefix)?);
-        }
-        for path in &committed {
-            let full = super::paths::absolute(path, prefix);
-            let mut last = found.remove(&full);
-            if last.is_none() && self.authors.len() < LOOKED_UP {
-                last = history.git().last_change(&full)?;
-            }
-            self.authors.extend(last.map(|last| (path.clone(), last)));
-        }
-        Ok(())
+        files.filter(|file| !file.uncommitted).map(|file| file.change.path.clone()).collect()
     }
 
     /// The fields of `check --json`.
@@ -218,7 +187,7 @@ impl Report {
         let baseline = |base: Option<&Baseline>| match base {
             None => Value::Null,
             Some(base) => {
-                json!({ "kind": base.kind.word(), "what": base.what, "name": base.name, "commit": base.commit })
+                json!({ "kind": base.kind, "what": base.what, "name": base.name, "commit": base.commit })
             }
         };
         let all = |files: &mut dyn Iterator<Item = &FileChange>| -> Vec<Value> {
@@ -260,40 +229,20 @@ impl Report {
 /// The build scripts that differ and belong to no image.
 pub fn review(
     history: &mut History,
-    old: &Side,
-    new: &Side,
-    uncommitted: bool,
+    old: &Listing,
+    new: &Listing,
+    uncommitted: Uncommitted<'_>,
 ) -> anyhow::Result<BTreeSet<FileChange>> {
     let mut text = String::new();
+    let mut owned = BTreeSet::new();
     for side in [old, new] {
-        for (path, entry) in side.snapshot.files.iter().filter(|(path, _)| layout::is_build_script(path)) {
-            if !old.snapshot.files.get(path).is_some_and(|was| was == entry && std::ptr::eq(side, new)) {
-                text.extend(history.read(&entry.id)?.map(|text| String::from_utf8_lossy(&text).into_owned()));
-            }
+        for (_, file) in side.files.iter().filter(|(path, _)| inputs::is_build_script(path)) {
+            text.extend(history.read(&file.id)?.map(|text| String::from_utf8_lossy(&text).into_owned()));
         }
+        owned.extend(side.names().iter().filter_map(|name| side.of_image(name)).flat_map(Files::into_keys));
     }
-    let owned: BTreeSet<&str> = [old, new]
-        .into_iter()
-        .flat_map(|side| side.images.values())
-        .flat_map(|inputs| inputs.files.values())
-        .map(|input| input.path.as_str())
-        .collect();
     let concerned =
-        |path: &str| !owned.contains(path) && (layout::is_build_script(path) || layout::is_build_helper(path, &text));
-    let (before, after) = (&old.snapshot.files, &new.snapshot.files);
-    let paths: BTreeSet<&String> = before.keys().chain(after.keys()).filter(|path| concerned(path)).collect();
-    let mut changes = BTreeSet::new();
-    for path in paths {
-        let how = match (before.get(path), after.get(path)) {
-            (Some(was), Some(now)) if was == now => continue,
-            (Some(was), Some(now)) if was.id == now.id => How::Mode,
-            (Some(_), Some(_)) => How::Changed,
-            (Some(was), None) if after.values().any(|now| now == was) => continue,
-            (None, Some(now)) if before.values().any(|was| now == was) => continue,
-            (Some(_), None) => How::Removed,
-            _ => How::Added,
-        };
-        changes.insert(FileChange { change: Change { path: path.clone(), how, was: None }, uncommitted });
-    }
-    Ok(changes)
+        |path: &str| !owned.contains(path) && (inputs::is_build_script(path) || inputs::is_build_helper(path, &text));
+    let changes = compare::changes(&old.files, &new.files).filter(|change| concerned(&change.path));
+    Ok(changes.map(|change| FileChange::new(change, uncommitted)).collect())
 }

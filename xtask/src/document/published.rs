@@ -4,11 +4,12 @@
 use std::collections::BTreeMap;
 
 use super::{ImageRecord, Record};
-use crate::decide::{self, Fit, History};
+use crate::decide::History;
 use crate::gh::{Asset, Gh};
 use crate::image::checksum;
 use crate::image::digest::Digest;
 use crate::latest::changes;
+use crate::latest::fits::{self, Fit, Made};
 use crate::latest::look::{self, Live, Look, PreviousDraft};
 use crate::manifest::{self, Image, Manifest};
 
@@ -33,7 +34,7 @@ pub fn after_publish(gh: &Gh, history: &mut History, look: &Look, release: &str)
         return Ok(if by_hand { AfterPublish::Unrecorded } else { AfterPublish::NotYet });
     };
     if manifest.source != release {
-        let newer = decide::is_newer(&manifest.source, release);
+        let newer = crate::version::is_newer(&manifest.source, release);
         return Ok(if newer { AfterPublish::Overtaken(manifest.source.clone()) } else { AfterPublish::NotYet });
     }
     let before = if was_relabelled(live) {
@@ -134,13 +135,14 @@ fn against(history: &mut History, now: &Image, old: Option<&Image>) -> anyhow::R
     if bases.is_some_and(|(was, is)| was.digest != is.digest) {
         return Ok((true, "another base image upstream".to_owned()));
     }
-    let (Some(was), Some(is)) = (&old.built_from, &now.built_from) else {
-        return Ok((true, "built anew".to_owned()));
-    };
-    let reason = match decide::fits(history, &now.name, &was.commit, &is.commit)? {
+    let reason = match fits::fits(history, &now.name, made_of(old), made_of(now))? {
         Fit::Differs(paths) if paths.len() == 1 => format!("{} changed", paths[0]),
         Fit::Differs(paths) => format!("{} inputs changed, the first: {}", paths.len(), paths[0]),
         Fit::Same | Fit::Unknown(_) => "built anew".to_owned(),
     };
     Ok((true, reason))
+}
+
+fn made_of(image: &Image) -> Made<'_> {
+    Made { inputs: image.inputs.as_ref(), built_from: image.built_from.as_ref() }
 }

@@ -105,7 +105,8 @@ pub fn run(ssh: &Ssh, voice: &Voice<'_>, script: BuildScript<'_>, log: &Log) -> 
     }
     let last: Vec<String> = last.into();
     Err(Fault::image(failure::failed(format!(
-        "build.sh on {host} failed to build {image}: exit code {code}; log: {log}; its last lines:\n  {}",
+        "{} on {host} failed to build {image}: exit code {code}; log: {log}; its last lines:\n  {}",
+        script.script,
         Quoted(&last.join("\n"))
     ))))
 }

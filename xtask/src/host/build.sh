@@ -1,9 +1,9 @@
 # shellcheck shell=sh
-# Read by `sh -s -- PACKER_DIR IMAGE [--force]` on a build host. Runs build.sh and says in frames between NULs how it goes:
-# that it began, its exit status, what it left running. Standard input stays open for as long as somebody waits: when it
-# ends, the build is ended, whether it watches its input or not.
+# Read by `sh -s -- PACKER_DIR SCRIPT IMAGE [--force]` on a build host. Runs the engine's SCRIPT, `build.sh` or `build`, and
+# says in frames between NULs how it goes: that it began, its exit status, what it left running. Standard input stays open
+# for as long as somebody waits: when it ends, the build is ended, whether it watches its input or not.
 # shellcheck disable=SC2012 # what is listed are links in /proc, which have no odd names
-dir=$1 name=$2 force=${3-}
+dir=$1 script=$2 name=$3 force=${4-}
 
 frame() {
     printf '\0packer:%s\0' "$1"
@@ -18,7 +18,7 @@ running() {
         command=$({ tr '\0\n' '  ' <"/proc/$pid/cmdline"; } 2>/dev/null)
         case $command in
         "sh -s -- "*) ;;
-        *build.sh*" $name "*) echo "$pid $command" ;;
+        *[\ /]"$script "*" $name "* | *[\ /]"$script $name "*) echo "$pid $command" ;;
         esac
     done | head -n 1
 }
@@ -62,10 +62,10 @@ main() {
     trap 'stopping=1' USR1
     # It leads a process group, so that one signal reaches it and what it runs.
     if command -v setsid >/dev/null 2>&1; then
-        setsid ./build.sh ${force:+"$force"} "$name" 2>&1 3<&- &
+        setsid "./$script" ${force:+"$force"} "$name" 2>&1 3<&- &
         build=$! group=-$!
     else
-        ./build.sh ${force:+"$force"} "$name" 2>&1 3<&- &
+        "./$script" ${force:+"$force"} "$name" 2>&1 3<&- &
         build=$! group=$!
     fi
     (

@@ -15,7 +15,7 @@ use crate::image::digest::Digest;
 use crate::image::{durable, qcow2};
 use crate::interrupt;
 use crate::ssh::trouble::{Blame, Fault};
-use crate::ssh::{RemoteDir, RemoteImage, Ssh};
+use crate::ssh::{RemoteDir, Ssh};
 
 /// An attempt that brings less than this counts against `--attempts`; one that brings more begins the count anew.
 const HEADWAY: u64 = 1 << 20;
@@ -81,7 +81,8 @@ impl Fetch<'_> {
             if here > 0 {
                 voice.note(format_args!("going on at {} of {}", size(here), size(source.size)));
             }
-            let came = self.transfer(&partial, &source, &mut bytes).inspect_err(|_| partial.forget_if_empty())?;
+            let came =
+                self.transfer(&remote, &partial, &source, &mut bytes).inspect_err(|_| partial.forget_if_empty())?;
             let found = if came == Came::TooMuch { None } else { Some(place::hashed(voice, &partial.path)?) };
             if found == Some(promised) {
                 break;
@@ -132,7 +133,8 @@ impl Fetch<'_> {
     }
 
     /// Fills the partial up to the source's size, or sees that more would come.
-    fn transfer(&self, partial: &Partial, source: &Source, bytes: &mut u64) -> Result<Came, Fault> {
+    fn transfer(&self, remote: &Remote, partial: &Partial, source: &Source, bytes: &mut u64) -> Result<Came, Fault> {
+        let files: Vec<String> = remote.files.iter().map(|file| format!("{}/{file}", self.dir)).collect();
         let mut came = Came::InOnePiece;
         let mut failures = 0;
         let mut scp = true;
@@ -144,9 +146,12 @@ impl Fetch<'_> {
                 bar.finish("done");
                 return Ok(came);
             }
-            let by_scp = scp && before == 0;
-            let result =
-                if by_scp { self.copy(partial, source, &bar) } else { self.tail(partial, source, before, &bar) };
+            // Parts are joined on the host, which is nothing for scp.
+            let by_scp = if let [file] = &files[..] { Some(file).filter(|_| scp && before == 0) } else { None };
+            let result = match by_scp {
+                Some(file) => self.copy(file, partial, source, &bar),
+                None => self.tail(&files, partial, source, before, &bar),
+            };
             let after = partial.len();
             *bytes += after.saturating_sub(before);
             if after > source.size {
@@ -164,7 +169,7 @@ impl Fetch<'_> {
             came = Came::InPieces;
             // A host without sftp, or with a login that isn't silent, has no scp; the rest, and that can be all, comes
             // by tail.
-            if by_scp && after == 0 && fault.blame == Blame::Line && interrupt::seen().is_none() {
+            if by_scp.is_some() && after == 0 && fault.blame == Blame::Line && interrupt::seen().is_none() {
                 scp = false;
                 self.voice.warn(format_args!("{:#}\ngoing on without scp", fault.error));
                 continue;
@@ -180,10 +185,9 @@ impl Fetch<'_> {
         }
     }
 
-    fn copy(&self, partial: &Partial, source: &Source, bar: &Transfer) -> Result<(), Fault> {
-        let from = RemoteImage { dir: self.dir, image: self.image }.to_string();
+    fn copy(&self, from: &str, partial: &Partial, source: &Source, bar: &Transfer) -> Result<(), Fault> {
         let mut shown = 0;
-        self.ssh.copy(&from, &partial.path, || {
+        self.ssh.copy(from, &partial.path, || {
             let now = partial.len();
             bar.moved(now.saturating_sub(shown));
             shown = now.max(shown);
@@ -191,8 +195,14 @@ impl Fetch<'_> {
         })
     }
 
-    fn tail(&self, partial: &Partial, source: &Source, before: u64, bar: &Transfer) -> Result<(), Fault> {
-        let from = RemoteImage { dir: self.dir, image: self.image };
+    fn tail(
+        &self,
+        files: &[String],
+        partial: &Partial,
+        source: &Source,
+        before: u64,
+        bar: &Transfer,
+    ) -> Result<(), Fault> {
         let mut file = partial.append()?;
         let path = &partial.path;
         let mut here = before;
@@ -203,7 +213,7 @@ impl Fetch<'_> {
             // What is too much is seen by the partial's length.
             if here > source.size { Err(failure::failed("more came than the host listed")) } else { Ok(()) }
         };
-        self.ssh.tail(&from, before, take)
+        self.ssh.tail(files, before, take)
     }
 
     /// Adds what is here of the image, and that the next run goes on with it.

@@ -10,12 +10,21 @@ use crate::ssh::{Host, RemoteDir, Ssh};
 use crate::text;
 
 /// Larger than any checksum file, version file or build record.
-const SMALL: usize = 65536;
+const SMALL: usize = 1 << 20;
+
+/// An engine's build script.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Engine {
+    /// `build.sh` or `build`.
+    pub script: &'static str,
+    /// It has the word `--force`.
+    pub knows_force: bool,
+}
 
 /// What one host has.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Listing {
-    pub build_script: bool,
+    pub engine: Option<Engine>,
     /// Those asked for that are there, by name.
     pub images: BTreeMap<String, Remote>,
     /// Of those asked for, by name: a path on the way to it, or a file of it, that this login may not read.
@@ -59,8 +68,12 @@ pub struct Remote {
     pub size: u64,
     /// Seconds since 1970.
     pub modified: u64,
-    /// Inode and time to the nanosecond: another file, or other bytes in it, have another stamp.
+    /// Inode and time to the nanosecond, of each file: another file, or other bytes in it, have another stamp.
     pub stamp: String,
+    /// Below the packer directory: the image, or its parts in order.
+    pub files: Vec<String>,
+    /// The name that the engine gave to what the image's name links to: `deb12.13-custom.qcow2`.
+    pub written: String,
     /// The checksum file's content; `None` without one.
     pub checksum: Option<String>,
     /// `image-version.txt`
@@ -70,6 +83,13 @@ pub struct Remote {
 }
 
 impl Remote {
+    /// Whether it was built since: an engine's exit code 0 is no proof. A new file, or other bytes in the old one.
+    pub fn is_another_than(&self, before: &Self) -> bool {
+        let inodes =
+            |remote: &Self| -> Vec<String> { remote.stamp.split_whitespace().step_by(4).map(str::to_owned).collect() };
+        self.stamp != before.stamp && (inodes(self) != inodes(before) || self.checksum != before.checksum)
+    }
+
     /// What the checksum file beside the image promises.
     ///
     /// # Errors
@@ -83,12 +103,15 @@ impl Remote {
                  with `--force`, or write the file there (`./checksums.sh {image}`) if the image is known to be good"
             ))));
         };
-        checksum::parse(image, text).map_err(|error| {
-            Fault::image(failure::failed(format!(
-                "checksum file {file} on {host} is damaged: {error:#}; build the image anew with \
+        let written = self.written.strip_suffix(name::EXTENSION).unwrap_or(&self.written);
+        checksum::parse(image, text).or_else(|error| checksum::parse(written, text).map_err(|_| error)).map_err(
+            |error| {
+                Fault::image(failure::failed(format!(
+                    "checksum file {file} on {host} is damaged: {error:#}; build the image anew with \
                  `--force`, or, if it is known to be good, remove the file there and run `./checksums.sh {image}`"
-            )))
-        })
+                )))
+            },
+        )
     }
 }
 
@@ -116,7 +139,10 @@ fn parse(host: &Host, dir: &RemoteDir, asked: &[&str], output: &[u8]) -> Result<
                     "{host} has no folder {dir}; install the packer directory there, or name it with --remote-dir"
                 ))));
             }
-            b"build-script" => listing.build_script = true,
+            b"engine" => {
+                let script = if next()? == b"build" { "build" } else { "build.sh" };
+                listing.engine = Some(Engine { script, knows_force: next()? == b"knows" });
+            }
             b"denied" => {
                 let path = String::from_utf8_lossy(next()?).into_owned();
                 return Err(Fault::host(denied(host, &path)));
@@ -134,7 +160,24 @@ fn parse(host: &Host, dir: &RemoteDir, asked: &[&str], output: &[u8]) -> Result<
             }
             b"image" => {
                 let name = String::from_utf8_lossy(next()?).into_owned();
-                let stat = String::from_utf8_lossy(next()?).into_owned();
+                let written = String::from_utf8_lossy(next()?).into_owned();
+                let mut files = Vec::new();
+                let (mut size, mut modified, mut stamps) = (0_u64, 0, Vec::new());
+                while next()? == b"bytes" {
+                    let path = String::from_utf8_lossy(next()?).into_owned();
+                    let stat = String::from_utf8_lossy(next()?).into_owned();
+                    let (bytes, seconds, stamp) = stat_line(&stat).ok_or_else(|| {
+                        Fault::host(failure::failed(format!(
+                            "`stat` on {host} says `{}` of image {}; GNU coreutils are needed there",
+                            stat.trim_end().escape_debug(),
+                            name.escape_debug()
+                        )))
+                    })?;
+                    size = size.saturating_add(bytes);
+                    modified = modified.max(seconds);
+                    stamps.push(stamp);
+                    files.push(path);
+                }
                 let mut small = || match next()?.split_first() {
                     Some((b'-', [])) => Ok(None),
                     Some((b'+', content)) if content.len() <= SMALL => {
@@ -149,20 +192,19 @@ fn parse(host: &Host, dir: &RemoteDir, asked: &[&str], output: &[u8]) -> Result<
                     _ => Err(cut_short()),
                 };
                 let (checksum, versions, record) = (small()?, small()?, small()?);
-                let (size, modified, stamp) = stat_line(&stat).ok_or_else(|| {
-                    Fault::host(failure::failed(format!(
-                        "`stat` on {host} says `{}` of image {}; GNU coreutils are needed there",
-                        stat.trim_end().escape_debug(),
-                        name.escape_debug()
-                    )))
-                })?;
                 if !asked.contains(&name.as_str()) {
                     return Err(Fault::host(failure::failed(format!(
                         "{host} lists image `{}`, which nobody asked for",
                         name.escape_debug()
                     ))));
                 }
-                listing.images.insert(name, Remote { size, modified, stamp, checksum, versions, record });
+                if let Some(odd) = files.iter().find(|path| !is_image_path(of_part(path))) {
+                    listing.odd.push(odd.clone());
+                    continue;
+                }
+                let stamp = stamps.join(" ");
+                let image = Remote { size, modified, stamp, files, written, checksum, versions, record };
+                listing.images.insert(name, image);
             }
             other => {
                 return Err(Fault::host(failure::failed(format!(
@@ -178,6 +220,11 @@ fn parse(host: &Host, dir: &RemoteDir, asked: &[&str], output: &[u8]) -> Result<
 fn stat_line(line: &str) -> Option<(u64, u64, String)> {
     let mut words = line.trim_end().splitn(3, ' ');
     Some((words.next()?.parse().ok()?, words.next()?.parse().ok()?, words.next()?.to_owned()))
+}
+
+/// The image's path, of the path of one of its parts.
+fn of_part(path: &str) -> &str {
+    path.rsplit_once(".part").filter(|(_, letters)| letters.len() == 2).map_or(path, |(whole, _)| whole)
 }
 
 /// Only `images/FOLDER/FILE.qcow2` in plain characters.
@@ -209,25 +256,36 @@ mod tests {
     fn a_listing_is_read() {
         let stat = "12 1700000000 99 2023-11-14 22:13:20.5 +0000\n";
         let listing = listed(&[
-            "build-script",
+            "engine",
+            "build",
+            "knows",
             "file",
             "images/a/a.qcow2",
             "file",
             "images/old/b.qcow2",
             "image",
             "a",
+            "deb.qcow2",
+            "bytes",
+            "images/old/deb.qcow2.partaa",
             stat,
+            "bytes",
+            "images/old/deb.qcow2.partab",
+            "8 1700000002 7 later",
+            "small",
             "+x\n",
             "-",
             "+",
             "end",
         ])
         .unwrap();
-        assert!(listing.build_script);
+        assert_eq!(listing.engine, Some(Engine { script: "build", knows_force: true }));
         let expected = Remote {
-            size: 12,
-            modified: 1_700_000_000,
-            stamp: "99 2023-11-14 22:13:20.5 +0000".into(),
+            size: 20,
+            modified: 1_700_000_002,
+            stamp: "99 2023-11-14 22:13:20.5 +0000 7 later".into(),
+            files: vec!["images/old/deb.qcow2.partaa".into(), "images/old/deb.qcow2.partab".into()],
+            written: "deb.qcow2".into(),
             checksum: Some("x\n".into()),
             versions: None,
             record: Some(String::new()),
@@ -270,16 +328,38 @@ mod tests {
     #[test]
     fn a_listing_that_breaks_off_is_not_believed() {
         let stat = "12 1700000000 99 x";
-        for fields in [&[][..], &["build-script"], &["image", "a", stat, "+"], &["image", "a", stat, "+", "-", ""]] {
+        let image = |name, stat| ["image", name, "a.qcow2", "bytes", "images/a/a.qcow2", stat, "small"];
+        let good = image("a", stat);
+        assert!(listed(&[&good[..], &["-", "-", "-", "end"]].concat()).is_ok());
+        for fields in [
+            &[][..],
+            &["engine"],
+            &["engine", "build.sh", "-"],
+            &good,
+            &[&good[..], &["+"]].concat(),
+            &[&good[..], &["+", "-", ""]].concat(),
+        ] {
             assert!(listed(fields).is_err(), "{fields:?}");
         }
-        assert!(listed(&["image", "b", stat, "-", "-", "-", "end"]).is_err(), "not asked for");
-        assert!(listed(&["image", "a", "", "-", "-", "-", "end"]).is_err(), "no stat");
+        let rest = ["-", "-", "-", "end"];
+        assert!(listed(&[&image("b", stat)[..], &rest].concat()).is_err(), "not asked for");
+        assert!(listed(&[&image("a", "")[..], &rest].concat()).is_err(), "no stat");
+    }
+
+    #[test]
+    fn an_image_whose_file_leads_elsewhere_is_passed_over() {
+        for path in ["images/../x/a.qcow2", "/etc/passwd", "images/a/b c.qcow2.partaa", "images/a/a.qcow2.part../x"] {
+            let fields = ["image", "a", "a.qcow2", "bytes", path, "12 1700000000 99 x", "small", "-", "-", "-", "end"];
+            let listing = listed(&fields).unwrap();
+            assert!(listing.images.is_empty() && listing.odd == [path], "{listing:?}");
+        }
     }
 
     #[test]
     fn hostile_listings() {
-        let example: &[u8] = b"build-script\0file\0images/a/a.qcow2\0image\0a\x0012 1700000000 99 x\n\0+x\n\0-\0+\0unreadable\0b\0/x\0end\0";
+        let example: &[u8] =
+            b"engine\0build.sh\0knows\0file\0images/a/a.qcow2\0image\0a\0a.qcow2\0bytes\0images/a/a.qcow2\x0012 \
+            1700000000 99 x\n\0small\0+x\n\0-\0+\0unreadable\0b\0/x\0end\0";
         crate::hostile::try_with(&[example], |bytes| {
             let host = "build1".parse().unwrap();
             if let Ok(listing) = parse(&host, &"/srv/packer".parse().unwrap(), &["a", "b"], bytes) {

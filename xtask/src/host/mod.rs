@@ -4,12 +4,17 @@ pub mod build;
 pub mod doctor;
 pub mod fetch;
 pub mod listing;
+pub mod made;
+pub mod obstacles;
 pub mod output;
 mod packages;
 pub mod partial;
 pub mod place;
 pub mod run;
 pub mod schedule;
+pub mod stale;
+mod tar;
+pub mod wanted;
 
 use std::fmt::Display;
 

@@ -10,10 +10,14 @@ use std::time::Duration;
 use super::Voice;
 use super::build::{self, Log};
 use super::fetch::{Fetch, Fetched};
-use super::listing::{self, Listing, Remote};
+use super::listing::{self, Engine, Listing, Remote};
+use super::made::{How, Made, RecordedBy};
 use super::schedule::{After, Job, Next, Schedule};
+use super::stale;
+use super::wanted::Wanted;
 use crate::console::Console;
 use crate::failure::{self, Problems};
+use crate::git::Git;
 use crate::interrupt;
 use crate::process::joined;
 use crate::ssh::trouble::{Blame, Fault};
@@ -23,6 +27,11 @@ use crate::ssh::{BuildScript, RemoteDir, Ssh};
 pub struct Work<'a> {
     pub console: &'a Console,
     pub dir: &'a RemoteDir,
+    pub wanted: &'a Wanted,
+    /// Knows how far a host is behind.
+    pub git: &'a Git,
+    /// `--sync`: what is sent to each host before it builds.
+    pub archive: Option<&'a [u8]>,
     pub images: &'a Path,
     pub logs: &'a Path,
     pub attempts: u32,
@@ -38,38 +47,59 @@ pub struct Work<'a> {
 pub struct Ready {
     pub ssh: Ssh,
     pub listing: Listing,
+    engine: Engine,
 }
 
 /// An image that is here.
 pub struct Done {
     pub host: String,
-    /// A new one lay on the host after build.sh ran.
+    /// A new one lay on the host after its engine ran.
     pub built: bool,
+    pub recorded_by: RecordedBy,
     pub log: Option<PathBuf>,
     pub fetched: Fetched,
 }
 
 /// Looks at each host, all at once.
 pub fn look(work: &Work<'_>, hosts: Vec<Ssh>, images: &[&str]) -> Vec<Result<Ready, (Ssh, Fault)>> {
-    let ask = |ssh: Ssh| match listing::ask(&ssh, work.dir, images).inspect(|listing| {
-        if let Some(odd) = listing.odd_files(&ssh.host) {
-            work.console.warn(odd);
-        }
-    }) {
-        Ok(listing) if work.skip_build || listing.build_script => Ok(Ready { ssh, listing }),
-        Ok(_) => {
-            let error = failure::missing(format!(
-                "{} has no executable {}/build.sh; install the packer directory there, or name it with --remote-dir",
-                ssh.host, work.dir
-            ));
-            Err((ssh, Fault::host(error)))
-        }
+    let ask = |ssh: Ssh| match ready(work, &ssh, images) {
+        Ok((listing, engine)) => Ok(Ready { ssh, listing, engine }),
         Err(fault) => Err((ssh, fault)),
     };
     thread::scope(|scope| {
         let asked: Vec<_> = hosts.into_iter().map(|ssh| scope.spawn(|| ask(ssh))).collect();
         asked.into_iter().map(joined).collect()
     })
+}
+
+/// Whether a host can do the work, and would build what is wanted.
+fn ready(work: &Work<'_>, ssh: &Ssh, images: &[&str]) -> Result<(Listing, Engine), Fault> {
+    let (host, dir) = (&ssh.host, work.dir);
+    if let Some(archive) = work.archive {
+        stale::send(ssh, dir, archive)?;
+    }
+    let listing = listing::ask(ssh, dir, images)?;
+    if let Some(odd) = listing.odd_files(host) {
+        work.console.warn(odd);
+    }
+    if work.skip_build {
+        let engine = listing.engine.clone().unwrap_or(Engine { script: "build.sh", knows_force: true });
+        return Ok((listing, engine));
+    }
+    let Some(engine) = listing.engine.clone() else {
+        return Err(Fault::host(failure::missing(format!(
+            "{host} has no executable {dir}/build.sh or {dir}/build; install the packer directory there, name it with \
+             --remote-dir, or send it with --sync"
+        ))));
+    };
+    if work.force && !engine.knows_force {
+        return Err(Fault::host(failure::missing(format!(
+            "{dir}/{} on {host} knows no --force; remove the image there that is to be built anew, or use --sync",
+            engine.script
+        ))));
+    }
+    stale::check(ssh, dir, work.wanted, work.git, images, &stale::ask(ssh, dir)?)?;
+    Ok((listing, engine))
 }
 
 /// Works until each image is here or lost. Gives what is here, and what went wrong.
@@ -113,7 +143,8 @@ pub fn run(work: &Work<'_>, hosts: &[Ready], jobs: Vec<Job>) -> (BTreeMap<String
 struct Built {
     job: Job,
     remote: Remote,
-    built: bool,
+    how: How,
+    recorded_by: RecordedBy,
     log: Option<PathBuf>,
 }
 
@@ -134,9 +165,9 @@ impl Floor<'_> {
     fn build_all(&self, host: usize, built: &mpsc::SyncSender<Built>) {
         while let Some(job) = self.next(host) {
             match self.build(host, &job) {
-                Ok((remote, was_built, log)) => {
+                Ok((remote, how, recorded_by, log)) => {
                     // The receiver lives as long as this sender does.
-                    let _ = built.send(Built { job, remote, built: was_built, log });
+                    let _ = built.send(Built { job, remote, how, recorded_by, log });
                 }
                 Err(fault) => self.failed(host, job, fault),
             }
@@ -144,14 +175,15 @@ impl Floor<'_> {
     }
 
     fn fetch_all(&self, host: usize, to_fetch: &mpsc::Receiver<Built>) {
-        for Built { job, remote, built, log } in to_fetch {
+        for Built { job, remote, how, recorded_by, log } in to_fetch {
             let ssh = &self.hosts[host].ssh;
             let voice = self.voice(host, &job.image);
             let Work { dir, images, attempts, .. } = *self.work;
             let fetch = Fetch { ssh, voice: &voice, dir, image: &job.image, images, attempts };
             match fetch.run(&remote) {
                 Ok(fetched) => {
-                    let done = Done { host: ssh.host.to_string(), built, log, fetched };
+                    let built = matches!(how, How::Built | How::BuiltFromCopy);
+                    let done = Done { host: ssh.host.to_string(), built, recorded_by, log, fetched };
                     let mut state = self.state();
                     state.done.insert(job.image, done);
                     state.schedule.done();
@@ -163,30 +195,46 @@ impl Floor<'_> {
     }
 
     /// Builds the image unless it is only to be fetched, and looks at what is there then.
-    fn build(&self, host: usize, job: &Job) -> Result<(Remote, bool, Option<PathBuf>), Fault> {
-        let Ready { ssh, listing } = &self.hosts[host];
+    fn build(&self, host: usize, job: &Job) -> Result<(Remote, How, RecordedBy, Option<PathBuf>), Fault> {
+        let Ready { ssh, listing, engine } = &self.hosts[host];
+        let Work { dir, wanted, images, .. } = *self.work;
         let image = job.image.as_str();
+        let voice = self.voice(host, image);
+        let made = |how| Made { host: &ssh.host, image, wanted, how };
         let before = listing.images.get(image);
         if self.work.skip_build {
-            let remote = listing.image(&ssh.host, image)?.cloned().ok_or_else(|| absent(ssh, image))?;
-            return Ok((remote, false, None));
+            let mut remote = listing.image(&ssh.host, image)?.cloned().ok_or_else(|| absent(ssh, image))?;
+            let recorded_by = made(How::Found).settle(&voice, &mut remote, images)?;
+            return Ok((remote, How::Found, recorded_by, None));
         }
-        let voice = self.voice(host, image);
         let log = Log::create(self.work.logs, image)?;
         voice.note(format_args!("building {image} on {} (log: {})", ssh.host, log.path.display()));
-        let script = BuildScript { dir: self.work.dir, image, force: self.work.force };
-        build::run(ssh, &voice, script, &log)?;
-        let mut after = listing::ask(ssh, self.work.dir, &[image])?;
+        build::run(ssh, &voice, BuildScript { dir, script: engine.script, image, force: self.work.force }, &log)?;
+        let mut after = listing::ask(ssh, dir, &[image])?;
         after.image(&ssh.host, image)?;
-        let remote = after.images.remove(image).ok_or_else(|| {
+        let mut remote = after.images.remove(image).ok_or_else(|| {
             Fault::image(failure::failed(format!(
-                "build.sh on {} ended well but left no images/{image}/{image}.qcow2; log: {}",
+                "{} on {} ended well but left no images/*/{image}.qcow2; log: {}",
+                engine.script,
                 ssh.host,
                 log.path.display()
             )))
         })?;
-        let built = before != Some(&remote);
-        Ok((remote, built, Some(log.path)))
+        let changed = stale::ask(ssh, dir)?.differing(wanted, image);
+        if !changed.is_empty() {
+            return Err(Fault::image(failure::failed(format!(
+                "what {image} is made of changed on {} while it was built, so nobody can tell from what it is: {}; build it again",
+                ssh.host,
+                changed.iter().map(|path| path.escape_debug().to_string()).collect::<Vec<_>>().join(", ")
+            ))));
+        }
+        let how = match before {
+            Some(before) if !remote.is_another_than(before) => How::Left,
+            _ if self.work.archive.is_some() => How::BuiltFromCopy,
+            _ => How::Built,
+        };
+        let recorded_by = made(how).settle(&voice, &mut remote, images)?;
+        Ok((remote, how, recorded_by, Some(log.path)))
     }
 
     /// The next image for this host; waits while another host may leave one.

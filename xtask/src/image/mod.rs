@@ -6,6 +6,7 @@ pub mod cut;
 pub mod digest;
 pub mod durable;
 pub mod hash;
+pub mod inputs;
 pub mod local;
 pub mod name;
 pub mod parts;

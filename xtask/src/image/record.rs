@@ -10,6 +10,7 @@ use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
 use super::digest::Digest;
+use super::inputs::Inputs;
 
 /// `<name>.build.json`. Fields that are not known here are ignored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,6 +18,9 @@ pub struct BuildRecord {
     /// Of the qcow2 file that this build gave.
     pub sha256: Digest,
     pub built_from: Option<BuiltFrom>,
+    /// All that it was made of; `None` when an engine built it that keeps no list.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inputs: Option<Inputs>,
     #[serde(default)]
     pub base_image: Option<BaseImage>,
     /// `DEBIAN_VERSION`, `PVE_VERSION`.
@@ -31,6 +35,9 @@ pub struct BuildRecord {
     /// RFC 3339, UTC.
     #[serde(default)]
     pub built_at: Option<String>,
+    /// Who wrote this in place of the engine: `fetch`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recorded_by: Option<String>,
 }
 
 /// The state of the packer directory that an image was built from.

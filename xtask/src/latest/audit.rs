@@ -64,16 +64,12 @@ fn with_manifest(audit: &mut Audit, live: &Live, manifest: &Manifest, tag: Optio
     }
     let expected = manifest.assets();
     for expected in &expected {
-        match prove::compare(expected, live.asset(&expected.file)) {
+        let asset = live.asset(&expected.file);
+        match prove::compare(expected, asset) {
+            // Those that broke off are told already.
             None | Some(Difference::Broken) => {}
-            Some(Difference::Missing) => audit.differs(format!("{} is missing on the release", expected.file)),
-            Some(Difference::Size(size)) => {
-                audit.differs(format!("{} has {size} bytes, the manifest says {}", expected.file, expected.size));
-            }
-            Some(Difference::Digest(digest)) => {
-                audit.differs(format!("{} has sha256 {digest}, the manifest says {}", expected.file, expected.sha256));
-            }
             Some(Difference::Unknown) => audit.unproven.push(format!("GitHub gives no digest for {}", expected.file)),
+            Some(_) => audit.differences.extend(differs(expected, asset)),
         }
     }
     for image in manifest.images.iter().filter(|image| !image.parts.is_empty()) {
@@ -90,6 +86,20 @@ fn with_manifest(audit: &mut Audit, live: &Live, manifest: &Manifest, tag: Optio
         if !known.contains(asset.name.as_str()) {
             audit.differs(format!("{} is on the release, but not in the manifest", asset.name));
         }
+    }
+}
+
+/// How an asset is not what the manifest says, as far as that shows without reading it.
+pub fn differs(expected: &manifest::Expected, asset: Option<&Asset>) -> Option<String> {
+    let file = &expected.file;
+    match prove::compare(expected, asset)? {
+        Difference::Missing => Some(format!("{file} is missing on the release")),
+        Difference::Broken => Some(format!("{file} is an upload that broke off")),
+        Difference::Size(size) => Some(format!("{file} has {size} bytes, the manifest says {}", expected.size)),
+        Difference::Digest(digest) => {
+            Some(format!("{file} has sha256 {digest}, the manifest says {}", expected.sha256))
+        }
+        Difference::Unknown => None,
     }
 }
 

@@ -169,12 +169,11 @@ impl<'a> Held<'a> {
         self.change(
             format_args!("renaming asset {id} to {name}"),
             || {
-                let assets = self.assets(release)?;
-                let taken = assets.iter().any(|asset| asset.name == name && asset.id != id);
-                match assets.into_iter().find(|asset| asset.id == id) {
+                match self.assets(release)?.into_iter().find(|asset| asset.id == id) {
                     Some(asset) if asset.name == name => Ok(Some(asset)),
-                    Some(_) if !taken => Ok(None),
-                    _ => Err(crate::failure::failed(format!(
+                    // Whether the name is taken GitHub says: a listing may lag behind the rename before.
+                    Some(_) => Ok(None),
+                    None => Err(crate::failure::failed(format!(
                         "release {release} was changed by somebody else: {name} can't be put in its place; run again"
                     ))),
                 }

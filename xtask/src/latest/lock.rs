@@ -116,6 +116,8 @@ struct State {
     renewed: Duration,
     /// Why this run isn't the holder any more.
     lost: Option<String>,
+    /// Because somebody deleted it.
+    deleted: bool,
     /// A push is under way: one at a time, or its own lease would fail it.
     busy: bool,
     renewing: bool,
@@ -150,14 +152,15 @@ impl Permit<'_> {
     /// [`CallError::Lapsed`] when the lock must be renewed first; another when it is lost.
     pub fn check(&self, elapsed: Duration) -> Result<(), CallError> {
         let state = self.lease.state();
-        if let Some(why) = &state.lost {
+        if let Some(why) = &state.lost
+            // Nobody else has it, so nobody else puts right what is half-way.
+            && !(state.gap.is_some() && state.deleted)
+        {
             return Err(CallError::Local(lost(why)));
         }
-        let fresh = match state.gap {
-            None => elapsed.saturating_sub(state.renewed) <= FRESH,
-            // A second published release on the tag is refused by GitHub, so it is safe to go on without an answer.
-            Some(since) => elapsed.saturating_sub(since) <= GIVE_UP,
-        };
+        let within = |since: Duration, at_most| elapsed.saturating_sub(since) <= at_most;
+        // A second published release on the tag is refused by GitHub, so it is safe to go on without an answer.
+        let fresh = within(state.renewed, FRESH) || state.gap.is_some_and(|since| within(since, GIVE_UP));
         if fresh { Ok(()) } else { Err(CallError::Lapsed) }
     }
 
@@ -184,6 +187,16 @@ fn lost(why: &str) -> anyhow::Error {
     ))
 }
 
+/// Who has the lock, in words; `None` when nobody has.
+pub fn holder(doors: Doors<'_>, lock: Option<&str>) -> Option<String> {
+    let id = lock?;
+    let note = doors.lock_note(id).ok().flatten().as_deref().and_then(Note::parse);
+    Some(note.map_or_else(
+        || format!("{id}, which is no lock of this tool: see who made it; publish --take-over replaces it"),
+        |note| format!("{note}: at work, or ended early; the next publish finds out"),
+    ))
+}
+
 /// Waits until the lock is this run's.
 ///
 /// # Errors
@@ -205,6 +218,7 @@ pub fn acquire(doors: Doors<'_>, claim: &Claim) -> anyhow::Result<Lease> {
         unanswered: Vec::new(),
         renewed: Duration::ZERO,
         lost: None,
+        deleted: false,
         busy: false,
         renewing: false,
         gap: None,
@@ -388,7 +402,12 @@ impl Lease {
 
     /// One push of the lock, alone or with the tag.
     fn push(&self, outside: &dyn Outside, tag: Option<&Move>) -> anyhow::Result<Renewed> {
+        // The other push is given up in time, so this ends.
+        let until = outside.now() + ANSWER * 4;
         while std::mem::replace(&mut self.state().busy, true) {
+            if outside.now() >= until {
+                return Ok(Renewed::Unknown);
+            }
             outside.sleep(Duration::from_millis(250), false);
         }
         let result = self.push_alone(outside, tag);
@@ -443,6 +462,7 @@ impl Lease {
         if refs.lock.is_none() && state.known.is_none() {
             return Ok(Renewed::Unknown);
         }
+        state.deleted = refs.lock.is_none();
         let why = match refs.lock {
             None => "somebody deleted it".to_owned(),
             Some(id) => format!("somebody else's is there: {}", id.get(..12).unwrap_or(&id)),

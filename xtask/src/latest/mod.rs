@@ -6,6 +6,7 @@ pub mod changes;
 pub mod choose;
 pub mod doors;
 pub mod fill;
+pub mod fits;
 pub mod github;
 pub mod heal;
 pub mod held;

@@ -5,6 +5,7 @@ use std::fmt;
 use crate::failure;
 use crate::gh::Release;
 use crate::git::TagRef;
+use crate::manifest::Manifest;
 
 use super::doors::Doors;
 use super::heal::{self, Heal};
@@ -35,6 +36,7 @@ pub struct Plan {
     pub live: Live,
     pub previous: PreviousDraft,
     replaced: Replaced,
+    face: Face,
     old: Old,
     /// The object of the tag on the remote, as the look saw it: one that moved since is a rival's.
     tag: Option<String>,
@@ -107,7 +109,7 @@ pub fn run(doors: Doors<'_>, take_over: bool, person: &mut dyn Person) -> anyhow
             tag: plan.tag.clone(),
             new: plan.previous.release.id,
             manifest: plan.replaced.manifest,
-            face: Face::before(&plan.previous.release, &plan.replaced),
+            face: plan.face.clone(),
             target: plan.target.clone(),
         };
         switch::change(held, &change, || still_previous(doors, &plan.previous)).map_err(failure::after_changes)?;
@@ -130,7 +132,12 @@ fn plan(doors: Doors<'_>, look: &Look) -> anyhow::Result<Plan> {
             doors.repo()
         )));
     };
-    prove(doors, &previous)?;
+    let mut face = Face::before(&previous.release, &replaced);
+    if let Some(manifest) = prove(doors, &previous)?
+        && notes::points_to(&face.notes) != Some(manifest.source.as_str())
+    {
+        face.notes = notes::text(&manifest);
+    }
     let Some(target) = heal::tag_of(&replaced) else {
         return Err(failure::missing(format!(
             "the replaced release had no tag, so there is no commit for {TAG} to go back to; publish the older set anew"
@@ -142,23 +149,26 @@ fn plan(doors: Doors<'_>, look: &Look) -> anyhow::Result<Plan> {
         live,
         previous,
         replaced,
+        face,
         tag: look.tag.as_ref().map(|tag| tag.object.clone()),
         target: TagRef { object, ..target },
     })
 }
 
-/// The old set must be whole before it takes the place of a set that is.
-fn prove(doors: Doors<'_>, previous: &PreviousDraft) -> anyhow::Result<()> {
+/// The old set must be whole before it takes the place of a set that is. Its manifest, if it has one.
+fn prove(doors: Doors<'_>, previous: &PreviousDraft) -> anyhow::Result<Option<Manifest>> {
     let assets = doors.assets(previous.release.id)?;
     let (manifest, digest) = look::read(&assets, |asset| doors.read_asset(asset))?.unzip();
     let tag =
         manifest.as_ref().map(|manifest| TagRef { object: manifest.commit.clone(), commit: manifest.commit.clone() });
-    // Whether it was a prerelease is not what is asked here.
-    let release = Release { prerelease: true, ..previous.release.clone() };
+    // Whether it was a prerelease is not what is asked here, nor what its notes say: a change of its version that ended
+    // half-way left those of the version before.
+    let body = manifest.as_ref().map(notes::text).or_else(|| previous.release.body.clone());
+    let release = Release { prerelease: true, body, ..previous.release.clone() };
     let as_live = Live { release, assets, manifest, digest, aside: None };
     let audit = audit::published(doors, &as_live, tag.as_ref())?;
     if audit.differences.is_empty() {
-        return Ok(());
+        return Ok(as_live.manifest);
     }
     Err(failure::digest(format!(
         "the replaced release is not whole, so nothing was changed:\n  - {}",

@@ -10,6 +10,7 @@ use anyhow::Context as _;
 use crate::failure;
 use crate::gh::{Asset, CallError};
 use crate::image::digest::Digest;
+use crate::image::inputs::Inputs;
 use crate::image::local::{Bytes, LocalImage};
 use crate::image::name::{self, Role};
 use crate::image::parts::{self, PartSize};
@@ -72,6 +73,7 @@ pub enum Origin {
 #[derive(Debug, Clone, Default)]
 pub struct Facts {
     pub built_from: Option<BuiltFrom>,
+    pub inputs: Option<Inputs>,
     pub versions: Option<BTreeMap<String, String>>,
     pub base_image: Option<BaseImage>,
     pub packages: Option<Packages>,
@@ -152,6 +154,7 @@ impl SetImage {
         let facts = Facts {
             built_from: record.as_ref().and_then(|record| record.built_from.clone()),
             boot: record.as_ref().and_then(|record| record.boot.clone()),
+            inputs: record.as_ref().and_then(|record| record.inputs.clone()),
             base_image: record.and_then(|record| record.base_image),
             packages: packages.map(|(listed, path)| Packages { listed, origin: ListOrigin::File(path) }),
             versions: (!versions.is_empty()).then_some(versions),
@@ -198,6 +201,7 @@ impl SetImage {
         });
         let facts = Facts {
             built_from: image.built_from.clone(),
+            inputs: image.inputs.clone(),
             versions: image.versions.clone(),
             base_image: image.base_image.clone(),
             packages,
@@ -271,6 +275,7 @@ impl SetImage {
             size: self.size,
             sha256: self.sha256,
             built_from: self.facts.built_from.clone(),
+            inputs: self.facts.inputs.clone(),
             versions: self.facts.versions.clone(),
             base_image: self.facts.base_image.clone(),
             packages: self.packages().cloned(),

@@ -137,6 +137,8 @@ fn after(held: Held<'_>, newest: Option<&str>) -> String {
 
 /// How long publishing and restoring are tried in turn before a person must type the commands.
 const GAP: Duration = lock::GIVE_UP;
+/// A pause between two tries while GitHub names a limit.
+const SLOWLY: Duration = Duration::from_secs(30);
 /// A pause between two tries.
 const BREATH: Duration = Duration::from_secs(2);
 const READ_BACK: Duration = Duration::from_secs(30);
@@ -332,9 +334,9 @@ fn show(held: Held<'_>, change: &Change) -> anyhow::Result<()> {
                     // Nothing was live before, so nobody waits.
                     return Err(error.into());
                 }
-                if let Some(limit) = error.retry_after().filter(|_| !waited_out) {
-                    // Named by GitHub, and waited out once: asking into it makes it longer.
-                    held.outside().sleep(limit.min(GAP / 2), false);
+                if let Some(limit) = error.retry_after() {
+                    // Named by GitHub, and waited out once; asking into it more often makes it longer.
+                    held.outside().sleep(limit.min(if waited_out { SLOWLY } else { GAP / 2 }), false);
                     waited_out = true;
                 }
             }

@@ -1,6 +1,6 @@
 //! `build-and-fetch`: images built on build hosts, brought here and verified.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use clap::Args;
@@ -9,19 +9,26 @@ use serde_json::json;
 use super::{Common, Outcome};
 use crate::console::{Console, size};
 use crate::failure::{self, Problems};
+use crate::decide::History;
+use crate::git::Git;
+use crate::host::made::RecordedBy;
 use crate::host::run::{self, Done, Ready, Work};
 use crate::host::schedule::Job;
+use crate::host::stale;
+use crate::host::wanted::Wanted;
 use crate::image::{name, templates};
 use crate::interrupt;
+use crate::ssh;
 use crate::ssh::{Host, RemoteDir, Ssh};
 
 /// Build images on a host with KVM, fetch them and verify them
 ///
-/// Runs `./build.sh IMAGE` over ssh, with its output here and in a log, then copies the image with scp. build.sh builds
-/// nothing when all that an image is made of is as it was at its last build; `--force` makes it. An image appears
-/// under its final name when it is complete and has the digest that its checksum file on the host promises. A transfer
-/// that was interrupted goes on where it was. Keys, ports and jump hosts come from your own ssh configuration. Ctrl-C ends the
-/// build on the host as well.
+/// Runs `./build.sh IMAGE` (or `./build IMAGE`) over ssh, with its output here and in a log, then copies the image with scp.
+/// What the host would build from is compared first with HEAD, or with `--source`: where it differs nothing is built, and
+/// `--sync` sends the right files. build.sh builds nothing when all that an image is made of is as it was at its last build;
+/// `--force` makes it. An image appears under its final name when it is complete and has the digest that its checksum file on
+/// the host promises. A transfer that was interrupted goes on where it was. Keys, ports and jump hosts come from your own ssh
+/// configuration. Ctrl-C ends the build on the host as well.
 #[derive(Args)]
 pub struct BuildAndFetch {
     /// Images to build [default: all templates]
@@ -30,7 +37,14 @@ pub struct BuildAndFetch {
     /// Build host, as ssh takes it; give it again to spread the images over several hosts
     #[arg(long = "host", value_name = "HOST", required = true, allow_hyphen_values = true)]
     hosts: Vec<String>,
-    /// The packer directory on the host
+    /// Build what this tag holds [default: HEAD]
+    #[arg(long, value_name = "TAG")]
+    source: Option<String>,
+    /// Send the packer directory to the host, into a folder of its own in place of --remote-dir, and build there: no clone is
+    /// needed
+    #[arg(long, conflicts_with = "skip_build")]
+    sync: bool,
+    /// The packer directory on the host; `~` is the login's home
     #[arg(long, value_name = "DIR", default_value = "/usr/local/lib/homestak/packer", allow_hyphen_values = true)]
     remote_dir: String,
     /// Build also what didn't change: for new packages in Debian, or a changed build.sh
@@ -58,10 +72,12 @@ impl BuildAndFetch {
                 hosts.push(host);
             }
         }
-        let dir: RemoteDir = self.remote_dir.parse()?;
+        let dir: RemoteDir = if self.sync { stale::SYNCED.parse()? } else { self.remote_dir.parse()? };
+        ssh::is_installed()?;
         let packer_dir = common.packer_dir();
-        let names = templates::choose(&templates::names(&packer_dir)?, &self.names)?;
-        names.iter().try_for_each(|name| name::check(name))?;
+        let (wanted, names) = self.wanted(common, console)?;
+        let git = Git::at(&packer_dir);
+        let archive = if self.sync { Some(wanted.pack()?) } else { None };
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
 
         interrupt::watch();
@@ -71,6 +87,9 @@ impl BuildAndFetch {
         let work = Work {
             console,
             dir: &dir,
+            wanted: &wanted,
+            git: &git,
+            archive: archive.as_deref(),
             images: &common.images(),
             logs: &packer_dir.join("logs"),
             attempts: self.attempts,
@@ -87,6 +106,7 @@ impl BuildAndFetch {
                 "name": name,
                 "host": done.host,
                 "built": done.built,
+                "recorded_by": done.recorded_by.word(),
                 "fetched": done.fetched.bytes,
                 "skipped": done.fetched.already,
                 "sha256": done.fetched.sha256,
@@ -104,6 +124,34 @@ impl BuildAndFetch {
             }
             Err(error) => Err(error),
         }
+    }
+}
+
+impl BuildAndFetch {
+    /// What is to be built, and which images of it.
+    fn wanted(&self, common: &Common, console: &Console) -> anyhow::Result<(Wanted, BTreeSet<String>)> {
+        let packer_dir = common.packer_dir();
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '/' | '+' | '-');
+        if let Some(tag) = self.source.as_ref().filter(|tag| tag.starts_with('-') || !tag.chars().all(plain)) {
+            return Err(failure::usage(format!("--source `{}` is no tag's name", tag.escape_debug())));
+        }
+        let mut history = History::open(&packer_dir)?;
+        let wanted = Wanted::find(&mut history, &packer_dir, self.source.as_deref(), &common.remote)?;
+        let known = wanted.listing.names();
+        if known.is_empty() {
+            templates::names(&packer_dir)?;
+            return Err(failure::missing(format!("{} has no template in {}", wanted.what, packer_dir.display())));
+        }
+        let names = templates::choose(&known, &self.names)?;
+        names.iter().try_for_each(|name| name::check(name))?;
+        if !self.skip_build {
+            wanted.check(&mut history, &names)?;
+            if !wanted.uncommitted.is_empty() {
+                let files: Vec<String> = wanted.uncommitted.iter().map(|path| path.escape_debug().to_string()).collect();
+                console.warn(format_args!("not committed, and so not built: {}", files.join(", ")));
+            }
+        }
+        Ok((wanted, names))
     }
 }
 
@@ -140,7 +188,8 @@ fn report(console: &Console, done: &BTreeMap<String, Done>) {
         let built = match (&done.log, done.built) {
             (None, _) => "",
             (Some(_), true) => "built, ",
-            (Some(_), false) => "unchanged, ",
+            (Some(_), false) if done.recorded_by == RecordedBy::Engine => "unchanged, ",
+            (Some(_), false) => "not rebuilt, ",
         };
         let host = &done.host;
         let fetched = if done.fetched.already {

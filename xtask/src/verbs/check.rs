@@ -5,24 +5,25 @@ use crate::console::Console;
 use crate::decide::{self, Decision, FileChange, History, Moment, Report};
 use crate::failure;
 use crate::gh::{Gh, Tries};
+use crate::host::obstacles;
 use crate::image::templates;
 
 /// Decide whether the images need a rebuild, and say why
 ///
-/// An image is made of its template's folder, of shared/, and of what its template names elsewhere. Files are compared by
-/// content with the commit that the published image was built from: one that only moved is no change, nor are comment lines
-/// and blank lines in .hcl and .sh files. Uncommitted changes count. Documents, tests and publishing scripts never do, and a
-/// build script is named for a person to judge.
+/// An image is made of its template's folder and of shared/, without *.md: build.sh copies these and builds from the copy
+/// alone. The files that are here now are compared with the list that was recorded when the published image was built, else
+/// with those of its commit. Comment lines and blank lines in .hcl and .sh files don't count; uncommitted changes do. A build
+/// script is named for a person to judge.
 #[derive(clap::Args)]
 pub struct Check {
     /// Images to decide for [default: all]
     #[arg(value_name = "IMAGE")]
     pub names: Vec<String>,
-    /// Compare with this revision; nothing is asked of GitHub or the network
+    /// Compare with this revision; nothing is asked of GitHub or the network, unless --base-images is given
     #[arg(long, value_name = "REV")]
     pub base: Option<String>,
     /// Ask upstream for the base images as well: another one than an image was built on is a reason to rebuild
-    #[arg(long, conflicts_with = "base")]
+    #[arg(long)]
     pub base_images: bool,
     /// Ask Debian's archives, and Proxmox's for an image with its packages, for newer ones than an image has: security
     /// fixes, a point release or Proxmox's updates are a reason to rebuild
@@ -46,34 +47,50 @@ impl Check {
         let mut history = History::open(&common.packer_dir())?;
         let known = history.templates(&Moment::WorkTree)?;
         if known.is_empty() {
-            // On disk and yet not in git: ignored, or a submodule that isn't checked out.
+            if !history.has_repository() {
+                return Err(failure::missing(format!(
+                    "{} is in no git work tree and has no template; name the packer directory with --packer-dir",
+                    common.packer_dir().display()
+                )));
+            }
             templates::names(&common.packer_dir())?;
-            return Err(failure::missing(format!(
-                "git knows no template in {}; is it ignored, or another repository's?",
-                common.packer_dir().display()
-            )));
         }
         let images = templates::choose(&known, &self.names)?;
-        let report = match &self.base {
+        let gh = || common.repo().map(|repo| Gh::new(repo, TRIES, console));
+        let mut observed = None;
+        let bases = match &self.base {
             Some(revision) => {
-                let bases = decide::given(&mut history, revision, &common.remote, &images)?;
-                decide::decide(&mut history, &bases, &common.remote)?
+                if history.git().is_ignored()? {
+                    return Err(failure::missing(format!(
+                        "git knows no template in {}: it is ignored; leave --base out, or name another packer directory",
+                        common.packer_dir().display()
+                    )));
+                }
+                decide::given(&mut history, revision, &common.remote, &images)?
             }
             None => {
-                let gh = common.repo().map(|repo| Gh::new(repo, TRIES, console));
-                let observed = decide::observe(&history, gh, &common.remote)?;
-                let bases = decide::choose(&observed, &images);
-                let mut report = decide::decide(&mut history, &bases, &common.remote)?;
-                if self.base_images || self.upstream {
-                    decide::add_base_images(&mut report, &common.packer_dir(), &observed)?;
-                }
-                if self.security || self.upstream {
-                    let gh = common.repo().map(|repo| Gh::new(repo, TRIES, console))?;
-                    decide::add_security(&mut report, &common.packer_dir(), &gh)?;
-                }
-                report
+                let asked = observed.insert(decide::observe(&history, gh(), &common.remote)?);
+                decide::choose(asked, &images)?
             }
         };
+        let mut report = decide::decide(&mut history, &bases, &common.remote)?;
+        let now = history.listing(&Moment::WorkTree)?;
+        for image in &images {
+            report.notes.extend(obstacles::of(&mut history, &common.packer_dir(), image, &now)?);
+        }
+        if self.base_images || self.upstream {
+            let observed = match observed {
+                Some(observed) => observed,
+                None => decide::observe(&history, gh(), &common.remote)?,
+            };
+            if let Err(error) = &observed.latest {
+                report.notes.push(format!("could not ask {} which base images were used: {error}", observed.repo));
+            }
+            decide::add_base_images(&mut report, &common.packer_dir(), &observed)?;
+        }
+        if self.security || self.upstream {
+            decide::add_security(&mut report, &common.packer_dir(), &gh()?)?;
+        }
         show(&report, console);
         let exit = if self.exit_code && report.decision() == Decision::Rebuild { 10 } else { 0 };
         Ok(Outcome::exit(exit, report.to_json()))

@@ -13,6 +13,7 @@ use crate::host::doctor;
 use crate::image::templates;
 use crate::latest::doors::Doors;
 use crate::latest::github::GitHub;
+use crate::latest::lock;
 use crate::latest::look::{self, Look};
 use crate::latest::{TAG, heal, preflight};
 use crate::process::{self, joined};
@@ -168,6 +169,8 @@ fn latest(doors: Doors<'_>, common: &Common) -> Vec<Finding> {
         Err(error) => return vec![Finding::of(TAG, Err(error))],
     };
     let mut findings = vec![state(doors, &look, common)];
+    let held = lock::holder(doors, look.lock.as_deref());
+    findings.extend(held.map(|holder| Finding::new("lock", State::Doubt, holder)));
     findings.extend(look.incoming.iter().map(|draft| {
         let begun = match &draft.marker {
             Some(marker) => format!(

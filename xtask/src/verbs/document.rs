@@ -56,7 +56,7 @@ struct CommentPlan {
 impl Document {
     pub fn run(self, common: &Common, console: &Console) -> anyhow::Result<Outcome> {
         interrupt::watch();
-        if !decide::is_version(&self.release) {
+        if !crate::version::is_one(&self.release) {
             return Err(failure::usage(format!(
                 "`{}` is no release; expected a version tag such as v0.46",
                 self.release.escape_debug()
@@ -130,7 +130,7 @@ impl Document {
         let images = history.templates(&moment)?;
         let mut observed = decide::observe(history, Ok(gh.clone()), &common.remote)?;
         observed.head = Some(commit);
-        let bases = decide::choose(&observed, &images);
+        let bases = decide::choose(&observed, &images)?;
         let report = decide::decide_for(history, &bases, &common.remote, &moment)?;
         for note in &report.notes {
             console.warn(note);

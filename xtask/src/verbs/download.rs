@@ -237,7 +237,7 @@ impl<'a> Source<'a> {
 /// What the manifest says about the build goes along, so that the image can be published again as what it is.
 fn write_record(image: &SetImage, path: &Path) -> anyhow::Result<()> {
     let record_path = path.with_file_name(record::file_name(&image.name));
-    if image.facts.built_from.is_none() && image.packages().is_none() {
+    if image.facts.built_from.is_none() && image.facts.inputs.is_none() && image.packages().is_none() {
         // One that is here belongs to the image that was here.
         let _ = std::fs::remove_file(record_path);
         return Ok(());
@@ -245,11 +245,13 @@ fn write_record(image: &SetImage, path: &Path) -> anyhow::Result<()> {
     let record = BuildRecord {
         sha256: image.sha256,
         built_from: image.facts.built_from.clone(),
+        inputs: image.facts.inputs.clone(),
         base_image: image.facts.base_image.clone(),
         versions: image.facts.versions.clone().unwrap_or_default(),
         packages: image.packages().cloned(),
         boot: image.facts.boot.clone(),
         built_at: None,
+        recorded_by: None,
     };
     durable::write(&record_path, serde_json::to_string_pretty(&record)?.as_bytes())
 }

@@ -8,13 +8,14 @@ use serde_json::{Value, json};
 use super::consent::Consent;
 use super::{Common, Outcome};
 use crate::console::Console;
-use crate::decide::{self, Decision, Fit, History};
+use crate::decide::{self, Decision, History};
 use crate::failure::{self, Problems};
 use crate::gh::{Gh, Tries};
 use crate::git::Git;
 use crate::image::parts::PartSize;
 use crate::interrupt;
 use crate::latest::choose::{self, Chosen, Wish};
+use crate::latest::fits;
 use crate::latest::doors::Doors;
 use crate::latest::github::GitHub;
 use crate::latest::look::Look;
@@ -144,25 +145,7 @@ impl Publish {
                 "the set needs {assets} assets, and GitHub takes 1000 on a release; make the parts larger with --part-size"
             )));
         }
-        for image in &set.images {
-            match fits(&mut history, image, &set.commit)? {
-                Fit::Same => {}
-                Fit::Unknown(why) => {
-                    warnings.push(format!("whether {} fits {} is unknown: {why}", image.name, self.source));
-                }
-                Fit::Differs(files) => {
-                    let (name, source, files) = (&image.name, &self.source, files.join(", "));
-                    let what = format!("{name} does not fit {source}: changed since it was built: {files}");
-                    if self.allow_stale {
-                        warnings.push(what);
-                    } else {
-                        problems.push(failure::failed(format!(
-                            "{what}; build it again, or publish it as it is with --allow-stale"
-                        )));
-                    }
-                }
-            }
-        }
+        fits::judge(&mut history, &set, self.allow_stale, &mut warnings, &mut problems)?;
         let unbooted = set.images.iter().filter(|image| image.facts.boot.is_none()).map(|image| image.name.as_str());
         let unbooted = unbooted.collect::<Vec<_>>().join(", ");
         if !unbooted.is_empty() {
@@ -200,17 +183,6 @@ impl Person for Asked<'_> {
     }
 }
 
-/// Whether an image's inputs are at the source what they were when it was built.
-fn fits(history: &mut History, image: &SetImage, source: &str) -> anyhow::Result<Fit> {
-    match &image.facts.built_from {
-        None => Ok(Fit::Unknown("no build record tells what it was built from".to_owned())),
-        Some(built_from) if built_from.dirty => {
-            Ok(Fit::Unknown(format!("it was built from uncommitted changes on top of {}", built_from.commit)))
-        }
-        Some(built_from) => decide::fits(history, &image.name, &built_from.commit, source),
-    }
-}
-
 /// Which of these images `check` says skip for.
 fn unchanged(
     history: &mut History,
@@ -219,7 +191,7 @@ fn unchanged(
     images: &BTreeSet<String>,
 ) -> anyhow::Result<BTreeSet<String>> {
     let observed = decide::observe(history, Ok(gh.clone()), remote)?;
-    let bases = decide::choose(&observed, images);
+    let bases = decide::choose(&observed, images)?;
     let report = decide::decide(history, &bases, remote)?;
     let skipped = report.images.into_iter().filter(|image| image.decision == Decision::Skip);
     Ok(skipped.map(|image| image.name).collect())

@@ -46,9 +46,9 @@ impl Status {
         let local_tags = history.git().local_tags()?;
         list.version_here = local_tags
             .iter()
-            .filter(|(name, tag)| decide::is_version(name) && Some(&tag.commit) == history.head.as_ref())
+            .filter(|(name, tag)| crate::version::is_one(name) && Some(&tag.commit) == history.head.as_ref())
             .map(|(name, _)| name.clone())
-            .reduce(|a, b| if decide::is_newer(&a, &b) { a } else { b });
+            .reduce(|a, b| if crate::version::is_newer(&a, &b) { a } else { b });
         if let Some(latest) = &list.latest {
             // What was looked at already is not asked for again.
             let tag = latest.tag.clone().map(|tag| (crate::latest::TAG.to_owned(), tag));
@@ -63,7 +63,7 @@ impl Status {
                 local_tags,
                 head: history.head.clone(),
             };
-            let bases = decide::choose(&observed, &templates);
+            let bases = decide::choose(&observed, &templates)?;
             let report = decide::decide(&mut history, &bases, &common.remote)?;
             list.add_decisions(&report);
         }

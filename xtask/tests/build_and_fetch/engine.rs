@@ -5,44 +5,32 @@ use std::path::{Path, PathBuf};
 
 use rehearsal::host::BuildHost;
 
-use crate::world::{IMAGE, World};
+use crate::world::{IMAGE, World, copy};
 
 /// Puts the packer directory of this repository on the host.
-fn install(world: &World, host: &BuildHost) -> PathBuf {
+pub fn install(world: &World, host: &BuildHost) -> PathBuf {
     let packer = Path::new(env!("CARGO_MANIFEST_DIR")).join("../packer");
     fs::remove_dir_all(host.packer_dir()).unwrap();
     copy(&packer, &host.packer_dir());
+    // The same to build from here.
+    fs::remove_dir_all(world.dir.join("packer")).unwrap();
+    copy(&packer, &world.dir.join("packer"));
     let base = world.dir.join("base.qcow2");
     fs::write(&base, crate::world::qcow2(1000)).unwrap();
     let pids = world.dir.join("pids");
-    let path = format!("{}:{}", host.packer_dir().join("tests/stub").display(), std::env::var("PATH").unwrap());
+    let path =
+        format!("{}:{}", packer.join("tests/stub").canonicalize().unwrap().display(), std::env::var("PATH").unwrap());
     for (name, value) in [
         ("PATH", path.as_str()),
         ("BASE_IMAGE_URL", base.to_str().unwrap()),
         ("ACCELERATOR", "tcg"),
+        // What the stand-in writes is no system that could boot.
         ("BOOT_TEST", "no"),
         ("STUB_PIDS", pids.to_str().unwrap()),
     ] {
         host.export(name, value).unwrap();
     }
     pids
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        // What a build of the person who runs this left is no part of the packer directory.
-        if ["images", "logs", ".cache"].iter().any(|name| entry.file_name() == *name) {
-            continue;
-        }
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), target).unwrap();
-        }
-    }
 }
 
 fn runs(pid: &str) -> bool {
@@ -53,7 +41,7 @@ fn runs(pid: &str) -> bool {
 #[test]
 fn an_image_is_built_once_fetched_and_known_by_its_record() {
     let world = World::new();
-    let host = world.network.host("build1").unwrap();
+    let host = world.host("build1");
     install(&world, &host);
     let ran = world.run_at("build1", &host, &["--json"]);
     ran.expect(0, &["stub packer building"]);
@@ -97,7 +85,7 @@ fn the_list_of_packages_comes_with_its_image() {
 #[test]
 fn a_failed_build_tells_what_the_engine_said() {
     let world = World::new();
-    let host = world.network.host("build1").unwrap();
+    let host = world.host("build1");
     install(&world, &host);
     host.export("STUB_PACKER", "fail").unwrap();
     world
@@ -109,7 +97,7 @@ fn a_failed_build_tells_what_the_engine_said() {
 #[test]
 fn ctrl_c_ends_packer_and_what_packer_started() {
     let world = World::new();
-    let host = world.network.host("build1").unwrap();
+    let host = world.host("build1");
     let pids = install(&world, &host);
     host.export("STUB_PACKER", "hang").unwrap();
     let mut tool = world.start_at("build1", &host, &[]);

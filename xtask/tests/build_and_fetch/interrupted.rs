@@ -69,7 +69,7 @@ fn behind(world: &World, host: &BuildHost, limits: &'static [usize]) -> Arc<Atom
 #[test]
 fn ctrl_c_ends_the_remote_build() {
     let world = World::new();
-    let host = world.network.host("build1").unwrap();
+    let host = world.host("build1");
     host.set("SLEEP", "100").unwrap();
     let mut tool = world.start_at("build1", &host, &[]);
     tool.until("the build begins", || host.packer_dir().join("started").exists());
@@ -84,7 +84,7 @@ fn ctrl_c_ends_the_remote_build() {
 #[test]
 fn a_killed_tool_leaves_no_build_behind() {
     let world = World::new();
-    let host = world.network.host("build1").unwrap();
+    let host = world.host("build1");
     host.set("SLEEP", "100").unwrap();
     let mut tool = world.start_at("build1", &host, &[]);
     tool.until("the build begins", || host.packer_dir().join("started").exists());
@@ -96,7 +96,7 @@ fn a_killed_tool_leaves_no_build_behind() {
 #[test]
 fn an_old_build_script_that_does_not_watch_its_input_is_ended_as_well() {
     let world = World::new();
-    let host = world.network.host("build1").unwrap();
+    let host = world.host("build1");
     for (name, value) in [("OLD", "1"), ("CHATTER", "600")] {
         host.set(name, value).unwrap();
     }
@@ -112,7 +112,7 @@ fn an_old_build_script_that_does_not_watch_its_input_is_ended_as_well() {
 #[test]
 fn ctrl_c_keeps_what_was_fetched() {
     let world = World::new();
-    let host = world.network.host("build1").unwrap();
+    let host = world.host("build1");
     host.put(IMAGE, &qcow2(SIZE)).unwrap();
     // The listing, and then a transfer that stands still half-way.
     behind(&world, &host, &[0, 3 << 20, 0]);
@@ -132,7 +132,7 @@ fn ctrl_c_keeps_what_was_fetched() {
 #[test]
 fn a_killed_run_is_gone_on_with_and_its_scp_ended() {
     let world = World::new();
-    let host = world.network.host("build1").unwrap();
+    let host = world.host("build1");
     host.put(IMAGE, &qcow2(SIZE)).unwrap();
     behind(&world, &host, &[0, 3 << 20, 0]);
     let mut tool = world.start_at("slow", &host, &["--skip-build"]);
@@ -157,7 +157,7 @@ fn copies_to(world: &World) -> Vec<u32> {
 #[test]
 fn a_line_that_stands_still_is_left_and_the_transfer_resumed() {
     let world = World::new();
-    let host = world.network.host("build1").unwrap();
+    let host = world.host("build1");
     host.put(IMAGE, &qcow2(SIZE)).unwrap();
     let connections = behind(&world, &host, &[0, 2 << 20, 2 << 20, 0]);
     let ran = world.run_at("slow", &host, &["--skip-build", "--stall-timeout", "4", "--json"]);
@@ -170,7 +170,7 @@ fn a_line_that_stands_still_is_left_and_the_transfer_resumed() {
 #[test]
 fn a_transfer_without_headway_is_given_up() {
     let world = World::new();
-    let host = world.network.host("build1").unwrap();
+    let host = world.host("build1");
     host.put(IMAGE, &qcow2(SIZE)).unwrap();
     behind(&world, &host, &[0, 64 << 10]);
     let ran = world.run_at("slow", &host, &["--skip-build", "--stall-timeout", "2", "--attempts", "2"]);
@@ -181,7 +181,7 @@ fn a_transfer_without_headway_is_given_up() {
 #[test]
 fn a_remote_file_that_changed_is_fetched_from_the_start() {
     let world = World::new();
-    let host = world.network.host("build1").unwrap();
+    let host = world.host("build1");
     host.put(IMAGE, &qcow2(SIZE)).unwrap();
     behind(&world, &host, &[0, 3 << 20]);
     let mut tool = world.start_at("slow", &host, &["--skip-build"]);
@@ -198,7 +198,7 @@ fn a_remote_file_that_changed_is_fetched_from_the_start() {
 #[test]
 fn a_damaged_partial_is_noticed_and_fetched_whole() {
     let world = World::new();
-    let host = world.network.host("build1").unwrap();
+    let host = world.host("build1");
     host.put(IMAGE, &qcow2(SIZE)).unwrap();
     behind(&world, &host, &[0, 3 << 20]);
     let mut tool = world.start_at("slow", &host, &["--skip-build"]);
@@ -218,7 +218,7 @@ fn a_damaged_partial_is_noticed_and_fetched_whole() {
 #[test]
 fn an_image_that_is_built_anew_meanwhile_is_fetched_anew() {
     let world = World::new();
-    let host = world.network.host("build1").unwrap();
+    let host = world.host("build1");
     host.put(IMAGE, &qcow2(300_000)).unwrap();
     // Between the listing and the copy another person builds.
     let scp = fs::read_to_string(world.network.bin().join("scp")).unwrap();
@@ -236,7 +236,7 @@ fn an_image_that_is_built_anew_meanwhile_is_fetched_anew() {
 #[test]
 fn two_runs_do_not_write_into_one_partial() {
     let world = World::new();
-    let host = world.network.host("build1").unwrap();
+    let host = world.host("build1");
     host.put(IMAGE, &qcow2(SIZE)).unwrap();
     behind(&world, &host, &[0, 3 << 20]);
     let mut tool = world.start_at("slow", &host, &["--skip-build"]);

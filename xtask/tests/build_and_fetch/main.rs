@@ -7,6 +7,7 @@ mod odd_hosts;
 mod refused;
 mod running;
 mod several;
+mod stale;
 mod world;
 
 use std::fs;
@@ -16,7 +17,7 @@ use world::{IMAGE, World, qcow2};
 #[test]
 fn builds_fetches_and_verifies() {
     let world = World::new();
-    let host = world.network.host("build1").unwrap();
+    let host = world.host("build1");
     host.set("SAY", "first\\033[2J line\\tend").unwrap();
     let ran = world.run_at("build1", &host, &["--json"]);
     ran.expect(0, &["building debian-12-custom on build1", "first line\tend"]);
@@ -41,7 +42,7 @@ fn builds_fetches_and_verifies() {
 #[test]
 fn fetches_alone_and_replaces_an_older_image() {
     let world = World::new();
-    let host = world.network.host("build1").unwrap();
+    let host = world.host("build1");
     host.put(IMAGE, &qcow2(300_000)).unwrap();
     world.run_at("build1", &host, &["--skip-build"]).expect(0, &[]);
     world.assert_fetched(&host, IMAGE);
@@ -58,7 +59,7 @@ fn fetches_alone_and_replaces_an_older_image() {
 #[test]
 fn an_image_in_a_flat_folder_stays_there() {
     let world = World::new();
-    let host = world.network.host("build1").unwrap();
+    let host = world.host("build1");
     host.put(IMAGE, &qcow2(300_000)).unwrap();
     fs::create_dir_all(world.images()).unwrap();
     fs::write(world.images().join(format!("{IMAGE}.qcow2")), qcow2(10)).unwrap();
@@ -73,7 +74,7 @@ fn an_image_in_a_flat_folder_stays_there() {
 #[test]
 fn an_image_that_is_here_as_parts_is_not_fetched_again() {
     let world = World::new();
-    let host = world.network.host("build1").unwrap();
+    let host = world.host("build1");
     let bytes = qcow2(300_000);
     host.put(IMAGE, &bytes).unwrap();
     fs::create_dir_all(world.images().join(IMAGE)).unwrap();
@@ -93,7 +94,7 @@ fn an_image_that_is_here_as_parts_is_not_fetched_again() {
 #[test]
 fn a_host_without_sftp_gives_its_images_too() {
     let world = World::new();
-    let host = world.network.host("build1").unwrap();
+    let host = world.host("build1");
     world
         .network
         .wrap("scp", "echo 'subsystem request failed on channel 0' >&2\necho 'scp: Connection closed' >&2\nexit 255")
@@ -105,20 +106,22 @@ fn a_host_without_sftp_gives_its_images_too() {
 #[test]
 fn an_old_build_script_without_records_works() {
     let world = World::new();
-    let host = world.network.host("build1").unwrap();
+    let host = world.host("build1");
     host.set("OLD", "1").unwrap();
     world.run_at("build1", &host, &[]).expect(0, &[]);
     assert_eq!(
         fs::read(world.image(IMAGE)).unwrap(),
         fs::read(host.image_dir(IMAGE).join(format!("{IMAGE}.qcow2"))).unwrap()
     );
-    assert!(!world.files().iter().any(|file| file.ends_with(".build.json")));
+    let record = world.record(IMAGE);
+    assert_eq!((&record["recorded_by"], &record["built_from"]), (&"fetch".into(), &serde_json::Value::Null));
+    assert_eq!(record["inputs"]["files"][1]["path"], "templates/debian-12-custom/template.pkr.hcl");
 }
 
 #[test]
 fn a_record_of_another_build_is_not_brought() {
     let world = World::new();
-    let host = world.network.host("build1").unwrap();
+    let host = world.host("build1");
     host.put(IMAGE, &qcow2(300_000)).unwrap();
     let record = host.image_dir(IMAGE).join(format!("{IMAGE}.build.json"));
     let text = fs::read_to_string(&record).unwrap();
@@ -132,7 +135,7 @@ fn a_record_of_another_build_is_not_brought() {
 #[test]
 fn the_users_own_ssh_configuration_holds() {
     let world = World::new();
-    let host = world.network.host("build1").unwrap();
+    let host = world.host("build1");
     // A master that persists would hold our pipes open; a forwarding may be taken; a remote command would be in the way.
     let config = fs::read_to_string(world.network.config()).unwrap();
     let own = format!(

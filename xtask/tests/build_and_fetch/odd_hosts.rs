@@ -32,7 +32,7 @@ fn finding(ran: &Ran, what: &str) -> (String, String) {
 #[test]
 fn a_login_that_prints_something_is_borne_and_told() {
     let world = World::new();
-    let host = world.network.host("build1").unwrap();
+    let host = world.host("build1");
     host.at_login("echo 'Welcome to build1!'; echo 'No mail.' >&2").unwrap();
     host.put(IMAGE, &qcow2(SIZE)).unwrap();
     let ran = world.run_at("build1", &host, &["--skip-build", "--json"]);
@@ -53,7 +53,7 @@ fn a_login_that_prints_something_is_borne_and_told() {
 #[test]
 fn doctor_sees_whether_scp_works() {
     let world = World::new();
-    let host = world.network.host("build1").unwrap();
+    let host = world.host("build1");
     assert_eq!(finding(&doctor(&world, &host.packer_dir()), "scp"), ("ok".to_owned(), "works".to_owned()));
     host.at_login("case ${SSH_ORIGINAL_COMMAND-} in *sftp*) exit 1 ;; esac").unwrap();
     let (state, said) = finding(&doctor(&world, &host.packer_dir()), "scp");
@@ -78,7 +78,7 @@ fn built_anew(world: &World, host: &rehearsal::host::BuildHost, once: bool) {
 #[test]
 fn an_image_that_grows_during_its_fetch_is_listed_again() {
     let world = World::new();
-    let host = world.network.host("build1").unwrap();
+    let host = world.host("build1");
     host.put(IMAGE, &qcow2(SIZE)).unwrap();
     built_anew(&world, &host, true);
     world.run_at("build1", &host, &["--skip-build"]).expect(0, &["changed on the host meanwhile"]);
@@ -88,7 +88,7 @@ fn an_image_that_grows_during_its_fetch_is_listed_again() {
 #[test]
 fn an_image_that_never_stops_growing_is_given_up() {
     let world = World::new();
-    let host = world.network.host("build1").unwrap();
+    let host = world.host("build1");
     host.put(IMAGE, &qcow2(SIZE)).unwrap();
     built_anew(&world, &host, false);
     let ran = world.run_at("build1", &host, &["--skip-build", "--attempts", "2"]);
@@ -101,7 +101,7 @@ fn an_image_that_never_stops_growing_is_given_up() {
 #[test]
 fn what_would_break_us_in_a_configuration_is_overridden() {
     let world = World::new();
-    let host = world.network.host("build1").unwrap();
+    let host = world.host("build1");
     let config = fs::read_to_string(world.network.config()).unwrap();
     let own = "SessionType none\nStdinNull yes\nForkAfterAuthentication yes\nPermitLocalCommand yes\n\
                LocalCommand echo local\nForwardAgent yes\nForwardX11 yes\nRequestTTY force\nRemoteCommand false\n";
@@ -113,7 +113,7 @@ fn what_would_break_us_in_a_configuration_is_overridden() {
 #[test]
 fn a_proxy_that_leaves_a_helper_behind_holds_nobody_up() {
     let world = World::new();
-    let host = world.network.host("build1").unwrap();
+    let host = world.host("build1");
     let (config, pids) = (world.network.config(), world.dir.join("helpers"));
     let helper = world.dir.join("proxy");
     fs::write(
@@ -144,7 +144,7 @@ fn a_proxy_that_leaves_a_helper_behind_holds_nobody_up() {
 #[test]
 fn words_like_sshs_from_a_login_script_hide_no_failure() {
     let world = World::with(&[IMAGE, "debian-13-pve"]);
-    let host = world.network.host("build1").unwrap();
+    let host = world.host("build1");
     host.at_login(
         "echo 'ssh: connect to host nas port 22: Connection refused' >&2; echo 'Host key verification failed.' >&2",
     )
@@ -160,7 +160,7 @@ fn words_like_sshs_from_a_login_script_hide_no_failure() {
 #[test]
 fn another_program_that_is_called_packer_is_told() {
     let world = World::new();
-    let host = world.network.host("build1").unwrap();
+    let host = world.host("build1");
     let bin = world.dir.join("cracklib");
     fs::create_dir_all(&bin).unwrap();
     for (script, says) in [("cat >/dev/null; echo '0 0'", "another program"), ("cat >/dev/null", "another program")] {
@@ -179,7 +179,7 @@ fn what_only_root_may_read_is_said_with_its_path_and_the_cure() {
     use std::os::unix::fs::PermissionsExt as _;
 
     let world = World::new();
-    let host = world.network.host("build1").unwrap();
+    let host = world.host("build1");
     host.put(IMAGE, &qcow2(SIZE)).unwrap();
     host.log_in_as_nobody().unwrap();
     let packer = host.packer_dir();
@@ -212,7 +212,7 @@ fn what_only_root_may_read_is_said_with_its_path_and_the_cure() {
 #[test]
 fn too_many_keys_are_told_from_none() {
     let world = World::new();
-    let host = world.network.host("build1").unwrap();
+    let host = world.host("build1");
     let socket = world.dir.join("agent");
     #[expect(clippy::disallowed_methods, reason = "the rule is for the tool's children; here is a person's agent")]
     let program = |name: &str| Command::new(name);
@@ -248,7 +248,7 @@ fn a_login_that_runs_no_commands_is_said_in_one_sentence() {
         ("echo 'Menu: 1) mail'; cat >/dev/null", "Menu: 1) mail"),
     ] {
         let world = World::new();
-        let host = world.network.host("build1").unwrap();
+        let host = world.host("build1");
         host.at_login(login).unwrap();
         let ran = world.run_at("build1", &host, &[]);
         ran.expect(3, &["the login on build1 runs no commands", said, "give that account a shell"]);
@@ -259,7 +259,7 @@ fn a_login_that_runs_no_commands_is_said_in_one_sentence() {
 #[test]
 fn a_host_without_tail_says_so_when_it_is_needed() {
     let world = World::new();
-    let host = world.network.host("build1").unwrap();
+    let host = world.host("build1");
     host.put(IMAGE, &qcow2(SIZE)).unwrap();
     let bin = world.dir.join("few");
     fs::create_dir_all(&bin).unwrap();
@@ -279,7 +279,7 @@ fn a_host_without_tail_says_so_when_it_is_needed() {
 #[test]
 fn a_build_that_leaves_a_daemon_ends_when_it_has_ended() {
     let world = World::new();
-    let host = world.network.host("build1").unwrap();
+    let host = world.host("build1");
     host.set("DAEMON", "1").unwrap();
     let ran = world.run_at("build1", &host, &[]);
     let left =
@@ -294,7 +294,7 @@ fn a_build_that_leaves_a_daemon_ends_when_it_has_ended() {
 #[test]
 fn a_build_that_goes_on_is_not_joined_by_another() {
     let world = World::new();
-    let host = world.network.host("build1").unwrap();
+    let host = world.host("build1");
     for (name, value) in [("DEAF", "1"), ("OLD", "1"), ("SLEEP", "600")] {
         host.set(name, value).unwrap();
     }

@@ -46,7 +46,7 @@ fn names_that_are_no_host_or_folder() {
 #[test]
 fn a_host_that_is_unreachable() {
     let world = with_image();
-    let mut host = world.network.host("build1").unwrap();
+    let mut host = world.host("build1");
     host.stop();
     world.run_at("build1", &host, &[]).expect(3, &["can't reach build1", "Connection refused", "ssh build1 true"]);
     world.run(&["--host", "no-such-host.invalid"]).expect(3, &["no-such-host.invalid", "check the name"]);
@@ -56,7 +56,7 @@ fn a_host_that_is_unreachable() {
 #[test]
 fn a_host_that_refuses_the_key() {
     let world = with_image();
-    let host = world.network.host("build1").unwrap();
+    let host = world.host("build1");
     host.refuse_keys().unwrap();
     world.run_at("build1", &host, &[]).expect(3, &["build1 refused the login", "ssh-copy-id build1"]);
     assert_nothing_changed(&world);
@@ -65,7 +65,7 @@ fn a_host_that_refuses_the_key() {
 #[test]
 fn a_host_whose_key_is_unknown_or_has_changed() {
     let world = with_image();
-    let mut host = world.network.host("build1").unwrap();
+    let mut host = world.host("build1");
     host.change_host_key().unwrap();
     world.run_at("build1", &host, &[]).expect(3, &["host key of build1 has changed", "ssh-keygen -R 'build1'"]);
     fs::write(world.network.known_hosts(), "").unwrap();
@@ -76,7 +76,7 @@ fn a_host_whose_key_is_unknown_or_has_changed() {
 #[test]
 fn a_remote_folder_or_build_script_that_is_missing() {
     let world = with_image();
-    let host = world.network.host("build1").unwrap();
+    let host = world.host("build1");
     world
         .run(&["--host", "build1", "--remote-dir", "/no/such/folder"])
         .expect(3, &["no folder /no/such/folder", "--remote-dir"]);
@@ -91,7 +91,7 @@ fn a_remote_folder_or_build_script_that_is_missing() {
 #[test]
 fn a_build_that_fails() {
     let world = with_image();
-    let host = world.network.host("build1").unwrap();
+    let host = world.host("build1");
     host.set("FAIL", "7").unwrap();
     let ran = world.run_at("build1", &host, &[]);
     ran.expect(1, &["exit code 7", "no space for the guest's disk", "packer/logs/debian-12-custom-"]);
@@ -107,7 +107,7 @@ fn a_build_that_fails() {
 #[test]
 fn an_image_without_a_checksum_or_with_another_one() {
     let world = with_image();
-    let host = world.network.host("build1").unwrap();
+    let host = world.host("build1");
     host.put(IMAGE, &qcow2(300_000)).unwrap();
     let checksum = host.image_dir(IMAGE).join(format!("{IMAGE}.qcow2.sha256"));
     let right = fs::read_to_string(&checksum).unwrap();
@@ -126,7 +126,7 @@ fn an_image_without_a_checksum_or_with_another_one() {
 #[test]
 fn an_image_that_is_no_qcow2() {
     let world = with_image();
-    let host = world.network.host("build1").unwrap();
+    let host = world.host("build1");
     host.put(IMAGE, b"<html>not found</html>").unwrap();
     world.run_at("build1", &host, &["--skip-build"]).expect(1, &["not a qcow2", "build1"]);
     assert_nothing_changed(&world);
@@ -135,7 +135,7 @@ fn an_image_that_is_no_qcow2() {
 #[test]
 fn remote_names_that_lead_elsewhere_are_passed_over() {
     let world = with_image();
-    let host = world.network.host("build1").unwrap();
+    let host = world.host("build1");
     host.put(IMAGE, &qcow2(300_000)).unwrap();
     for (folder, file, shown) in [
         ("x\ny", "x.qcow2", "images/x\\ny/x.qcow2"),
@@ -158,7 +158,7 @@ fn remote_names_that_lead_elsewhere_are_passed_over() {
 #[test]
 fn two_files_for_one_image_and_a_symlink() {
     let world = with_image();
-    let host = world.network.host("build1").unwrap();
+    let host = world.host("build1");
     host.put(IMAGE, &qcow2(300_000)).unwrap();
     let flat = world.images().join(format!("{IMAGE}.qcow2"));
     fs::write(&flat, BEFORE).unwrap();
@@ -216,7 +216,7 @@ impl Drop for SmallDisk<'_> {
 #[test]
 fn a_disk_that_is_full() {
     let world = World::new();
-    let host = world.network.host("build1").unwrap();
+    let host = world.host("build1");
     host.put(IMAGE, &qcow2(3 << 20)).unwrap();
     let images = world.images();
     fs::create_dir_all(&images).unwrap();

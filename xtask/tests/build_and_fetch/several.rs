@@ -3,14 +3,14 @@
 use std::collections::BTreeSet;
 use std::fs;
 
-use rehearsal::host::{BuildHost, Network};
+use rehearsal::host::BuildHost;
 
 use crate::world::{Ran, World, qcow2};
 
 const IMAGES: [&str; 3] = ["debian-12-custom", "debian-13-custom", "debian-13-pve"];
 
-fn hosts<const N: usize>(network: &Network, aliases: [&str; N]) -> [BuildHost; N] {
-    aliases.map(|alias| network.host(alias).unwrap())
+fn hosts<const N: usize>(world: &World, aliases: [&str; N]) -> [BuildHost; N] {
+    aliases.map(|alias| world.host(alias))
 }
 
 /// `packer` in the home of each host's login.
@@ -32,7 +32,7 @@ fn names(host: &BuildHost, file: &str) -> BTreeSet<String> {
 #[test]
 fn images_are_spread_over_the_hosts() {
     let world = World::with(&IMAGES);
-    let [one, two] = hosts(&world.network, ["one", "two"]);
+    let [one, two] = hosts(&world, ["one", "two"]);
     for host in [&one, &two] {
         host.set("SLEEP", "1").unwrap();
     }
@@ -50,7 +50,7 @@ fn images_are_spread_over_the_hosts() {
 #[test]
 fn an_image_is_fetched_while_the_next_is_built() {
     let world = World::with(&IMAGES[..2]);
-    let [host] = hosts(&world.network, ["one"]);
+    let [host] = hosts(&world, ["one"]);
     let settings = format!("case $1 in {}) ;; *) SLEEP=300 ;; esac\n", IMAGES[0]);
     fs::write(host.packer_dir().join("stand-in.env"), settings).unwrap();
     let mut tool = world.start_at("one", &host, &[]);
@@ -65,7 +65,7 @@ fn an_image_is_fetched_while_the_next_is_built() {
 #[test]
 fn a_host_that_fails_gives_its_image_to_another() {
     let world = World::with(&IMAGES);
-    let [good, bad] = hosts(&world.network, ["good", "bad"]);
+    let [good, bad] = hosts(&world, ["good", "bad"]);
     good.set("SLEEP", "1").unwrap();
     bad.set("FAIL", "9").unwrap();
     let ran = run(&world, &["bad", "good"], &["--json"]);
@@ -80,7 +80,7 @@ fn a_host_that_fails_gives_its_image_to_another() {
 #[test]
 fn a_host_that_cannot_be_reached_leaves_its_work_to_the_others() {
     let world = World::with(&IMAGES);
-    let [good, mut gone] = hosts(&world.network, ["good", "gone"]);
+    let [good, mut gone] = hosts(&world, ["good", "gone"]);
     gone.stop();
     run(&world, &["gone", "good"], &[]).expect(0, &["can't reach gone", "the other hosts do its work"]);
     for name in IMAGES {
@@ -91,7 +91,7 @@ fn a_host_that_cannot_be_reached_leaves_its_work_to_the_others() {
 #[test]
 fn an_image_that_fails_everywhere_is_told_with_both_reasons() {
     let world = World::with(&IMAGES[..1]);
-    let [one, two, three] = hosts(&world.network, ["one", "two", "three"]);
+    let [one, two, three] = hosts(&world, ["one", "two", "three"]);
     for (host, code) in [(&one, "7"), (&two, "8"), (&three, "9")] {
         host.set("FAIL", code).unwrap();
     }
@@ -104,7 +104,7 @@ fn an_image_that_fails_everywhere_is_told_with_both_reasons() {
 #[test]
 fn what_succeeded_is_kept_and_told_when_another_image_fails() {
     let world = World::with(&IMAGES[..2]);
-    let [host] = hosts(&world.network, ["one"]);
+    let [host] = hosts(&world, ["one"]);
     host.put(IMAGES[0], &qcow2(300_000)).unwrap();
     let ran = run(&world, &["one"], &["--skip-build", "--json"]);
     ran.expect(3, &["no image debian-13-custom"]);
@@ -116,7 +116,7 @@ fn what_succeeded_is_kept_and_told_when_another_image_fails() {
 #[test]
 fn the_newest_is_fetched_when_nothing_is_built() {
     let world = World::with(&IMAGES[..1]);
-    let [old, new] = hosts(&world.network, ["old", "new"]);
+    let [old, new] = hosts(&world, ["old", "new"]);
     old.put(IMAGES[0], &qcow2(300_000)).unwrap();
     new.put(IMAGES[0], &qcow2(400_000)).unwrap();
     let path = old.image_dir(IMAGES[0]).join(format!("{}.qcow2", IMAGES[0]));

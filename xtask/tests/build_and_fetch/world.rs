@@ -39,12 +39,28 @@ impl World {
             fs::create_dir_all(&folder).unwrap();
             fs::write(folder.join("template.pkr.hcl"), "# a template\n").unwrap();
         }
+        fs::create_dir_all(dir.join("packer/shared/scripts")).unwrap();
+        fs::write(dir.join("packer/shared/scripts/update.sh"), "apt-get update\n").unwrap();
         let network = Network::create(&dir.join("network")).unwrap();
         Self { dir, network }
     }
 
     pub fn new() -> Self {
         Self::with(&[IMAGE])
+    }
+
+    /// A build host with the files that are here.
+    pub fn host(&self, alias: &str) -> BuildHost {
+        let host = self.network.host(alias).unwrap();
+        self.put_files(&host.packer_dir());
+        host
+    }
+
+    /// Puts what the images are made of into another packer directory.
+    pub fn put_files(&self, packer: &Path) {
+        for folder in ["templates", "shared"] {
+            copy(&self.dir.join("packer").join(folder), &packer.join(folder));
+        }
     }
 
     pub fn images(&self) -> PathBuf {
@@ -102,6 +118,12 @@ impl World {
         Running::start(&mut self.command(&arguments.iter().map(String::as_str).collect::<Vec<_>>()))
     }
 
+    /// The build record that is here.
+    pub fn record(&self, image: &str) -> Value {
+        let text = fs::read_to_string(self.images().join(image).join(format!("{image}.build.json"))).unwrap();
+        serde_json::from_str(&text).unwrap()
+    }
+
     /// All files in the images folder, hidden ones too.
     pub fn files(&self) -> Vec<String> {
         let mut found = Vec::new();
@@ -112,12 +134,7 @@ impl World {
 
     /// The image is here whole, with all that lies beside it on the host.
     pub fn assert_fetched(&self, host: &BuildHost, image: &str) {
-        for file in [
-            format!("{image}.qcow2"),
-            format!("{image}.qcow2.sha256"),
-            "image-version.txt".to_owned(),
-            format!("{image}.build.json"),
-        ] {
+        for file in [format!("{image}.qcow2"), format!("{image}.qcow2.sha256"), "image-version.txt".to_owned()] {
             let (here, there) = (self.images().join(image).join(&file), host.image_dir(image).join(&file));
             assert!(fs::read(&here).unwrap() == fs::read(&there).unwrap(), "{file} differs");
         }
@@ -152,6 +169,24 @@ impl Ran {
         assert_eq!(self.code, Some(code), "{}\n{}", self.stdout, self.stderr);
         for word in words {
             assert!(self.stderr.contains(word), "no `{word}` in:\n{}", self.stderr);
+        }
+    }
+}
+
+/// Copies a folder.
+pub fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        // What a build of the person who runs this left is no part of a packer directory.
+        if ["images", "logs", ".cache"].iter().any(|name| entry.file_name() == *name) {
+            continue;
+        }
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
         }
     }
 }

@@ -9,6 +9,9 @@ use github_stand_in::SeedRelease;
 use rehearsal::world::{IMAGES, Options, REPOSITORY, World};
 use serde_json::{Value, json};
 
+/// Of `image`, which is what the images are.
+const SHA256: &str = "6105d6cc76af400325e94d588ce511be5bfdbb73b437dc51eca43917d7a43e3d";
+
 fn world(test: &str) -> World {
     let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("check-base-images").join(test);
     let packer = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../packer");
@@ -37,13 +40,17 @@ fn publish(world: &World, digests: &[Value]) {
     let image = |(name, digest): (&&str, &Value)| {
         let base = if digest.is_null() { Value::Null } else { json!({ "url": "file:x", "digest": digest }) };
         json!({
-            "name": name, "file": format!("{name}.qcow2"), "size": 5, "sha256": "0".repeat(64), "versions": null,
+            "name": name, "file": format!("{name}.qcow2"), "size": 5, "sha256": SHA256, "versions": null,
             "built_from": { "commit": world.remote_commit("main"), "dirty": false }, "base_image": base, "parts": [],
         })
     };
     let images: Vec<Value> = IMAGES.iter().zip(digests).map(image).collect();
     let manifest = json!({ "schema": 1, "source": "v0.45", "commit": "c", "images": images });
     let release = SeedRelease::prerelease("latest").asset("packer-images.json", manifest.to_string());
+    let release = IMAGES.iter().fold(release, |release, name| {
+        let line = format!("{SHA256}  {name}.qcow2\n");
+        release.asset(&format!("{name}.qcow2"), *b"image").asset(&format!("{name}.qcow2.sha256"), line)
+    });
     world.hub().seed_release(REPOSITORY, release).unwrap();
 }
 
@@ -98,6 +105,14 @@ fn another_base_image_upstream_is_a_reason_to_rebuild() {
     assert_eq!(states, expected.iter().map(|(a, b)| (a, b)).collect::<Vec<_>>(), "{json}");
     assert_eq!(json["images"][1]["base_image"]["version"], "20260101-77");
     assert!(json["images"][1]["reason"].as_str().unwrap().contains("upstream has another base image 20260101-77"));
+    // A revision to compare with is another question, and both can be asked.
+    let json = world.tool(&["check", "--base", "HEAD", "--base-images", "--json"]).expect(0, &[]).json();
+    assert_eq!(
+        (&json["baseline"]["kind"], &json["images"][1]["decision"]),
+        (&json!("base"), &json!("rebuild")),
+        "{json}"
+    );
+    assert_eq!(json["images"][0]["decision"], "skip", "{json}");
     let narrowed = world.tool(&["check", "--base-images", IMAGES[2]]);
     narrowed.expect(0, &["No template changes detected", "base image unknown: upstream doesn't say"]);
 }
@@ -116,5 +131,4 @@ fn what_was_not_recorded_is_unknown() {
     }
     fs::remove_file(world.packer_dir().join("base-images.sh")).unwrap();
     world.tool(&["check", "--base-images"]).expect(3, &["base-images.sh", "--base-images"]);
-    world.tool(&["check", "--base-images", "--base", "v0.44"]).expect(2, &["cannot be used with"]);
 }

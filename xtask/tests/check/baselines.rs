@@ -11,6 +11,9 @@ use serde_json::{Value, json};
 
 const FIRST: &str = "debian-12-custom";
 
+/// Of `image`, which is what the images of this world are.
+const SHA256: &str = "6105d6cc76af400325e94d588ce511be5bfdbb73b437dc51eca43917d7a43e3d";
+
 fn world(test: &str) -> World {
     let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("check-baselines").join(test);
     World::new(&dir, Options::new(env!("CARGO_BIN_EXE_xtask"))).unwrap()
@@ -38,7 +41,7 @@ fn by_hand(world: &World, notes: &str) {
 fn with_manifest(world: &World, source: &str, built_from: &[(&str, Value)]) {
     let image = |(name, built_from): &(&str, Value)| {
         json!({
-            "name": name, "file": format!("{name}.qcow2"), "size": 5, "sha256": "0".repeat(64),
+            "name": name, "file": format!("{name}.qcow2"), "size": 5, "sha256": SHA256,
             "built_from": built_from, "versions": null, "parts": [],
         })
     };
@@ -47,7 +50,8 @@ fn with_manifest(world: &World, source: &str, built_from: &[(&str, Value)]) {
     let release = IMAGES
         .iter()
         .fold(SeedRelease::prerelease("latest").body("Points to v0.43"), |release, name| {
-            release.asset(&format!("{name}.qcow2"), *b"image")
+            let line = format!("{SHA256}  {name}.qcow2\n");
+            release.asset(&format!("{name}.qcow2"), *b"image").asset(&format!("{name}.qcow2.sha256"), line)
         })
         .asset("packer-images.json", manifest.to_string());
     world.hub().seed_release(REPOSITORY, release).unwrap();
@@ -167,7 +171,7 @@ type Tagging = fn(&World);
 #[test]
 fn the_tag_on_the_remote_in_all_its_forms() {
     let cases: [(&str, Tagging, &str, &str, usize, &str); 7] = [
-        ("lightweight", |world| move_latest(world, "v0.44"), "latest-tag", "v0.44", 1, ""),
+        ("lightweight", |world| move_latest(world, "v0.44"), "latest-tag", "v0.44", 3, ""),
         (
             "annotated",
             |world| {
@@ -176,7 +180,7 @@ fn the_tag_on_the_remote_in_all_its_forms() {
             },
             "latest-tag",
             "v0.43",
-            1,
+            3,
             "",
         ),
         (
@@ -188,10 +192,10 @@ fn the_tag_on_the_remote_in_all_its_forms() {
             },
             "latest-tag",
             "v0.44",
-            1,
+            3,
             "",
         ),
-        ("at HEAD", |world| move_latest(world, "v0.45"), "latest-tag", "v0.45", 0, ""),
+        ("at HEAD", |world| move_latest(world, "v0.45"), "latest-tag", "v0.45", 3, ""),
         (
             "another one here",
             |world| {
@@ -200,7 +204,7 @@ fn the_tag_on_the_remote_in_all_its_forms() {
             },
             "latest-tag",
             "v0.44",
-            1,
+            3,
             "the remote counts",
         ),
         (
@@ -219,6 +223,9 @@ fn the_tag_on_the_remote_in_all_its_forms() {
         let (json, found, images) = check(&world);
         assert_eq!((found.as_str(), images.len()), (kind, rebuild), "{what}: {json}");
         assert_eq!(json["baseline"]["commit"], world.remote_commit(baseline), "{what}");
+        if kind == "latest-tag" {
+            assert!(json["images"][2]["reason"].as_str().unwrap().contains("not published"), "{what}: {json}");
+        }
         let notes: Vec<&str> = json["notes"].as_array().unwrap().iter().map(|note| note.as_str().unwrap()).collect();
         assert_eq!(notes[0], "homestak-dev/packer has no release `latest`", "{what}");
         let said = notes.get(1).copied().unwrap_or_default();
@@ -227,24 +234,23 @@ fn the_tag_on_the_remote_in_all_its_forms() {
 }
 
 #[test]
-fn offline_it_says_what_it_could_not_ask() {
+fn offline_it_says_what_it_could_not_ask_and_decides_nothing() {
     let mut world = world("offline");
-    by_hand(&world, "Points to v0.45");
+    by_hand(&world, "Points to v0.44");
     move_latest(&world, "v0.44");
     world.git(&["fetch", "--quiet", "--tags", "origin"]).unwrap();
-    // No login: GitHub can't be asked, the remote can.
-    world.unset("GH_TOKEN");
-    let (json, kind, rebuild) = check(&world);
-    assert_eq!((kind.as_str(), rebuild.len()), ("latest-tag", 1), "{json}");
-    assert!(json["notes"][0].as_str().unwrap().contains("could not ask for the release `latest`"), "{json}");
-    assert!(json["notes"][0].as_str().unwrap().contains("gh auth login"), "{json}");
-    // Nor the remote.
+    // The remote can't be asked, GitHub can: a manifest would do, notes don't.
+    let url = world.git(&["remote", "get-url", "origin"]).unwrap();
     world.git(&["remote", "set-url", "origin", "/nonexistent/packer.git"]).unwrap();
-    let (json, kind, rebuild) = check(&world);
-    assert_eq!((kind.as_str(), rebuild.len()), ("latest-tag", 1), "{json}");
-    assert_eq!(json["baseline"]["what"], "the tag `latest` here");
-    assert!(json["notes"][1].as_str().unwrap().contains("could not ask for the remote's tags"), "{json}");
-    world.tool(&["check"]).expect(0, &["warning: could not ask", "rebuild: 1 of 3 images"]);
+    world.tool(&["check"]).expect(3, &["could not ask origin for its tags", "--base REV"]);
+    world.git(&["remote", "set-url", "origin", &url]).unwrap();
+    // No login: the remote can be asked, and that is not enough.
+    world.unset("GH_TOKEN");
+    let ran = world.tool(&["check", "--json"]).expect(3, &[]);
+    assert_eq!((&ran.json()["status"], &ran.json()["decision"]), (&"error".into(), &Value::Null));
+    world.tool(&["check"]).expect(3, &["could not ask homestak-dev/packer", "gh auth login", "--base REV"]);
+    let json = world.tool(&["check", "--base", "v0.44", "--json"]).expect(0, &[]).json();
+    assert_eq!(json["decision"], "rebuild");
     // No gh at all.
     world.set("PATH", "/nonexistent");
     world.tool(&["check"]).expect(3, &["git is not installed"]);

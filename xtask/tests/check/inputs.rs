@@ -41,14 +41,8 @@ fn a_change_counts_for_the_images_that_it_reaches() {
                 ..NOTHING
             },
             Case {
-                what: "a file that a template names elsewhere",
-                edit: |repo| repo.append("extras/pve.sh", "true\n"),
-                rebuild: &[("pve", &["extras/pve.sh"])],
-                ..NOTHING
-            },
-            Case {
-                what: "a file that no template names elsewhere",
-                edit: |repo| repo.write("extras/other.sh", "true\n"),
+                what: "a file that no build can see",
+                edit: |repo| repo.write("extras/pve.sh", "true\n"),
                 ..NOTHING
             },
             Case {
@@ -62,7 +56,6 @@ fn a_change_counts_for_the_images_that_it_reaches() {
                     repo.write("docs/a.md", "more\n");
                     repo.write("shared/README.md", "more\n");
                     repo.write("templates/pve/README.md", "more\n");
-                    repo.write("shared/tests/update.bats", "more\n");
                     repo.write("scripts/anything.sh", "more\n");
                 },
                 ..NOTHING
@@ -72,8 +65,9 @@ fn a_change_counts_for_the_images_that_it_reaches() {
                 edit: |repo| {
                     repo.append("build.sh", "true\n");
                     repo.append("lib/log.sh", "true\n");
+                    repo.write("build", "#!/bin/sh\n");
                 },
-                review: &["build.sh", "lib/log.sh"],
+                review: &["build", "build.sh", "lib/log.sh"],
                 ..NOTHING
             },
             Case {
@@ -94,7 +88,34 @@ fn a_change_counts_for_the_images_that_it_reaches() {
                 rebuild: &[("pve", &["templates/pve/files/grüße \"a\\b\".txt"])],
                 ..NOTHING
             },
-            Case { what: "ignored files", edit: |repo| repo.write("shared/scripts/a.log", "x\n"), ..NOTHING },
+            Case {
+                what: "a file that moves",
+                edit: |repo| repo.rename("templates/pve/cleanup.sh", "templates/pve/other.sh"),
+                rebuild: &[("pve", &["templates/pve/cleanup.sh", "templates/pve/other.sh"])],
+                ..NOTHING
+            },
+            Case {
+                what: "a link in place of a file",
+                edit: |repo| {
+                    repo.rename("templates/pve/cleanup.sh", "templates/pve/real.sh");
+                    repo.link("templates/pve/cleanup.sh", "real.sh");
+                },
+                rebuild: &[("pve", &["templates/pve/cleanup.sh", "templates/pve/real.sh"])],
+                ..NOTHING
+            },
+            Case {
+                what: "another text of a link",
+                edit: |repo| {
+                    repo.write("templates/pve/b", "x\n");
+                    repo.link("templates/pve/a", "b");
+                    repo.link("templates/pve/circle", "circle");
+                    repo.commit("Link");
+                    repo.git(&["tag", "--force", "v0.1"]);
+                    repo.link("templates/pve/a", "./b");
+                },
+                rebuild: &[("pve", &["templates/pve/a"])],
+                ..NOTHING
+            },
         ],
     );
 }

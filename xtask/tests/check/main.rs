@@ -6,7 +6,7 @@ mod baselines;
 mod case;
 mod inputs;
 mod layouts;
-mod moves;
+mod lists;
 mod output;
 mod repo;
 mod repositories;

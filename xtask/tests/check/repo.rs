@@ -66,10 +66,9 @@ impl Repo {
     /// The files of the layout of today.
     pub fn fill(&self) {
         for name in ["debian-12", "pve"] {
-            let extra = if name == "pve" { "\n    script = \"${path.root}/../../extras/pve.sh\"\n" } else { "" };
             self.write(
                 &format!("templates/{name}/template.pkr.hcl"),
-                template(name, "${path.root}/../..", "shared/", "${path.root}/cleanup.sh", extra),
+                template(name, "${path.root}/../..", "shared/", "${path.root}/cleanup.sh"),
             );
             self.write(&format!("templates/{name}/cleanup.sh"), format!("#!/bin/sh\necho {name}\n"));
         }
@@ -83,9 +82,8 @@ impl Repo {
     /// The files of the older layout.
     pub fn fill_flat(&self) {
         for name in ["debian-12", "pve"] {
-            let extra = if name == "pve" { "\n    script = \"${path.root}/../extras/pve.sh\"\n" } else { "" };
             let cleanup = format!("${{path.root}}/../scripts/cleanup-{name}.sh");
-            self.write(&format!("templates/{name}.pkr.hcl"), template(name, "${path.root}/..", "", &cleanup, extra));
+            self.write(&format!("templates/{name}.pkr.hcl"), template(name, "${path.root}/..", "", &cleanup));
             self.write(&format!("scripts/cleanup-{name}.sh"), format!("#!/bin/sh\necho {name}\n"));
         }
         self.write("cloud-init/user-data", "#cloud-config\npackages: []\n");
@@ -178,7 +176,7 @@ impl Repo {
 }
 
 /// A template that names files below `top`, those that are shared in `shared`.
-fn template(name: &str, top: &str, shared: &str, cleanup: &str, extra: &str) -> String {
+fn template(name: &str, top: &str, shared: &str, cleanup: &str) -> String {
     format!(
         r#"# The image {name}.
 source "qemu" "debian" {{
@@ -192,7 +190,7 @@ build {{
     scripts = [
       "{top}/{shared}scripts/update.sh",
       "{cleanup}",
-    ]{extra}
+    ]
   }}
 }}
 "#

@@ -17,33 +17,31 @@ fn a_plain_folder_in_a_repository() {
 }
 
 #[test]
-fn a_file_that_a_template_names_outside_of_the_packer_directory() {
+fn what_no_build_would_find_is_said() {
     let repo = Repo::in_folder("outside", "packer");
-    repo.append("templates/pve/template.pkr.hcl", "script = \"${path.root}/../../../site/key.sh\"\n");
+    repo.write("extras/pve.sh", "one\n");
     repo.write("../site/key.sh", "one\n");
-    repo.write("../site/other.sh", "one\n");
-    repo.commit("Name a file outside");
+    repo.append(
+        "templates/pve/template.pkr.hcl",
+        "a = \"${path.root}/../../extras/pve.sh\"\nb = \"${path.root}/../../../site/key.sh\"\nc = \"${path.root}/../../images\"\n",
+    );
+    repo.link("shared/common", "../../site");
+    repo.link("shared/inside", "scripts/update.sh");
+    repo.commit("Name files outside");
     repo.git(&["tag", "--force", "v0.1"]);
-    repo.write("../site/other.sh", "two\n");
-    repo.commit("Change another");
-    assert_eq!(repo.verdict().rebuild, []);
     repo.write("../site/key.sh", "two\n");
-    assert_eq!(repo.verdict().rebuild, [("pve".to_owned(), vec!["../site/key.sh".to_owned()])]);
-}
-
-#[test]
-fn a_link_that_leads_outside_of_the_packer_directory() {
-    let repo = Repo::in_folder("outside-link", "packer");
-    repo.write("../common/a.sh", "one\n");
-    repo.link("shared/common", "../../common");
-    repo.link("README.link", "../nowhere");
-    repo.commit("Link");
-    repo.git(&["tag", "--force", "v0.1"]);
-    assert_eq!(repo.verdict().decision, "skip");
-    repo.write("../common/a.sh", "two\n");
-    assert_eq!(repo.verdict().rebuild.len(), 2);
-    repo.commit("Change");
-    assert_eq!(repo.verdict().rebuild[0].1, ["shared/common/a.sh"]);
+    let json = repo.check(&["--base", "v0.1", "--json"]).expect(0, &[]).json();
+    assert_eq!(json["decision"], "skip");
+    let notes: Vec<&str> = json["notes"].as_array().unwrap().iter().map(|note| note.as_str().unwrap()).collect();
+    for says in [
+        "pve can't be built: templates/pve/template.pkr.hcl names extras/pve.sh, which is outside",
+        "pve can't be built: templates/pve/template.pkr.hcl names ../site/key.sh, which is outside",
+        "pve can't be built: shared/common is a symlink that leads out",
+        "debian-12 can't be built: shared/common is a symlink that leads out",
+    ] {
+        assert!(notes.iter().any(|note| note.starts_with(says)), "no `{says}` in {notes:#?}");
+    }
+    assert_eq!(notes.len(), 4, "{notes:#?}");
 }
 
 #[test]
@@ -146,18 +144,17 @@ fn a_submodule_and_one_that_is_not_checked_out() {
 }
 
 #[test]
-fn a_submodule_among_the_inputs() {
+fn a_submodule_among_the_inputs_is_in_no_commit() {
     let shared = Repo::new("submodule-shared");
     let repo = Repo::new("submodule-in-inputs");
     repo.git(&["submodule", "--quiet", "add", shared.top.to_str().unwrap(), "shared/vendor"]);
     repo.commit("Add a submodule");
     repo.git(&["tag", "--force", "v0.1"]);
-    assert_eq!(repo.verdict().decision, "skip");
-    let vendor = repo.top.join("shared/vendor");
-    git(&vendor, &["commit", "--quiet", "--allow-empty", "--message", "more"]);
-    assert_eq!(repo.verdict().rebuild.len(), 2);
-    repo.commit("Take the newer one");
-    assert_eq!(repo.verdict().rebuild.len(), 2);
+    // Its files reach a build, and nobody can tell what they were.
+    let rebuild = repo.verdict().rebuild;
+    assert!(rebuild[0].1.contains(&"shared/vendor".to_owned()), "{rebuild:?}");
+    assert!(rebuild[0].1.contains(&"shared/vendor/build.sh".to_owned()), "{rebuild:?}");
+    assert!(!rebuild[0].1.contains(&"shared/vendor/.git".to_owned()), "{rebuild:?}");
 }
 
 #[test]
@@ -187,13 +184,10 @@ fn a_merge_counts_as_what_it_brings() {
 }
 
 #[test]
-fn before_the_first_commit_all_images_are_new() {
+fn without_a_login_nothing_is_decided() {
     let repo = Repo::empty("no-commit");
     repo.fill();
-    let json = repo.check(&["--json"]).expect(0, &["could not ask for the release"]).json();
-    let verdict = Verdict::of(&json);
-    assert_eq!(verdict.rebuild.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["debian-12", "pve"]);
-    assert!(json["images"][0]["reason"].as_str().unwrap().starts_with("new image"), "{json}");
+    repo.check(&["--json"]).expect(3, &["could not ask", "gh auth login", "--base REV"]);
 }
 
 #[test]
@@ -230,13 +224,13 @@ fn a_partial_clone_asks_no_network() {
 }
 
 #[test]
-fn work_that_takes_a_change_back_still_counts() {
+fn work_that_takes_a_change_back_takes_it_back() {
     let repo = Repo::new("taken-back");
     let before = repo.read("templates/pve/cleanup.sh");
     repo.append("templates/pve/cleanup.sh", "true\n");
     repo.commit("Change");
     repo.write("templates/pve/cleanup.sh", before);
-    assert_eq!(repo.verdict().rebuild.len(), 1);
+    assert_eq!(repo.verdict().decision, "skip");
 }
 
 #[test]
@@ -249,11 +243,56 @@ fn a_change_that_was_taken_back_is_none() {
 }
 
 #[test]
-fn line_ends_that_git_converts_are_no_change() {
-    let repo = Repo::new("autocrlf");
-    repo.git(&["config", "core.autocrlf", "true"]);
-    repo.replace("templates/pve/cleanup.sh", "\n", "\r\n");
+fn the_bytes_and_modes_on_disk_count_whatever_git_makes_of_them() {
+    type Edit = fn(&Repo);
+    let cases: [(&str, Edit, &str); 6] = [
+        ("autocrlf", |repo| drop(repo.git(&["config", "core.autocrlf", "true"])), ""),
+        ("eol", |repo| repo.write(".gitattributes", "*.sh text eol=lf\n"), ""),
+        ("ident", |repo| repo.write(".gitattributes", "*.sh ident\n"), "echo '$Id$'\n"),
+        (
+            "filter",
+            |repo| {
+                repo.write(".gitattributes", "cleanup.sh filter=same\n");
+                repo.git(&["config", "filter.same.clean", "tr -d '\\r'"]);
+            },
+            "",
+        ),
+        ("export", |repo| repo.write(".gitattributes", "*.sh export-ignore export-subst\n"), ""),
+        ("ignored", |repo| repo.write(".gitignore", "*.sh\n"), ""),
+    ];
+    for (what, configure, end) in cases {
+        let repo = Repo::new(&format!("disk-{what}"));
+        repo.append("templates/pve/cleanup.sh", end);
+        configure(&repo);
+        repo.git(&["add", "--all", "--force"]);
+        repo.commit("Configure");
+        repo.git(&["tag", "--force", "v0.1"]);
+        assert_eq!(repo.verdict().decision, "skip", "{what}");
+        match what {
+            "ident" => repo.replace("templates/pve/cleanup.sh", "$Id$", "$Id: 0123 $"),
+            "ignored" => repo.write("templates/pve/more.sh", "true\n"),
+            _ => repo.replace("templates/pve/cleanup.sh", "\n", "\r\n"),
+        }
+        let file = if what == "ignored" { "more.sh" } else { "cleanup.sh" };
+        assert_eq!(repo.verdict().rebuild, [("pve".to_owned(), vec![format!("templates/pve/{file}")])], "{what}");
+    }
+    let repo = Repo::new("disk-mode");
+    repo.git(&["config", "core.fileMode", "false"]);
+    repo.executable("shared/scripts/update.sh");
+    assert_eq!(repo.verdict().rebuild.len(), 2);
+}
+
+#[test]
+fn a_repository_with_ids_of_another_kind() {
+    let top = folder("sha256");
+    git(&top, &["init", "--quiet", "--object-format=sha256", "--initial-branch=main"]);
+    let repo = Repo { packer: top.clone(), top };
+    repo.fill();
+    repo.commit("Add all");
+    repo.tag("v0.1");
     assert_eq!(repo.verdict().decision, "skip");
+    repo.append("shared/scripts/update.sh", "# more\n");
+    assert_eq!(repo.verdict().comments, ["shared/scripts/update.sh"]);
 }
 
 #[test]

@@ -226,7 +226,8 @@ impl Run {
 
     fn is_old(&self, shown: &Shown) -> Result<(), String> {
         let now = shown.release.as_ref().map(set).zip(shown.tag.as_ref().map(|tag| tag.commit.clone()));
-        if now != self.old || (self.old.is_none() && shown.tag.is_some()) {
+        // The tag of a first publish stays where it is: a tag is never deleted.
+        if now != self.old {
             return Err(format!("expected what was live before, {:?}, found {now:?}, tag {:?}", self.old, shown.tag));
         }
         shown.release.as_ref().map_or(Ok(()), |release| complete(release, self.images()))
@@ -262,15 +263,6 @@ impl Run {
     /// Whether the new set is live, complete, with its tag.
     pub fn is_done(&self) -> bool {
         self.is_new(&self.now()).is_ok()
-    }
-
-    /// The set with these checksum files is live.
-    pub fn finished_set(&self, ran: &Ran, identity: &BTreeMap<String, String>) -> Result<(), String> {
-        let live = self.now().release.map(|release| checksums(&release));
-        if ran.code == Some(0) && live.as_ref() == Some(identity) {
-            return Ok(());
-        }
-        Err(format!("a run after the race: live is {live:?}, wanted {identity:?}: {}", self.tell(ran)))
     }
 
     /// `latest` lacks a complete set only between the two calls of a flip, between which only calls of a flip are made, and
@@ -332,15 +324,6 @@ fn is_flip(request: &Request) -> bool {
 fn set(release: &ShownRelease) -> Set {
     let images = release.assets.iter().filter(|asset| asset.name.contains(".qcow2"));
     images.map(|asset| (asset.name.clone(), asset.digest.clone().unwrap_or_default())).collect()
-}
-
-/// The digest of each image's checksum file.
-pub fn checksums(release: &ShownRelease) -> BTreeMap<String, String> {
-    let digest = |asset: &ShownAsset| {
-        let image = asset.name.strip_suffix(".qcow2.sha256")?;
-        Some((image.to_owned(), asset.digest.clone().unwrap_or_default()))
-    };
-    release.assets.iter().filter_map(digest).collect()
 }
 
 /// Each image is there, whole or in parts without a gap, with its checksum file, and nothing is broken.

@@ -25,8 +25,8 @@ pub fn run(recorded: &[Recorded], full: bool) -> Tally {
     for (place, Recorded { start, keys }) in recorded.iter().enumerate() {
         for (number, key) in keys.iter().enumerate() {
             for (turn, when) in [When::Before, When::After].into_iter().enumerate() {
-                // The richest scenario is killed everywhere; of the others each change, and the rest in turn.
-                if !full && place > 0 && !key.changes && (number + turn + place) % 4 != 0 {
+                // In the richest scenario each change is killed, and the rest in turn; the others are for the simulation.
+                if !full && (place > 0 || (!key.changes && !(number + turn).is_multiple_of(4))) {
                     continue;
                 }
                 let (start, key) = (Arc::clone(start), key.clone());
@@ -43,7 +43,8 @@ pub fn run(recorded: &[Recorded], full: bool) -> Tally {
             }
         }
     }
-    pool::run(cases)
+    // The run after a kill waits half a minute for what the dead one had sent.
+    pool::run(cases, pool::WAITING)
 }
 
 fn crash(start: &Start, target: Key, when: When) -> Result<(), String> {

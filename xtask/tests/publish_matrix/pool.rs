@@ -5,7 +5,10 @@ use std::thread;
 
 use crate::Tally;
 
-const AT_ONCE: usize = 6;
+/// Cases that work for most of their time.
+pub const WORKING: usize = 6;
+/// Cases that wait for most of it.
+pub const WAITING: usize = 24;
 
 /// A named case.
 pub struct Case {
@@ -14,14 +17,14 @@ pub struct Case {
 }
 
 /// Runs all, or those whose name contains `PUBLISH_MATRIX_ONLY`.
-pub fn run(mut cases: Vec<Case>) -> Tally {
+pub fn run(mut cases: Vec<Case>, at_once: usize) -> Tally {
     if let Ok(only) = std::env::var("PUBLISH_MATRIX_ONLY") {
         cases.retain(|case| case.name.contains(&only));
     }
     let queue = Mutex::new(cases);
     let tally = Mutex::new(Tally::default());
     thread::scope(|scope| {
-        for _ in 0..AT_ONCE {
+        for _ in 0..at_once {
             scope.spawn(|| {
                 while let Some(case) = { queue.lock().unwrap().pop() } {
                     // A panic in a case is a violation of its own, with the case's name.

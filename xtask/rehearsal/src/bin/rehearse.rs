@@ -10,10 +10,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use clap::Parser;
 use github_stand_in::Shown;
-use rehearsal::host::Network;
+use rehearsal::host::{BuildHost, Network};
+use rehearsal::image;
 use rehearsal::world::{Options, REPOSITORY, World};
 use serde_json::json;
 
@@ -102,9 +103,7 @@ fn phase(
     interrupted: &AtomicBool,
 ) -> anyhow::Result<serde_json::Value> {
     let network = Network::create(&world.dir().join("ssh"))?;
-    let host = network.host("builder")?;
-    host.set("SIZE", &(arguments.mib << 20).to_string())?;
-    host.set("COMMIT", &world.remote_commit("v0.45"))?;
+    let host = bare_host(arguments, world, &network)?;
     world.first_on_path(&network.bin())?;
     world.build_all(1, Some("v0.44"))?;
     world.publish_by_hand("v0.44")?;
@@ -113,19 +112,18 @@ fn phase(
     let mut stages = Stages { world, json: arguments.json, done: Vec::new(), interrupted };
     stages.say(&format!(
         "A packer repository with v0.43, v0.44 and v0.45, a stand-in for GitHub whose `latest` somebody made by hand, and an\n\
-         sshd on loopback as the build host `builder`: ready after {}.",
+         sshd on loopback as the build host `builder`, which has no packer directory; packer itself is a stand-in: ready after {}.",
         seconds(started.elapsed())
     ));
 
     let part_size = format!("{}KiB", arguments.mib * 1024 * 2 / 3);
-    let remote_dir = host.packer_dir();
-    let remote_dir = remote_dir.to_str().context("the host's folder has no name in UTF-8")?;
-    stages.packer("what needs a rebuild", &["check"])?;
-    stages.packer("build and fetch", &["build-and-fetch", "--host", "builder", "--remote-dir", remote_dir])?;
-    stages.packer("cut what is over the limit", &["split", "--part-size", &part_size])?;
-    stages.packer("check the checksums", &["checksum", "--verify"])?;
-    stages.packer("publish", &["publish", "--source", "v0.45", "--part-size", &part_size, "--execute"])?;
-    stages.packer("verify what is live", &["verify"])?;
+    stages.packer("what needs a rebuild", &["check"], "rebuild: ")?;
+    stages.packer("build and fetch", &["build-and-fetch", "--host", "builder", "--sync"], "verified")?;
+    stages.packer("cut what is over the limit", &["split", "--part-size", &part_size], "")?;
+    stages.packer("check the checksums", &["checksum", "--verify"], "")?;
+    let publish = ["publish", "--source", "v0.45", "--part-size", &part_size, "--execute"];
+    stages.packer("publish", &publish, "done: ")?;
+    stages.packer("verify what is live", &["verify"], "ok: ")?;
 
     let download = ["release", "download", "latest", "--repo", REPOSITORY, "--dir", "downloaded"];
     stages.run("download as a reader does", "gh", &download)?;
@@ -133,6 +131,12 @@ fn phase(
         r#"cd downloaded && for first in *.partaa; do image=${first%.partaa}; cat "$image".part* > "$image"; done"#;
     stages.run("join the parts", "sh", &["-c", join])?;
     stages.run("hold against the checksums", "sh", &["-c", "cd downloaded && sha256sum -c *.sha256"])?;
+
+    stages.packer("what needs a rebuild now", &["check"], "skip: No template changes detected")?;
+    let file = "shared/scripts/update.sh";
+    stages.run("change a file", "sh", &["-c", &format!("echo true >> packer/{file}")])?;
+    stages.packer("what needs a rebuild then", &["check"], &format!("{file} changed, uncommitted"))?;
+    drop(host);
 
     let done = std::mem::take(&mut stages.done);
     let after = latest(world)?;
@@ -153,6 +157,27 @@ fn phase(
     }))
 }
 
+/// A build host with nothing of its own but the tools: the engine is what `--sync` sends, and only packer is a stand-in.
+fn bare_host(arguments: &Arguments, world: &World, network: &Network) -> anyhow::Result<BuildHost> {
+    let host = network.host("builder")?;
+    fs::remove_dir_all(host.packer_dir())?;
+    let base = world.dir().join("base.qcow2");
+    image::write(&base, 1 << 20, 1)?;
+    let stub = arguments.packer_dir.join("tests/stub").canonicalize().context("finding the stand-in for packer")?;
+    let path = std::env::var("PATH").context("reading PATH")?;
+    for (name, value) in [
+        ("PATH", format!("{}:{path}", stub.display())),
+        ("BASE_IMAGE_URL", base.display().to_string()),
+        ("ACCELERATOR", "tcg".to_owned()),
+        // What the stand-in writes is no system that could boot.
+        ("BOOT_TEST", "no".to_owned()),
+        ("STUB_SIZE", (arguments.mib << 20).to_string()),
+    ] {
+        host.export(name, &value)?;
+    }
+    Ok(host)
+}
+
 /// Runs commands one after the other and shows each as it is typed, with its output and time.
 struct Stages<'a> {
     world: &'a World,
@@ -162,9 +187,12 @@ struct Stages<'a> {
 }
 
 impl Stages<'_> {
-    fn packer(&mut self, what: &str, args: &[&str]) -> anyhow::Result<()> {
+    /// It must say these words.
+    fn packer(&mut self, what: &str, args: &[&str], says: &str) -> anyhow::Result<()> {
         let typed = format!("cargo xtask packer {}", args.join(" "));
-        self.one(what, &typed, self.world.tool_command(args))
+        let said = self.one(what, &typed, self.world.tool_command(args))?;
+        ensure!(said.contains(says), "stage \"{what}\" doesn't say \"{says}\": {typed}");
+        Ok(())
     }
 
     fn run(&mut self, what: &str, program: &str, args: &[&str]) -> anyhow::Result<()> {
@@ -174,10 +202,10 @@ impl Stages<'_> {
             ["-c", script] => (*script).to_owned(),
             _ => format!("{program} {}", args.join(" ")),
         };
-        self.one(what, &typed, command)
+        self.one(what, &typed, command).map(drop)
     }
 
-    fn one(&mut self, what: &str, typed: &str, mut command: Command) -> anyhow::Result<()> {
+    fn one(&mut self, what: &str, typed: &str, mut command: Command) -> anyhow::Result<String> {
         if self.interrupted.load(Ordering::Relaxed) {
             bail!("interrupted");
         }
@@ -188,8 +216,11 @@ impl Stages<'_> {
         let mut child = command.spawn().with_context(|| format!("starting `{typed}`"))?;
         // The command holds the pipe's writing ends until it is dropped.
         drop(command);
+        let mut said = String::new();
         for line in BufReader::new(output).split(b'\n') {
-            self.say(&format!("     {}", String::from_utf8_lossy(&line?)));
+            let line = String::from_utf8_lossy(&line?).into_owned();
+            self.say(&format!("     {line}"));
+            said.extend([&line, "\n"]);
         }
         let status = child.wait()?;
         if !status.success() {
@@ -197,7 +228,7 @@ impl Stages<'_> {
         }
         self.say(&format!("   {}", seconds(started.elapsed())));
         self.done.push((typed.to_owned(), started.elapsed()));
-        Ok(())
+        Ok(said)
     }
 
     fn say(&self, text: &str) {
