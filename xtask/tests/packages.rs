@@ -434,6 +434,20 @@ fn an_image_without_a_list_is_unknown_and_never_said_to_have_no_fixes() {
     world.tool(&["diff"]).expect(3, &["nothing to compare"]);
 }
 
+/// Says so where it isn't.
+fn debian_is_reached(codename: &str) -> bool {
+    let mirror =
+        std::env::var("DEBIAN_SECURITY_MIRROR").unwrap_or_else(|_| "http://deb.debian.org/debian-security".into());
+    let release = format!("{mirror}/dists/{codename}-security/InRelease");
+    let answer = Command::new("curl").args(["-fsSo", "/dev/null", "--max-time", "20", &release]).status();
+    let reached = answer.is_ok_and(|status| status.success())
+        && Path::new("/usr/share/keyrings/debian-archive-keyring.gpg").exists();
+    if !reached {
+        println!("skipped: Debian's own security archive, which needs its mirror and debian-archive-keyring");
+    }
+    reached
+}
+
 /// Packages of Debian 13.0, two of which have had fixes since.
 const OF_LAST_YEAR: [Row<'_>; 4] = [
     ("base-files", "99", "base-files", "99"),
@@ -444,17 +458,10 @@ const OF_LAST_YEAR: [Row<'_>; 4] = [
 
 #[test]
 fn debians_own_archive_has_fixes_for_what_is_old() {
-    let world = world("debian");
-    let mirror =
-        std::env::var("DEBIAN_SECURITY_MIRROR").unwrap_or_else(|_| "http://deb.debian.org/debian-security".into());
-    let release = format!("{mirror}/dists/trixie-security/InRelease");
-    let reached = Command::new("curl").args(["-fsSo", "/dev/null", "--max-time", "20", &release]).status();
-    if !reached.is_ok_and(|status| status.success())
-        || !Path::new("/usr/share/keyrings/debian-archive-keyring.gpg").exists()
-    {
-        println!("skipped: Debian's own security archive, which needs its mirror and debian-archive-keyring");
+    if !debian_is_reached("trixie") {
         return;
     }
+    let world = world("debian");
     world.build_all(1, Some("v0.45")).unwrap();
     IMAGES.iter().for_each(|image| list(&world, image, "trixie", &OF_LAST_YEAR));
     world.tool(&[PUBLISH, &["v0.45"]].concat()).expect(0, &[]);
@@ -464,4 +471,41 @@ fn debians_own_archive_has_fixes_for_what_is_old() {
     assert_eq!(names, ["linux-signed-amd64", "openssl"], "{json}");
     assert!(findings.iter().all(|finding| finding["reason"] == "security fixes"), "{json}");
     println!("{}", world.tool(&["check", "--security", IMAGES[0]]).expect(0, &[]).text());
+}
+
+/// What is installed on this machine, where that is a Debian which this mirror has: real names, real versions, an archive
+/// with real signatures.
+#[test]
+fn this_machines_own_packages_are_held_against_debians_archive() {
+    let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
+    let codename =
+        ["bookworm", "trixie"].into_iter().find(|name| release.contains(&format!("VERSION_CODENAME={name}")));
+    let Some(codename) = codename.filter(|_| release.contains("ID=debian")) else {
+        println!("skipped: real packages, since this is neither Debian 12 nor 13");
+        return;
+    };
+    if !debian_is_reached(codename) {
+        return;
+    }
+    let world = world("real");
+    world.build_all(1, Some("v0.45")).unwrap();
+    let fields = "${db:Status-Status}\t${Package}\t${Version}\t${Architecture}\t${source:Package}\t${source:Version}\n";
+    let output = Command::new("dpkg-query").args(["-W", "-f", fields]).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let installed = text.lines().filter_map(|line| line.strip_prefix("installed\t"));
+    let rows: Vec<Vec<&str>> = installed.map(|line| line.split('\t').collect()).collect();
+    let rows: Vec<Row<'_>> = rows.iter().map(|row| (row[0], row[1], row[3], row[4])).collect();
+    IMAGES.iter().for_each(|image| list(&world, image, codename, &rows));
+    world.tool(&[PUBLISH, &["v0.45"]].concat()).expect(0, &[]);
+
+    let json = world.tool(&["check", "--security", "--json", IMAGES[0]]).expect(0, &[]).json();
+    let security = &json["images"][0]["security"];
+    let findings = security["findings"].as_array().unwrap();
+    assert!(findings.is_empty() == (security["state"] == "none"), "{security}");
+    for finding in findings {
+        let [version, fixed] = ["version", "fixed"].map(|key| finding[key].as_str().unwrap());
+        let newer = Command::new("dpkg").args(["--compare-versions", fixed, "gt", version]).status().unwrap();
+        assert!(newer.success(), "{finding}");
+    }
+    println!("{} packages:\n{}", rows.len(), world.tool(&["check", "--security", IMAGES[0]]).expect(0, &[]).text());
 }
