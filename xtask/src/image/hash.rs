@@ -13,7 +13,7 @@ use super::name;
 use crate::{failure, interrupt, process};
 
 /// What files are read with, everywhere: small enough to stay in the cache next to a core between the read and the hash. With
-/// 256 KiB a checksum takes 1.17 to 1.39 of the CPU time of OpenSSL, with 64 KiB 0.88 (docs/speed.md).
+/// 256 KiB a checksum takes 1.3 of the CPU time of OpenSSL, with 64 KiB 0.9 (docs/speed.md).
 pub const BUFFER: usize = 64 * 1024;
 
 /// Hashes what a reader gives, and tells how many bytes that was. `moved` is called for each chunk.

@@ -1,6 +1,6 @@
 //! What a set has beside its images: the script that fetches and checks them, the digests of all, and their signature.
 //!
-//! The digests are of images, parts and script. The manifest isn't among them, so that another source for the same images
+//! The digests are of images, parts, lists of packages and script. The manifest isn't among them, so that another source for the same images
 //! leaves digests and signature as they are.
 
 use crate::failure;
@@ -42,13 +42,17 @@ impl File {
     }
 }
 
-/// The digests of a set, as `sha256sum -c --ignore-missing` takes them: each image, its parts after it, then the script.
+/// The digests of a set, as `sha256sum -c --ignore-missing` takes them: each image, its parts and the list of its
+/// packages after it, then the script.
 pub fn sums(images: &[Image], reader: Digest) -> String {
     let mut text = String::new();
     for image in images {
         text.push_str(&format!("{}  {}\n", image.sha256, image.file));
         for part in &image.parts {
             text.push_str(&format!("{}  {}\n", part.sha256, part.file));
+        }
+        if let Some(packages) = &image.packages {
+            text.push_str(&format!("{}  {}\n", packages.sha256, packages.file));
         }
     }
     text + &format!("{reader}  {READER}\n")

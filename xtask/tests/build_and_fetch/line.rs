@@ -114,7 +114,7 @@ fn any_login_shell_will_do() {
             continue;
         };
         let world = World::new();
-        let host = world.network.host("build1").unwrap();
+        let host = world.host("build1");
         host.export("SHELL", found.to_str().unwrap()).unwrap();
         if !noise.is_empty() {
             host.at_login(noise).unwrap();

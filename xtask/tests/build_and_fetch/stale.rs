@@ -97,7 +97,8 @@ fn install(engine: Engine, packer: &Path) {
         Engine::Older => ("build.sh", include_str!("engines/older.sh")),
         Engine::Newer => ("build", include_str!("engines/newer")),
     };
-    fs::write(packer.join(file), text).unwrap();
+    let smallest: String = rehearsal::image::smallest().iter().map(|byte| format!("\\{byte:03o}")).collect();
+    fs::write(packer.join(file), text.replace("@SMALLEST@", &smallest)).unwrap();
     fs::set_permissions(packer.join(file), fs::Permissions::from_mode(0o755)).unwrap();
 }
 

@@ -21,7 +21,7 @@ dir=images/debian-12 versioned=deb12.13-custom
 mkdir -p "$dir"
 eval "${BEFORE-}"
 rm -f "$dir/$versioned.qcow2"*
-{ printf 'QFI\373' && head -c "$((${SIZE:-262144} - 4))" /dev/urandom; } >"$dir/$versioned.qcow2"
+{ printf '@SMALLEST@' && head -c "$((${SIZE:-262144} - 2048))" /dev/urandom; } >"$dir/$versioned.qcow2"
 (cd "$dir" && sha256sum "$versioned.qcow2" >"$versioned.qcow2.sha256" && ln -sfn "$versioned.qcow2" "$name.qcow2")
 echo "$versioned" >"$dir/.versioned-name"
 if [ "${SIZE:-262144}" -gt "${LIMIT:-1900000000}" ]; then
