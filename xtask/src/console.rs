@@ -66,6 +66,16 @@ impl Console {
         Self { json, verbose, colour, silent: false, held: Arc::default(), bars, lost: Arc::default() }
     }
 
+    /// How many characters go on a line, where the result goes to a terminal.
+    pub fn width(&self) -> Option<usize> {
+        let size = if self.json {
+            rustix::termios::tcgetwinsize(io::stderr())
+        } else {
+            rustix::termios::tcgetwinsize(io::stdout())
+        };
+        size.ok().map(|size| usize::from(size.ws_col)).filter(|columns| *columns > 0)
+    }
+
     /// A line of the result.
     pub fn line(&self, text: impl Display) {
         self.print(&self.shown(&text.to_string()), self.json);

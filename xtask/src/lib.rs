@@ -10,6 +10,7 @@ mod document;
 pub mod failure;
 pub mod gh;
 pub mod git;
+mod help;
 mod host;
 #[cfg(test)]
 mod hostile;
@@ -28,7 +29,8 @@ mod version;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use console::Console;
 use verbs::{Outcome, Verb};
@@ -38,6 +40,7 @@ use verbs::{Outcome, Verb};
     name = "cargo xtask",
     bin_name = "cargo xtask",
     about = "Tasks of the homestak repository",
+    version,
     disable_help_subcommand = true
 )]
 struct Cli {
@@ -56,7 +59,8 @@ enum Task {
 
 /// What `cargo xtask` runs.
 pub fn main() -> ExitCode {
-    let (verb, common) = match Cli::try_parse() {
+    let parsed = help::add(Cli::command()).try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
+    let (verb, common) = match parsed {
         Ok(Cli { task: Task::Packer { verb } }) => {
             let common = verb.common().clone();
             (verb, common)
@@ -86,6 +90,10 @@ fn told(console: &Console, json: bool, outcome: &Outcome) -> u8 {
 
 /// `--help`, or a command line that can't be. With `--json` that is an object too.
 fn not_run(error: &clap::Error) -> u8 {
+    if error.kind() == ErrorKind::DisplayVersion {
+        println!("{}", version::of_this_tool());
+        return 0;
+    }
     let printed = error.print();
     if !error.use_stderr() {
         return if printed.is_ok() { 0 } else { failure::Kind::Failed as u8 };

@@ -42,8 +42,8 @@ const TRIES: Tries = Tries { stall_timeout: 30, answer_timeout: 30, attempts: 2 
 enum State {
     Good,
     /// A release may go through all the same.
-    Doubt,
-    Bad,
+    Warn,
+    Fail,
 }
 
 /// One thing looked at.
@@ -61,7 +61,7 @@ impl Finding {
     fn of(what: impl Into<String>, found: anyhow::Result<String>) -> Self {
         match found {
             Ok(said) => Self::new(what, State::Good, said),
-            Err(error) => Self::new(what, State::Bad, format!("{error:#}")),
+            Err(error) => Self::new(what, State::Fail, format!("{error:#}")),
         }
     }
 }
@@ -82,7 +82,7 @@ impl Doctor {
             findings
         });
         show(&findings, console);
-        let bad = findings.iter().filter(|finding| finding.state == State::Bad).count();
+        let bad = findings.iter().filter(|finding| finding.state == State::Fail).count();
         let fields = json!({ "healthy": bad == 0, "findings": findings.iter().map(Finding::to_json).collect::<Vec<_>>() });
         if bad == 0 {
             console.line("A release can go ahead.");
@@ -145,9 +145,9 @@ fn github(gh: anyhow::Result<Gh>, common: &Common, console: &Console) -> Vec<Fin
             if examined.problems.is_empty() {
                 findings.push(Finding::new("repository", State::Good, format!("{repo}, pushes allowed")));
             }
-            let wrong = |error: &anyhow::Error| Finding::new("repository", State::Bad, format!("{error:#}"));
+            let wrong = |error: &anyhow::Error| Finding::new("repository", State::Fail, format!("{error:#}"));
             findings.extend(examined.problems.iter().map(wrong));
-            findings.extend(examined.warnings.into_iter().map(|said| Finding::new("repository", State::Doubt, said)));
+            findings.extend(examined.warnings.into_iter().map(|said| Finding::new("repository", State::Warn, said)));
         }
     }
     findings.push(remote(&git, common));
@@ -173,7 +173,7 @@ fn latest(doors: Doors<'_>, common: &Common) -> Vec<Finding> {
     let mut findings = vec![state(doors, &look, common)];
     findings.extend(look.live.as_ref().and_then(|live| signature(doors, live, common)));
     let held = lock::holder(doors, look.lock.as_deref());
-    findings.extend(held.map(|holder| Finding::new("lock", State::Doubt, holder)));
+    findings.extend(held.map(|holder| Finding::new("lock", State::Warn, holder)));
     findings.extend(look.incoming.iter().map(|draft| {
         let begun = match &draft.marker {
             Some(marker) => format!(
@@ -186,7 +186,7 @@ fn latest(doors: Doors<'_>, common: &Common) -> Vec<Finding> {
                 draft.release.id
             ),
         };
-        Finding::new("incoming", State::Doubt, begun)
+        Finding::new("incoming", State::Warn, begun)
     }));
     findings
 }
@@ -197,15 +197,15 @@ fn signature(doors: Doors<'_>, live: &Live, common: &Common) -> Option<Finding> 
     let signed = files::signed(allowed.as_ref(), &live.assets, live.manifest.as_ref(), |asset| doors.read_asset(asset));
     let again = "publish again with --sign KEY";
     Some(match (signed, allowed) {
-        (Err(error), _) => Finding::new("signature", State::Bad, format!("{error:#}; {again}")),
+        (Err(error), _) => Finding::new("signature", State::Fail, format!("{error:#}; {again}")),
         (Ok(Signed::By(who, _)), _) => Finding::new("signature", State::Good, format!("{TAG} is signed by {who}")),
         (Ok(Signed::Unknown), _) => {
             let said = format!("{TAG} is signed, and {} doesn't say who may sign", common.packer_dir().join(ALLOWED).display());
-            Finding::new("signature", State::Doubt, said)
+            Finding::new("signature", State::Warn, said)
         }
         (Ok(Signed::Not), Some(allowed)) => {
             let said = format!("{TAG} is not signed, and {} names who signs; {again}", allowed.path().display());
-            Finding::new("signature", State::Bad, said)
+            Finding::new("signature", State::Fail, said)
         }
         (Ok(Signed::Not), None) => return None,
     })
@@ -216,7 +216,7 @@ fn state(doors: Doors<'_>, look: &Look, common: &Common) -> Finding {
         Err(error) => return Finding::of(TAG, Err(error)),
         Ok(Some(heal)) => {
             let cure = "`cargo xtask packer publish --source TAG --execute`, or `rollback --execute`, begins with that";
-            return Finding::new(TAG, State::Bad, format!("{heal}; {cure}"));
+            return Finding::new(TAG, State::Fail, format!("{heal}; {cure}"));
         }
         Ok(None) => {}
     }
@@ -226,13 +226,13 @@ fn state(doors: Doors<'_>, look: &Look, common: &Common) -> Finding {
     match (&live.manifest, &look.tag) {
         (_, None) => Finding::new(
             TAG,
-            State::Doubt,
+            State::Warn,
             format!("the release has no tag on {}; the next publish makes it", common.remote),
         ),
-        (None, _) => Finding::new(TAG, State::Doubt, "made by hand: nothing tells what its images were built from"),
+        (None, _) => Finding::new(TAG, State::Warn, "made by hand: nothing tells what its images were built from"),
         (Some(manifest), Some(tag)) if manifest.commit != tag.commit => Finding::new(
             TAG,
-            State::Doubt,
+            State::Warn,
             format!(
                 "the tag is at {} and the manifest is for {}; `cargo xtask packer verify` says more, a publish mends it",
                 crate::decide::short(&tag.commit),
@@ -253,8 +253,8 @@ fn build_host(host: Host, dir: &RemoteDir) -> Vec<Finding> {
             let finding = |need: doctor::Need| {
                 let (state, said) = match need.found {
                     Ok(said) => (State::Good, said),
-                    Err(said) if need.optional => (State::Doubt, said),
-                    Err(said) => (State::Bad, said),
+                    Err(said) if need.optional => (State::Warn, said),
+                    Err(said) => (State::Fail, said),
                 };
                 Finding::new(format!("host {name}: {}", need.what), state, said)
             };
@@ -268,8 +268,8 @@ fn show(findings: &[Finding], console: &Console) {
     for finding in findings {
         let mark = match finding.state {
             State::Good => console.green("ok   "),
-            State::Doubt => console.yellow("doubt"),
-            State::Bad => console.red("bad  "),
+            State::Warn => console.yellow("warn "),
+            State::Fail => console.red("fail "),
         };
         let said = finding.said.replace('\n', &format!("\n{}", " ".repeat(width + 9)));
         console.line(format_args!("{mark}  {:width$}  {said}", finding.what));
@@ -280,8 +280,8 @@ impl Finding {
     fn to_json(&self) -> Value {
         let state = match self.state {
             State::Good => "ok",
-            State::Doubt => "doubt",
-            State::Bad => "bad",
+            State::Warn => "warn",
+            State::Fail => "fail",
         };
         json!({ "what": self.what, "state": state, "said": self.said })
     }

@@ -72,6 +72,22 @@ impl Status {
     }
 }
 
+/// The columns that are told last: a terminal that is narrower than the table does without the first of these, then the next.
+const LEAST: [&str; 6] = ["template", "age", "parts", "checksum", "agree", "local"];
+
+/// Which columns fit.
+fn columns(widths: [usize; 9], room: Option<usize>) -> Vec<usize> {
+    let mut shown: Vec<usize> = (0..HEADINGS.len()).collect();
+    for least in LEAST {
+        let needed = shown.iter().map(|column| widths[*column] + 2).sum::<usize>() - 2;
+        if room.is_none_or(|room| needed <= room) {
+            break;
+        }
+        shown.retain(|column| HEADINGS[*column] != least);
+    }
+    shown
+}
+
 fn show(list: &Checklist, console: &Console) {
     for unasked in &list.unasked {
         console.warn(format_args!("could not look at `latest`: {unasked}"));
@@ -84,8 +100,9 @@ fn show(list: &Checklist, console: &Console) {
             *width = (*width).max(cell.chars().count());
         }
     }
+    let shown = columns(widths, console.width());
     for (number, row) in rows.iter().enumerate() {
-        let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
+        let cells = shown.iter().map(|column| format!("{:width$}", row[*column], width = widths[*column]));
         let line = cells.collect::<Vec<_>>().join("  ");
         let line = line.trim_end();
         console.line(if number == 0 { console.bold(line) } else { line.to_owned() });
@@ -100,4 +117,21 @@ fn show(list: &Checklist, console: &Console) {
         console.line(line);
     }
     console.line(format_args!("{}      {}", console.bold("next"), checklist::next(list)));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_fits_the_terminal() {
+        let widths = [16, 8, 9, 8, 5, 20, 7, 7, 7];
+        let needed = |shown: &[usize]| shown.iter().map(|column| widths[*column] + 2).sum::<usize>() - 2;
+        assert_eq!(columns(widths, None).len(), 9);
+        assert_eq!(columns(widths, Some(200)).len(), 9);
+        for room in [100, 80, 60] {
+            let shown = columns(widths, Some(room));
+            assert!(needed(&shown) <= room && shown.contains(&0) && shown.contains(&8), "{room}: {shown:?}");
+        }
+    }
 }
