@@ -4,6 +4,7 @@ use clap::Command;
 
 /// The verbs by what they are for.
 const GROUPS: &[(&str, &[&str])] = &[
+    ("Walk", &["release"]),
     ("Decide", &["status", "check", "document"]),
     ("Build", &["build-and-fetch", "split", "checksum"]),
     ("Publish", &["publish", "verify", "diff", "download"]),
@@ -15,6 +16,13 @@ const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
     (
         "status",
         &[("status", "what is here, what is live, what comes next"), ("status --json", "the same for a program")],
+    ),
+    (
+        "release",
+        &[
+            ("release v0.46 --host builder", "where one is; the next step after a question"),
+            ("release v0.46 --json", "the same for a program, which asks nothing"),
+        ],
     ),
     (
         "check",
@@ -87,7 +95,7 @@ pub fn add(command: Command) -> Command {
         let names: Vec<String> = packer.get_subcommands().map(|verb| verb.get_name().to_owned()).collect();
         let packer = packer.version(env!("CARGO_PKG_VERSION")).help_template(format!(
             "{{about-with-newline}}\n{{usage-heading}} {{usage}}\n{groups}\nOptions:\n{{options}}\n\n\
-             `help VERB` tells about one. Start with `status`; it says what comes next.\n"
+             `help VERB` tells about one. Start with `release VERSION`; it says what comes next.\n"
         ));
         names.iter().fold(packer, |packer, name| packer.mut_subcommand(name, |verb| verb.after_help(examples(name))))
     })

@@ -158,6 +158,7 @@ verbs! {
     download::Download,
     publish::Publish,
     verify::Verify,
+    release::Release,
     rehearse::Rehearse,
     rollback::Rollback,
     split::Split,

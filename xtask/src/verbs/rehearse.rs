@@ -30,6 +30,9 @@ pub struct Rehearse {
     /// Leave the folder with everything in it
     #[arg(long)]
     keep: bool,
+    /// Don't run the phase: leave the world up, with a shell in it, for typing the commands oneself
+    #[arg(long, conflicts_with = "json")]
+    shell: bool,
     #[command(flatten)]
     pub common: Common,
 }
@@ -60,10 +63,16 @@ impl Rehearse {
         if self.keep {
             cmd = cmd.arg("--keep");
         }
+        if self.shell {
+            cmd = cmd.arg("--shell");
+        }
         if common.json {
             cmd = cmd.arg("--json");
         }
         let mut command = process::command(cmd);
+        if self.shell {
+            command.stdin(Stdio::inherit());
+        }
         command.stderr(Stdio::inherit()).stdout(if common.json { Stdio::piped() } else { Stdio::inherit() });
         let output = command.output().context("starting cargo for the rehearsal")?;
         interrupt::check()?;
