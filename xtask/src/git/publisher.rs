@@ -15,14 +15,17 @@ use xshell::cmd;
 use super::{Git, Pushed, TagRef, tag_in};
 use crate::failure;
 use crate::gh::CallError;
-use crate::packer::Address;
+use crate::packer::{Address, Place, Repo, place, without_password};
 use crate::process::{self, Cut, Feed, Finished, Patience, Stream};
 
 /// Where the tag and the lock live.
 pub struct Publisher {
     git: Git,
     address: Address,
+    repo: Repo,
     bare: OnceLock<PathBuf>,
+    /// The settings of the clone were looked at: reading leads to the repository.
+    leads_there: OnceLock<()>,
 }
 
 /// How long git may take, and whether a signal ends it.
@@ -39,8 +42,9 @@ pub type Update<'a> = (&'a str, Option<&'a str>, Option<&'a str>);
 const OWN: Waits = Waits { at_most: Duration::from_secs(60), heeds_signals: true };
 
 impl Publisher {
-    pub fn new(git: &Git, address: Address) -> Self {
-        Self { git: git.clone(), address, bare: OnceLock::new() }
+    pub fn new(git: &Git, repo: &Repo, address: Address) -> Self {
+        let (bare, leads_there) = (OnceLock::new(), OnceLock::new());
+        Self { git: git.clone(), address, repo: repo.clone(), bare, leads_there }
     }
 
     pub fn url(&self) -> &str {
@@ -49,6 +53,10 @@ impl Publisher {
 
     /// The tag, and the object of another ref, from one question.
     pub fn refs(&self, waits: Waits, tag: &str, other: &str) -> Result<(Option<TagRef>, Option<String>), CallError> {
+        if self.leads_there.get().is_none() {
+            self.reads_there(self.git.dir())?;
+            self.leads_there.get_or_init(|| ());
+        }
         let (full, peeled) = (format!("refs/tags/{tag}"), format!("refs/tags/{tag}^{{}}"));
         let args = ["ls-remote", "--end-of-options", &self.address.url, &full, &peeled, other];
         let finished = self.run(waits, self.git.dir(), &args, None)?;
@@ -81,13 +89,19 @@ impl Publisher {
         judge(&finished)
     }
 
-    /// Whether a push would be let in, as far as that shows without one: the login, and its right to write at all.
+    /// Whether a push would be let in, as far as that shows without one: the way leads to the repository, the login is
+    /// known there, and it may write at all. What GitHub holds back for rules and scopes shows only at the real push.
     ///
     /// # Errors
     ///
-    /// No answer.
-    pub fn may_push(&self, name: &str) -> Result<Pushed, CallError> {
+    /// Exit code 3: what stands in the way; or no answer.
+    pub fn may_push(&self, name: &str) -> Result<(), CallError> {
         let bare = self.bare().map_err(CallError::Local)?;
+        // Settings of the person reach the pushes; those of the clone don't, and mislead whoever reads there.
+        for dir in [self.git.dir(), &bare] {
+            self.reads_there(dir)?;
+            self.pushes_there(dir)?;
+        }
         let id = self.commit("{}").map_err(CallError::Local)?;
         let refspec = format!("{id}:{name}");
         let args = [
@@ -102,7 +116,62 @@ impl Publisher {
             &self.address.url,
             &refspec,
         ];
-        judge(&self.run(OWN, &bare, &args, None)?)
+        match judge(&self.run(OWN, &bare, &args, None)?)? {
+            Pushed::Refused(said) => Err(CallError::Local(failure::missing(format!(
+                "a push to {} is not let in, so nothing was sent: {said}{}",
+                self.address.shown(),
+                cure(&said)
+            )))),
+            Pushed::Moved | Pushed::Already | Pushed::Stale => Ok(()),
+        }
+    }
+
+    /// # Errors
+    ///
+    /// Exit code 3: `insteadOf` leads to another repository.
+    fn reads_there(&self, dir: &Path) -> Result<(), CallError> {
+        let found = self.run(OWN, dir, &["ls-remote", "--get-url", "--", &self.address.url], None)?;
+        if found.status.success() { self.is_the_same(&found.text(), "insteadOf") } else { Ok(()) }
+    }
+
+    /// git has no question for the address of a push to a URL, so the longest setting that fits is found here, as git does.
+    /// <https://git-scm.com/docs/git-config#Documentation/git-config.txt-urlbasepushInsteadOf>
+    ///
+    /// # Errors
+    ///
+    /// Exit code 3: `pushInsteadOf` leads to another repository.
+    fn pushes_there(&self, dir: &Path) -> Result<(), CallError> {
+        let asked = ["config", "-z", "--get-regexp", r"^url\..*\.pushinsteadof$"];
+        let found = self.run(OWN, dir, &asked, None)?;
+        let settings = String::from_utf8_lossy(&found.stdout).into_owned();
+        let fits = settings.split('\0').filter_map(|setting| {
+            let (key, start) = setting.split_once('\n')?;
+            let base = key.strip_prefix("url.")?.strip_suffix(".pushinsteadof")?;
+            Some((start.len(), format!("{base}{}", self.address.url.strip_prefix(start)?)))
+        });
+        fits.max_by_key(|(length, _)| *length).map_or(Ok(()), |(_, leads)| self.is_the_same(&leads, "pushInsteadOf"))
+    }
+
+    fn is_the_same(&self, leads: &str, setting: &str) -> Result<(), CallError> {
+        let url = &self.address.url;
+        if leads == url {
+            return Ok(());
+        }
+        let same = match (place(leads), place(url)) {
+            (Place::Repo(there), _) => there.is(&self.repo),
+            (Place::Here, Place::Here) => is_same_folder(leads, url),
+            _ => false,
+        };
+        if same {
+            return Ok(());
+        }
+        Err(CallError::Local(failure::missing(format!(
+            "git's setting `{setting}` leads {} to {}, which is another repository than {}; take the setting away \
+             (`git config --show-origin --get-regexp '^url'` shows where it stands), or name the way with --git-url",
+            self.address.shown(),
+            without_password(leads),
+            self.repo
+        ))))
     }
 
     /// A parentless commit on the empty tree with this message; it says nothing of who makes it.
@@ -135,11 +204,15 @@ impl Publisher {
     }
 
     fn refused_to_read(&self, finished: &Finished) -> CallError {
-        let said = first_line(&finished.stderr);
         if passes(&finished.stderr) {
-            return CallError::Lost(said);
+            return CallError::Lost(format!("{}: {}", self.address.shown(), first_line(&finished.stderr)));
         }
-        CallError::Local(failure::missing(format!("can't read the tags of {} ({said})", self.address.shown())))
+        let said = all_lines(&finished.stderr);
+        CallError::Local(failure::missing(format!(
+            "can't read the tags of {}: {said}{}",
+            self.address.shown(),
+            cure(&said)
+        )))
     }
 
     /// Made when it is first needed.
@@ -206,17 +279,17 @@ fn judge(finished: &Finished) -> Result<Pushed, CallError> {
         if passes(&finished.stderr) || finished.stderr.trim().is_empty() {
             return Err(CallError::Lost(first_line(&finished.stderr)));
         }
-        said.push(
-            finished.stderr.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; "),
-        );
+        said.push(all_lines(&finished.stderr));
     }
     Ok(Pushed::Refused(said.join("; ").chars().filter(|c| !c.is_control()).collect()))
 }
 
 /// Words of a connection that didn't hold, which another try can mend.
 fn passes(stderr: &str) -> bool {
-    const WORDS: [&str; 10] = [
+    const WORDS: [&str; 12] = [
         "Could not resolve",
+        "Network is unreachable",
+        "unexpected disconnect",
         "timed out",
         "Connection re",
         "Failed to connect",
@@ -228,6 +301,43 @@ fn passes(stderr: &str) -> bool {
         "returned error: 429",
     ];
     WORDS.iter().any(|word| stderr.contains(word))
+}
+
+fn all_lines(text: &str) -> String {
+    text.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ")
+}
+
+fn is_same_folder(one: &str, other: &str) -> bool {
+    let folder = |url: &str| fs::canonicalize(url.strip_prefix("file://").unwrap_or(url)).ok();
+    folder(one).is_some_and(|found| folder(other) == Some(found))
+}
+
+/// What helps against a refusal, where its words are known.
+pub fn cure(said: &str) -> &'static str {
+    let said = said.to_lowercase();
+    let has = |words: &[&str]| words.iter().any(|word| said.contains(word));
+    if has(&["`workflow` scope", "`workflows` permission", "without `workflow"]) {
+        return "; the source has other workflows than the default branch: publish with a login that may change them (`gh auth refresh --scopes workflow`), which the token of a workflow run never may";
+    }
+    if has(&["gh013", "rule violations", "protected", "gh006"]) {
+        return "; an administrator can let you pass under Settings, Rules";
+    }
+    if has(&["archived", "read-only"]) {
+        return "; the repository takes no changes";
+    }
+    if has(&[
+        "401",
+        "403",
+        "denied",
+        "authentication failed",
+        "could not read username",
+        "permission",
+        "not authorized",
+        "write access",
+    ]) {
+        return "; the login needs Contents: read and write there (`repo` of a classic token): `gh auth status` shows which one it is; for another way see --git-url";
+    }
+    ""
 }
 
 fn first_line(text: &str) -> String {

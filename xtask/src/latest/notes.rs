@@ -1,6 +1,9 @@
 //! The text of the published release: `Points to v0.45`, then a table of the images.
 
+use std::fmt::Display;
+
 use crate::console::size;
+use crate::failure;
 use crate::image::name;
 use crate::manifest::{Image, Manifest};
 
@@ -40,6 +43,22 @@ pub fn points_to(notes: &str) -> Option<&str> {
     let rest = notes.lines().find_map(|line| line.trim().strip_prefix(POINTS_TO))?;
     let version = rest.split_whitespace().next()?.trim_matches(['`', '*', '"', '\'', '.', ',', ';']);
     (!version.is_empty()).then_some(version)
+}
+
+/// Characters that GitHub takes as a release's notes.
+pub const MOST: usize = 125_000;
+
+/// # Errors
+///
+/// Exit code 3: more than GitHub takes.
+pub fn fit(what: impl Display, length: usize) -> anyhow::Result<()> {
+    if length <= MOST {
+        return Ok(());
+    }
+    Err(failure::missing(format!(
+        "{what} would have {length} characters, and GitHub takes {MOST}: shorten them by {} or more, then run again",
+        length - MOST
+    )))
 }
 
 /// A version comes from a file on the build host: it must not end the table's cell.

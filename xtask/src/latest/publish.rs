@@ -126,6 +126,10 @@ impl Publish {
         let (discard, drafts) = self.drafts(doors, look, &set)?;
         let steps = plan::plan(&Want { set: &set, discard, drafts, keep_previous: self.keep_previous }, look);
         let release = look.live.as_ref().map(|live| live.release.id);
+        if let Some(live) = look.live.as_ref().filter(|_| steps.iter().any(|step| matches!(step, Step::Switch { .. })))
+        {
+            Old::of(live, look).notes_fit()?;
+        }
         Ok(Planned { set, steps, warnings, release, executed: false })
     }
 

@@ -16,7 +16,7 @@ use super::held::Held;
 use super::lock;
 use super::look::{Live, Look};
 use super::marker::{self, Replaced};
-use super::{PREVIOUS, TAG, TITLE};
+use super::{PREVIOUS, TAG, TITLE, notes};
 
 /// What a release looks like when it is live.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,12 +24,14 @@ pub struct Face {
     pub title: String,
     pub notes: String,
     pub prerelease: bool,
+    /// GitHub's own "Latest" badge.
+    pub badge: bool,
 }
 
 impl Face {
     /// As this tool publishes.
     pub fn ours(notes: String) -> Self {
-        Self { title: TITLE.to_owned(), notes, prerelease: true }
+        Self { title: TITLE.to_owned(), notes, prerelease: true, badge: false }
     }
 
     /// As it was before it was replaced, by its stamp.
@@ -38,6 +40,7 @@ impl Face {
             title: stamp.title.clone().unwrap_or_else(|| TITLE.to_owned()),
             notes: marker::strip::<Replaced>(release.notes()),
             prerelease: !stamp.full_release,
+            badge: stamp.badge,
         }
     }
 
@@ -48,6 +51,7 @@ impl Face {
             body: self.notes.clone(),
             draft: false,
             prerelease: self.prerelease,
+            badge: self.badge,
         }
     }
 }
@@ -72,6 +76,8 @@ pub struct Change {
 pub struct Old {
     pub release: Release,
     pub manifest: Option<Digest>,
+    /// It has GitHub's own "Latest" badge.
+    pub badge: bool,
     /// The tag of its set.
     pub tag: Option<TagRef>,
     /// The newest stamp that is there: a newer one says a later time, whatever the clock does.
@@ -90,6 +96,7 @@ impl Old {
         Self {
             release: live.release.clone(),
             manifest: live.digest,
+            badge: live.badge,
             tag,
             newest_stamp: stamps.map(|stamp| stamp.at.clone()).max(),
         }
@@ -106,6 +113,7 @@ impl Old {
             commit: self.tag.as_ref().map(|tag| tag.commit.clone()),
             title: (title != TITLE).then_some(title),
             full_release: !self.release.prerelease,
+            badge: self.badge,
             at: after(held, self.newest_stamp.as_deref()),
         };
         NewRelease {
@@ -114,7 +122,21 @@ impl Old {
             body: marker::write(self.release.notes(), &stamp),
             draft: true,
             prerelease: self.release.prerelease,
+            badge: false,
         }
+    }
+
+    /// # Errors
+    ///
+    /// Exit code 3: with the stamp its notes would be longer than GitHub takes.
+    pub fn notes_fit(&self) -> anyhow::Result<()> {
+        // Names, ids and digests; the title stands in it as well.
+        const STAMP: usize = 700;
+        let title = self.release.name.as_deref().unwrap_or_default().chars().count();
+        notes::fit(
+            format_args!("the notes of the release {TAG}, which keep a stamp when it is replaced,"),
+            self.release.notes().chars().count() + STAMP + 2 * title,
+        )
     }
 
     fn live(&self) -> NewRelease {
@@ -122,6 +144,7 @@ impl Old {
             title: self.release.name.clone().unwrap_or_default(),
             notes: self.release.notes().to_owned(),
             prerelease: self.release.prerelease,
+            badge: self.badge,
         }
         .live()
     }
@@ -229,7 +252,7 @@ fn has_budget(held: Held<'_>) -> anyhow::Result<()> {
 fn is_where_readers_look(held: Held<'_>, target: &TagRef) -> anyhow::Result<()> {
     let until = held.now() + READ_BACK;
     loop {
-        let there = held.commit_of_tag()?;
+        let there = held.commit_of_tag(TAG)?;
         if there.as_ref() == Some(&target.commit) {
             return Ok(());
         }
@@ -251,28 +274,61 @@ fn flip(held: Held<'_>, change: &Change) -> anyhow::Result<()> {
     // Here a signal still ends it; from the first call on nothing waits for a renewal.
     held.lease().permit(held.doors())?;
     outside.hold_still(true);
-    let result = hide(held.steady(), change).and_then(|()| {
-        held.lease().gap_begins(outside);
-        let shown = show(held.steady(), change);
-        held.lease().gap_ends();
-        shown
-    });
+    let hidden = hide(held.steady(), change);
+    let shown = match &hidden {
+        Ok(Hidden::Yes) => {
+            held.lease().gap_begins(outside);
+            let shown = show(held.steady(), change);
+            held.lease().gap_ends();
+            shown
+        }
+        _ => Ok(()),
+    };
     outside.hold_still(false);
-    result
+    match hidden? {
+        Hidden::Yes => shown,
+        Hidden::Refused(why) => {
+            tag_back(held, change);
+            Err(anyhow::Error::from(why).context(format!("taking {TAG} back to a draft; the old set stays live")))
+        }
+    }
+}
+
+/// The old set stays live for certain, so its tag goes back at once: what refused may be a limit that lasts, and this
+/// needs git alone.
+fn tag_back(held: Held<'_>, change: &Change) {
+    let Some(tag) = &change.tag else { return };
+    match held.deaf().move_tag(Some(&change.target.object), tag) {
+        Ok(_) => {
+            held.lease().is_in_order();
+            held.line(format_args!("tag {TAG} is back at {tag}"));
+        }
+        Err(error) => held.warn(format_args!("the tag {TAG} could not be put back yet: {error:#}")),
+    }
+}
+
+/// What PATCH 1 came to.
+enum Hidden {
+    Yes,
+    /// GitHub refused: it is not done, and won't be.
+    Refused(CallError),
 }
 
 /// PATCH 1: the live release becomes the draft `latest-previous`. Until it is done the old set stays live, so giving up is
 /// harmless, and a limit isn't waited out here: the tag stands on the new set already.
-fn hide(held: Held<'_>, change: &Change) -> anyhow::Result<()> {
-    let Some(old) = &change.old else { return Ok(()) };
+fn hide(held: Held<'_>, change: &Change) -> anyhow::Result<Hidden> {
+    let Some(old) = &change.old else { return Ok(Hidden::Yes) };
     let hidden = old.hidden(held, change);
     let mut last = None;
     let mut unread = None;
     let until = held.now() + GAP;
     for _ in 0..3 {
         match held.once(|outside, how, permit| outside.update_release(how, permit, old.release.id, &hidden))? {
-            Ok(now) if hidden.is(&now) => return Ok(()),
+            Ok(now) if hidden.is(&now) => return Ok(Hidden::Yes),
             Ok(_) => {}
+            Err(error) if last.is_none() && error.is_clear() && (!error.passes() || error.retry_after().is_some()) => {
+                return Ok(Hidden::Refused(error));
+            }
             Err(error) => last = Some(error),
         }
         // Whether it is done must be known before anything else is.
@@ -285,7 +341,7 @@ fn hide(held: Held<'_>, change: &Change) -> anyhow::Result<()> {
             held.outside().sleep(BREATH, false);
         };
         if now.draft {
-            return Ok(());
+            return Ok(Hidden::Yes);
         }
         if last.as_ref().is_some_and(|error| !error.passes() || error.retry_after().is_some()) {
             break;
