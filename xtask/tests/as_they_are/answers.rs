@@ -4,51 +4,68 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use github_stand_in::{Action, Fault, Injection, Lasting, Limit, Matches, Moment, SeedRelease, Times};
-use rehearsal::world::REPOSITORY;
+use rehearsal::world::{IMAGES, REPOSITORY, World};
 
 use super::{PUBLISH, ROLLBACK, by_hand, live, sends, verify_and_roll_back, world};
 
 const RELEASE: &str = "/repos/*/releases/*";
 const RELEASES: &str = "/repos/*/releases";
+/// How long a draft that was just made is 404.
+const LATE: Duration = Duration::from_secs(3);
 
+fn publish_through(world: &World, name: &str, matches: Matches, fault: Fault) {
+    eprintln!("{name}");
+    world.hub().inject(Injection { matches, times: Times::Once, fault });
+    world.tool(PUBLISH).expect(0, &["done: latest is v0.45 now"]);
+    world.hub().reset_faults();
+    assert_eq!(world.remote_commit("latest"), world.remote_commit("v0.45"), "{name}");
+    assert_eq!(world.published().drafts("latest-incoming").count(), 0, "{name}");
+    world.tool(&["verify"]).expect(0, &["ok:"]);
+}
+
+/// Refusals that say clearly that nothing was done, and aren't meant.
 #[test]
-fn what_passes_is_tried_again_after_a_look() {
-    let (world, old) = by_hand("passes");
+fn refusals_that_pass_are_tried_again() {
+    let (world, old) = by_hand("refusals");
     let limited = |limit| Fault::RateLimited { limit, retry_after: Some(1) };
     let refused = || Fault::status(401, "Bad credentials");
-    let part = || Matches::upload("packer-images.json");
-    let cases = [
+    let upload = || Matches::upload("packer-images.json");
+    for (name, matches, fault) in [
         ("401 at PATCH 1", Matches::on("PATCH", RELEASE), refused()),
         ("401 at PATCH 2", Matches::on("PATCH", RELEASE).nth(2), refused()),
-        ("401 at an upload", part(), refused()),
+        ("401 at an upload", upload(), refused()),
         ("401 at a listing", Matches::on("GET", RELEASES).nth(2), refused()),
-        ("abuse at an upload", part(), limited(Limit::Abuse)),
+        ("abuse at an upload", upload(), limited(Limit::Abuse)),
         ("too quickly at the draft", Matches::on("POST", RELEASES), limited(Limit::TooQuickly)),
-        ("too quickly at an upload", part(), limited(Limit::TooQuickly)),
-        ("a page at the draft", Matches::on("POST", RELEASES), Fault::Html),
-        ("a page after the draft", Matches::on("POST", RELEASES), Fault::Afterwards(Box::new(Fault::Html))),
-        ("a page at an upload", part(), Fault::Html),
-        ("a page at PATCH 1", Matches::on("PATCH", RELEASE), Fault::Html),
-        ("a page after PATCH 1", Matches::on("PATCH", RELEASE), Fault::Afterwards(Box::new(Fault::Html))),
-        ("a page at PATCH 2", Matches::on("PATCH", RELEASE).nth(2), Fault::Html),
-        ("a page at the listing", Matches::on("GET", RELEASES), Fault::Html),
-        ("a page at the release", Matches::on("GET", "/repos/*/releases/tags/latest"), Fault::Html),
-        (
-            "a late draft",
-            Matches::on("POST", RELEASES),
-            Fault::LateById { lasting: Lasting::For(Duration::from_secs(3)) },
-        ),
-    ];
-    for (name, matches, fault) in cases {
-        eprintln!("{name}");
-        world.hub().inject(Injection { matches, times: Times::Once, fault });
-        world.tool(PUBLISH).expect(0, &["done: latest is v0.45 now"]);
-        assert_eq!(world.remote_commit("latest"), world.remote_commit("v0.45"), "{name}");
-        world.hub().reset_faults();
+        ("a late draft", Matches::on("POST", RELEASES), Fault::LateById { lasting: Lasting::For(LATE) }),
+    ] {
+        publish_through(&world, name, matches, fault);
         verify_and_roll_back(&world, old);
         assert_eq!(world.remote_commit("latest"), world.remote_commit("v0.44"), "{name}");
-        let drafts = world.published().drafts("latest-incoming").count();
-        assert_eq!(drafts, 0, "{name}");
+    }
+}
+
+/// A page of a proxy in place of an answer says nothing of what was done. The lock is left then, so each has a world of its own.
+#[test]
+fn a_page_in_place_of_an_answer_is_no_answer() {
+    let base = world("pages");
+    let after = || Fault::Afterwards(Box::new(Fault::Html));
+    for (number, (name, matches, fault)) in [
+        ("at the draft", Matches::on("POST", RELEASES), Fault::Html),
+        ("after the draft", Matches::on("POST", RELEASES), after()),
+        ("at an upload", Matches::upload("packer-images.json"), Fault::Html),
+        ("after PATCH 1", Matches::on("PATCH", RELEASE), after()),
+        ("at PATCH 2", Matches::on("PATCH", RELEASE).nth(2), Fault::Html),
+        ("at the listing", Matches::on("GET", RELEASES), Fault::Html),
+        ("at the release", Matches::on("GET", "/repos/*/releases/tags/latest"), Fault::Html),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let world = base.copy(&base.dir().join(format!("copy-{number}"))).unwrap();
+        world.publish_by_hand("v0.44").unwrap();
+        world.build(IMAGES[0], 300 << 10, 77, Some("v0.45")).unwrap();
+        publish_through(&world, name, matches, fault);
     }
 }
 
