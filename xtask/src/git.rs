@@ -9,12 +9,14 @@ use xshell::cmd;
 
 mod objects;
 mod publisher;
+mod words;
 
 use crate::failure;
 use crate::process;
 
 pub use objects::{Checkout, LastChange, Objects, TreeEntry};
-pub use publisher::{Publisher, Update, Waits, cure};
+pub use publisher::{Publisher, Update, Waits};
+pub use words::cure;
 
 /// The repository that a directory is in.
 #[derive(Clone)]

@@ -14,10 +14,11 @@ use crate::image::name;
 use crate::manifest::{self, Manifest};
 
 use super::doors::Doors;
+use super::face::Face;
 use super::held::Held;
 use super::look::{self, Live, Look, PreviousDraft};
 use super::marker::Replaced;
-use super::switch::{self, Face};
+use super::switch;
 use super::{TAG, audit, notes, prove};
 
 /// One thing that is put right.

@@ -4,6 +4,7 @@
 pub mod audit;
 pub mod choose;
 pub mod doors;
+pub mod face;
 pub mod fill;
 pub mod fits;
 pub mod github;

@@ -9,6 +9,7 @@ use crate::image::digest::Digest;
 use crate::manifest::Manifest;
 
 use super::doors::Doors;
+use super::face::{Face, Old};
 use super::heal::{self, Heal};
 use super::held::Held;
 use super::lock::Claim;
@@ -17,7 +18,7 @@ use super::plan::{self, Draft, Step, TagMove, Want};
 use super::session;
 use super::set::Set;
 use super::stage::{self, Stage};
-use super::switch::{self, Change, Face, Old};
+use super::switch::{self, Change};
 use super::{INCOMING, TAG, fill, notes, relabel};
 
 /// What the person asked for.

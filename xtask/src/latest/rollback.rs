@@ -8,13 +8,14 @@ use crate::git::TagRef;
 use crate::manifest::Manifest;
 
 use super::doors::Doors;
+use super::face::{Face, Old};
 use super::heal::{self, Heal};
 use super::lock::Claim;
 use super::look::{self, Live, Look, PreviousDraft};
 use super::marker::Replaced;
 use super::publish::Person;
 use super::session;
-use super::switch::{self, Change, Face, Old};
+use super::switch::{self, Change};
 use super::{TAG, audit, notes};
 
 /// How a rollback ended.
