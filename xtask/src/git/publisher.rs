@@ -7,6 +7,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
@@ -27,6 +28,8 @@ pub struct Publisher {
     bare: OnceLock<PathBuf>,
     /// The settings of the clone were looked at: reading leads to the repository.
     leads_there: OnceLock<()>,
+    /// A push was let in, if only one without an effect.
+    let_in: AtomicBool,
 }
 
 /// How long git may take, and whether a signal ends it.
@@ -44,8 +47,8 @@ const OWN: Waits = Waits { at_most: Duration::from_secs(60), heeds_signals: true
 
 impl Publisher {
     pub fn new(git: &Git, repo: &Repo, address: Address) -> Self {
-        let (bare, leads_there) = (OnceLock::new(), OnceLock::new());
-        Self { git: git.clone(), address, repo: repo.clone(), bare, leads_there }
+        let (bare, leads_there, let_in) = (OnceLock::new(), OnceLock::new(), AtomicBool::new(false));
+        Self { git: git.clone(), address, repo: repo.clone(), bare, leads_there, let_in }
     }
 
     pub fn url(&self) -> &str {
@@ -86,8 +89,13 @@ impl Publisher {
         args.extend(["--".to_owned(), self.address.url.clone()]);
         args.extend(updates.iter().map(|(name, object, _)| format!("{}:{name}", object.unwrap_or_default())));
         let args: Vec<&str> = args.iter().map(String::as_str).collect();
-        let finished = self.run(waits, &bare, &args, None)?;
-        judge(&finished)
+        match judge(&self.run(waits, &bare, &args, None)?)? {
+            // One that was let in before may be refused once by mistake.
+            Pushed::Refused(said) if said.contains("Authentication failed") && self.let_in.load(Ordering::Relaxed) => {
+                Err(CallError::Lost(said))
+            }
+            pushed => Ok(pushed),
+        }
     }
 
     /// Whether a push would be let in, as far as that shows without one: the way leads to the repository, the login is
@@ -123,7 +131,10 @@ impl Publisher {
                 self.address.shown(),
                 cure(&said)
             )))),
-            Pushed::Moved | Pushed::Already | Pushed::Stale => Ok(()),
+            Pushed::Moved | Pushed::Already | Pushed::Stale => {
+                self.let_in.store(true, Ordering::Relaxed);
+                Ok(())
+            }
         }
     }
 
@@ -131,6 +142,17 @@ impl Publisher {
     ///
     /// Exit code 3: `insteadOf` leads to another repository.
     fn reads_there(&self, dir: &Path) -> Result<(), CallError> {
+        let host_of = |repo: &Repo| repo.host.to_lowercase();
+        match place(&self.address.url) {
+            // Another host may be a way there; on the same one it is what it says.
+            Place::Repo(there) if host_of(&there) == host_of(&self.repo) && !there.is(&self.repo) => {
+                return Err(CallError::Local(failure::missing(format!(
+                    "--git-url (HOMESTAK_PACKER_GIT_URL) names {there}, and {} publishes; name a way to that",
+                    self.repo
+                ))));
+            }
+            _ => {}
+        }
         let found = self.run(OWN, dir, &["ls-remote", "--get-url", "--", &self.address.url], None)?;
         if found.status.success() { self.is_the_same(&found.text(), "insteadOf") } else { Ok(()) }
     }

@@ -115,6 +115,7 @@ impl Old {
         notes::fit(
             format_args!("the notes of the release {TAG}, which keep a stamp when it is replaced,"),
             self.release.notes().chars().count() + STAMP + 2 * title,
+            notes::MOST,
         )
     }
 

@@ -47,17 +47,19 @@ pub fn points_to(notes: &str) -> Option<&str> {
 
 /// Characters that GitHub takes as a release's notes.
 pub const MOST: usize = 125_000;
+/// Characters that GitHub takes as a comment.
+pub const MOST_IN_COMMENT: usize = 65_536;
 
 /// # Errors
 ///
 /// Exit code 3: more than GitHub takes.
-pub fn fit(what: impl Display, length: usize) -> anyhow::Result<()> {
-    if length <= MOST {
+pub fn fit(what: impl Display, length: usize, most: usize) -> anyhow::Result<()> {
+    if length <= most {
         return Ok(());
     }
     Err(failure::missing(format!(
-        "{what} would have {length} characters, and GitHub takes {MOST}: shorten them by {} or more, then run again",
-        length - MOST
+        "{what} would have {length} characters, and GitHub takes {most}: shorten by {} or more, then run again",
+        length - most
     )))
 }
 

@@ -15,8 +15,9 @@ use crate::image::local::{self, LocalImage};
 use crate::image::record::{self, BuildRecord};
 use crate::image::{checksum, cut, durable, hash, name, templates};
 use crate::latest::set::{Origin, SetImage};
+use crate::latest::prove::{self, Difference};
 use crate::latest::{TAG, audit, choose, look};
-use crate::manifest::Manifest;
+use crate::manifest::{Expected, Manifest};
 use crate::interrupt;
 
 /// Fetch images from a release, join their parts and verify them
@@ -151,17 +152,21 @@ impl<'a> Source<'a> {
     /// What vouches for the image must agree: manifest, checksum file, and GitHub's digests of assets.
     fn image(&self, name: &str) -> anyhow::Result<SetImage> {
         let promised = self.manifest.as_ref().and_then(|manifest| manifest.image(name));
-        let altered: Vec<String> = promised
-            .iter()
-            .flat_map(|image| image.assets())
-            .filter_map(|expected| audit::altered(&expected, &self.assets))
-            .collect();
+        let promised = promised.map(|image| image.assets()).unwrap_or_default();
+        let altered: Vec<String> =
+            promised.iter().filter_map(|expected| audit::altered(expected, &self.assets)).collect();
         if !altered.is_empty() {
-            return Err(failure::digest(format!(
+            let message = format!(
                 "{name} on release {} is not what its manifest says: {}; run `cargo xtask packer verify`",
                 self.tag,
                 altered.join("; ")
-            )));
+            );
+            let other_bytes = |expected: &Expected| {
+                let asset = self.assets.iter().find(|asset| asset.name == expected.file);
+                matches!(prove::compare(expected, asset), Some(Difference::Size(_) | Difference::Digest(_)))
+            };
+            let replaced = promised.iter().any(other_bytes);
+            return Err(if replaced { failure::digest(message) } else { failure::failed(message) });
         }
         choose::from_release(|asset| self.gh.read_asset(asset), name, self.tag, &self.assets, self.manifest.as_ref())
     }

@@ -122,7 +122,7 @@ fn an_asset_that_is_not_what_the_manifest_says_is_named() {
             .tool(&["status"])
             .expect(0, &[&words[..], &["put back what was changed by hand", "--source v0.45"]].concat());
         world.tool(&["verify"]).expect(4, &words);
-        reader.tool(&["download"]).expect(4, &words);
+        reader.tool(&["download"]).expect(if replaced { 4 } else { 1 }, &words);
         assert!(!reader.images().join(image).join(format!("{image}.qcow2")).exists());
         world.tool(PUBLISH).expect(0, &["done: latest is v0.45 now"]);
         world.tool(&["verify"]).expect(0, &["ok:"]);
@@ -131,7 +131,7 @@ fn an_asset_that_is_not_what_the_manifest_says_is_named() {
     // What is whole can still be had while another is not.
     delete(&part);
     reader.tool(&["download", IMAGES[0]]).expect(0, &["verified"]);
-    reader.tool(&["download", IMAGES[1]]).expect(4, &[&part]);
+    reader.tool(&["download", IMAGES[1]]).expect(1, &[&part]);
 }
 
 #[test]

@@ -3,8 +3,8 @@
 usage: https.py CERTIFICATE KEY ROOT RULES
 
 Prints its port on 127.0.0.1. It is a proxy that leads every host to itself (CONNECT), so that git asks for https://github.com and
-comes here. RULES is a file that is read at each request: lines of `TOKEN write` or `TOKEN read`, and `502 push` for one 502 at the
-next push, which takes the line away. It ends with its standard input.
+comes here. RULES is a file that is read at each request: lines of `TOKEN write` or `TOKEN read`, and `502 push` for one 502 at the next
+push, `401 push` for one 401 where it begins; which takes the line away. It ends with its standard input.
 """
 
 import base64
@@ -19,6 +19,7 @@ import urllib.parse
 
 CERTIFICATE, KEY, ROOT, RULES = sys.argv[1:]
 LOCK = threading.Lock()
+BEGUN = 0
 
 
 def rules():
@@ -26,16 +27,24 @@ def rules():
         return [line.split() for line in file if line.strip()]
 
 
-def take_fault():
-    """Whether a push is to meet a 502, once."""
+def take_fault(status):
+    """Whether a push is to meet this, once."""
     with LOCK:
         found = rules()
-        if ["502", "push"] not in found:
+        if [status, "push"] not in found:
             return False
-        found.remove(["502", "push"])
+        found.remove([status, "push"])
         with open(RULES, "w", encoding="utf-8") as file:
             file.writelines(" ".join(words) + "\n" for words in found)
         return True
+
+
+def tried_without_effect():
+    """Whether a push began before this one."""
+    global BEGUN
+    with LOCK:
+        BEGUN += 1
+        return BEGUN > 1
 
 
 class Git(http.server.BaseHTTPRequestHandler):
@@ -75,8 +84,10 @@ class Git(http.server.BaseHTTPRequestHandler):
             return self.refuse(401, "Invalid username or token.", ("WWW-Authenticate", 'Basic realm="GitHub"'))
         if pushes and right != "write":
             return self.refuse(403, "Write access to repository not granted.")
-        if pushes and self.command == "POST" and take_fault():
+        if pushes and self.command == "POST" and take_fault("502"):
             return self.refuse(502, "Bad gateway")
+        if pushes and self.command == "GET" and tried_without_effect() and take_fault("401"):
+            return self.refuse(401, "Bad credentials", ("WWW-Authenticate", 'Basic realm="GitHub"'))
         environment = {
             **os.environ,
             "GIT_PROJECT_ROOT": ROOT,

@@ -97,13 +97,13 @@ fn a_publish_over_https_with_ghs_login() {
     assert_eq!(world.remote_commit("latest"), world.remote_commit("v0.44"));
 }
 
-/// One 502 at a push, of the lock or of the tag, is looked at and tried again.
+/// One 401 and one 502 at pushes are looked at and tried again.
 #[test]
-fn one_502_at_the_push_ends_nothing() {
-    let (mut world, old) = by_hand("https-502");
+fn one_refusal_at_a_push_ends_nothing() {
+    let (mut world, old) = by_hand("https-once");
     let server = serve(&mut world, "");
-    server.rules(&format!("{TOKEN} write\n502 push\n"));
+    server.rules(&format!("{TOKEN} write\n401 push\n502 push\n"));
     world.tool(PUBLISH).expect(0, &["done: latest is v0.45 now"]);
-    assert!(!fs::read_to_string(&server.rules).unwrap().contains("502"), "no push met it");
+    assert!(!fs::read_to_string(&server.rules).unwrap().contains("push"), "no push met them");
     verify_and_roll_back(&world, old);
 }

@@ -97,7 +97,7 @@ fn notes_that_are_full() {
     let release = SeedRelease::published("v0.45").body(&"x".repeat(124_990));
     let id = world.hub().seed_release(REPOSITORY, release).unwrap();
     let document = ["document", "--release", "v0.45", "--execute"];
-    world.tool(&document).expect(3, &["the notes of v0.45", "GitHub takes 125000", "shorten them by"]);
+    world.tool(&document).expect(3, &["the notes of v0.45", "GitHub takes 125000", "shorten by"]);
     world.hub().change_release(REPOSITORY, id, |it| it.body = Some("x".repeat(124_000))).unwrap();
     world.tool(&document).expect(0, &["wrote the notes of v0.45"]);
 }
@@ -108,7 +108,7 @@ fn notes_that_leave_no_room_for_the_stamp() {
     let notes = |length: usize| format!("Points to v0.44\n{}", "ä".repeat(length - 16));
     world.hub().change_release(REPOSITORY, old, |it| it.body = Some(notes(124_990))).unwrap();
     sends_nothing(&world, PUBLISH)
-        .expect(3, &["the notes of the release latest", "GitHub takes 125000", "shorten them by"]);
+        .expect(3, &["the notes of the release latest", "GitHub takes 125000", "shorten by"]);
     world.hub().change_release(REPOSITORY, old, |it| it.body = Some(notes(124_000))).unwrap();
     world.tool(PUBLISH).expect(0, &["done: latest is v0.45 now"]);
     world.tool(ROLLBACK).expect(0, &["latest is what it was before"]);
