@@ -64,7 +64,7 @@ pub fn fit(what: impl Display, length: usize, most: usize) -> anyhow::Result<()>
 }
 
 /// A version comes from a file on the build host: it must not end the table's cell.
-fn cell(text: &str) -> String {
+pub(super) fn cell(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).map(|c| if matches!(c, '|' | '<' | '`') { ' ' } else { c }).collect()
 }
 

@@ -127,6 +127,7 @@ macro_rules! verbs {
 
 verbs! {
     check::Check,
+    diff::Diff,
     document::Document,
     status::Status,
     doctor::Doctor,

@@ -107,8 +107,7 @@ fn notes_that_leave_no_room_for_the_stamp() {
     let (world, old) = by_hand("stamp");
     let notes = |length: usize| format!("Points to v0.44\n{}", "ä".repeat(length - 16));
     world.hub().change_release(REPOSITORY, old, |it| it.body = Some(notes(124_990))).unwrap();
-    sends_nothing(&world, PUBLISH)
-        .expect(3, &["the notes of the release latest", "GitHub takes 125000", "shorten by"]);
+    sends_nothing(&world, PUBLISH).expect(3, &["the notes of the release latest", "GitHub takes 125000", "shorten by"]);
     world.hub().change_release(REPOSITORY, old, |it| it.body = Some(notes(124_000))).unwrap();
     world.tool(PUBLISH).expect(0, &["done: latest is v0.45 now"]);
     world.tool(ROLLBACK).expect(0, &["latest is what it was before"]);
