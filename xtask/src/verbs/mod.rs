@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use crate::console::Console;
-use crate::packer::{self, Address, Repo};
+use crate::packer::{self, Address, Place, Repo};
 use crate::signing::Allowed;
 use crate::text;
 
@@ -80,6 +80,17 @@ impl Common {
     /// Who may sign a set; `None` when nothing says it.
     pub fn allowed_signers(&self) -> Option<Allowed> {
         Allowed::in_dir(&self.packer_dir())
+    }
+
+    /// What is to be said where the clone's remote is another repository than the one that publishes.
+    pub fn remote_differs(&self, repo: &Repo) -> Option<String> {
+        match packer::remote_of(&self.packer_dir(), &self.remote).ok().flatten() {
+            Some((_, Place::Repo(other))) if !other.is(repo) => Some(format!(
+                "the remote `{}` is {other}, and {repo} publishes: history and version tags come from {other}",
+                self.remote
+            )),
+            _ => None,
+        }
     }
 
     /// Where git reaches the repository that publishes.

@@ -27,6 +27,7 @@ impl Status {
         let mut history = History::open(&common.packer_dir())?;
         let templates = history.templates(&Moment::WorkTree)?;
         let gh = Gh::new(common.repo()?, TRIES, console);
+        common.remote_differs(gh.repo()).iter().for_each(|said| console.note(said));
         let mut list = Checklist { head: history.head.clone(), ..Checklist::default() };
         let outside = GitHub::new(&gh, history.git(), common.address(gh.repo()), console);
         let doors = Doors::new(&outside);
