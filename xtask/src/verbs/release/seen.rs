@@ -1,0 +1,190 @@
+//! What there is at a moment: what doctor, status, verify and document say, and which local images are the release's.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::line::{self, Line, Lines};
+use super::fits::{self, Fit, Made};
+use crate::checklist::{Checklist, Local, Row};
+use crate::console::Console;
+use crate::decide::{Decision, History, Moment};
+use crate::failure;
+use crate::gh::Gh;
+use crate::image::local::{self, LocalImage};
+use crate::latest::source::{self, Absent};
+use crate::verbs::{Outcome, status};
+
+/// All that the steps follow from.
+#[derive(Debug, Default)]
+pub struct Seen {
+    /// Why a release can't begin: what doctor found, or that its tag isn't where it must be.
+    pub ill: Option<String>,
+    pub tag: Option<Absent>,
+    pub list: Checklist,
+    /// Images that must be built for the release.
+    pub to_build: Vec<String>,
+    /// Images here that are to go onto `latest`.
+    pub to_publish: Vec<String>,
+    /// Whether `latest` already is the release's set.
+    pub published: bool,
+    /// verify's answer, once there is nothing more to publish.
+    pub verified: Option<Result<String, String>>,
+    /// document's, then.
+    pub documented: Option<Result<Documented, String>>,
+}
+
+/// What document would write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Documented {
+    /// Nothing is left to write.
+    pub written: bool,
+    /// The line in the release's notes.
+    pub line: String,
+    /// The images that were, or are to be, built anew.
+    pub rebuilt: Vec<String>,
+    /// Whether the issue was asked for.
+    pub on_issue: bool,
+}
+
+impl Seen {
+    /// With doctor, which needs no second answer.
+    pub fn first(lines: &Lines<'_>, console: &Console) -> anyhow::Result<Self> {
+        console.note("Looking at tools, login, hosts and GitHub …");
+        let doctor = silently(&lines.doctor(), lines)?;
+        let ill = (doctor.exit != 0).then(|| {
+            let bad = |finding: &&serde_json::Value| finding["state"] == "bad";
+            let found = doctor.fields["findings"].as_array().map_or(0, |all| all.iter().filter(bad).count());
+            format!("{found} to mend; `{}` tells each with its cure", lines.doctor())
+        });
+        if ill.is_some() {
+            return Ok(Self { ill, ..Self::default() });
+        }
+        Self::again(lines)
+    }
+
+    /// Once more, after a step.
+    pub fn again(lines: &Lines<'_>) -> anyhow::Result<Self> {
+        let common = lines.common;
+        let silent = Console::silent();
+        let mut history = History::open(&common.packer_dir())?;
+        let gh = Gh::new(common.repo()?, super::super::status::TRIES, &silent);
+        if let Some(tag) = source::absent(&gh, history.git(), &common.remote, lines.release())? {
+            return Ok(Self { ill: Some(tag.to_string()), tag: Some(tag), ..Self::default() });
+        }
+        let commit = history.commit(&format!("refs/tags/{}", lines.release()))?;
+        let moment = commit.clone().map_or(Moment::WorkTree, Moment::Commit);
+        let list = status::look(common, &silent, &mut history, &moment)?;
+        let mut seen = Self { list, ..Self::default() };
+        let Some(latest) = &seen.list.latest else { return Ok(seen) };
+        let live = latest.release.as_ref();
+        if let Some(source) = live.and_then(|release| release.source.as_deref())
+            && crate::version::is_newer(source, lines.release())
+        {
+            return Err(failure::failed(format!(
+                "`latest` already stands for {source}, which is newer than {}; nothing is left to do for it here",
+                lines.release()
+            )));
+        }
+        seen.published = latest.heal.is_none() && live.is_some_and(|release| {
+            release.source.as_deref() == Some(lines.release()) && (release.commit.is_none() || release.commit == commit)
+        });
+        let stale = match &commit {
+            Some(commit) => stale(&mut history, common, &seen.list, commit)?,
+            None => BTreeSet::new(),
+        };
+        seen.sort_out(&stale);
+        if seen.to_build.is_empty() && !seen.must_publish(lines.release()) {
+            seen.verified = Some(verified(lines)?);
+            seen.documented = Some(documented(lines));
+        }
+        Ok(seen)
+    }
+
+    /// Which images are to be built, and which of those here are to be published.
+    fn sort_out(&mut self, stale: &BTreeSet<String>) {
+        for row in self.list.rows.iter().filter(|row| row.template) {
+            if row.is_news() && !stale.contains(&row.name) && is_wanted(row) {
+                self.to_publish.push(row.name.clone());
+            } else if row.published.is_none() || (!self.published && is_rebuild(row)) {
+                self.to_build.push(row.name.clone());
+            }
+        }
+    }
+
+    /// Whether `latest` is to change, once all is built.
+    pub fn must_publish(&self, release: &str) -> bool {
+        let latest = self.list.latest.as_ref();
+        let begun = |latest: &crate::checklist::Latest| {
+            latest.heal.is_some() || latest.incoming.iter().any(|draft| draft.source.as_deref() == Some(release))
+        };
+        !self.to_publish.is_empty() || latest.is_some_and(begun)
+    }
+}
+
+fn is_rebuild(row: &Row) -> bool {
+    matches!(row.decision, Some((Decision::Rebuild, _)))
+}
+
+/// An image here that check wants, or that was built after the published one arrived: on purpose, for what no diff shows.
+/// An older one is what an earlier release left behind.
+fn is_wanted(row: &Row) -> bool {
+    let Some(published) = row.published.as_ref().filter(|_| !is_rebuild(row)) else { return true };
+    let Local::Present { built_at: Some(built), .. } = &row.local else { return false };
+    let time = |text: &str| humantime::parse_rfc3339(text).ok();
+    time(built).zip(published.updated_at.as_deref().and_then(time)).is_some_and(|(built, there)| built > there)
+}
+
+/// The images here that are made of something else than the release.
+fn stale(
+    history: &mut History,
+    common: &crate::verbs::Common,
+    list: &Checklist,
+    commit: &str,
+) -> anyhow::Result<BTreeSet<String>> {
+    let images = common.images();
+    let found = if images.is_dir() { local::scan(&images)? } else { BTreeMap::new() };
+    let mut stale = BTreeSet::new();
+    for row in list.rows.iter().filter(|row| row.template && row.is_news()) {
+        let Some(files) = found.get(&row.name) else { continue };
+        let Some(record) = LocalImage::open(&images, &row.name, files)?.record else { continue };
+        let made = Made { inputs: record.inputs.as_ref(), built_from: record.built_from.as_ref() };
+        if let Fit::Differs(_) = fits::fits_commit(history, &row.name, made, commit)? {
+            stale.insert(row.name.clone());
+        }
+    }
+    Ok(stale)
+}
+
+/// What a verb that changes nothing says, without showing it.
+fn silently(line: &Line, lines: &Lines<'_>) -> anyhow::Result<Outcome> {
+    line::verb(line.words().unwrap_or_default())?.run(lines.common, &Console::silent())
+}
+
+fn verified(lines: &Lines<'_>) -> anyhow::Result<Result<String, String>> {
+    let outcome = silently(&lines.verify(), lines)?;
+    let images = outcome.fields["images"].as_array().map_or(0, Vec::len);
+    let differences = outcome.fields["differences"].as_array().map_or(0, Vec::len);
+    Ok(if outcome.exit == 0 {
+        Ok(format!("{images} images on `latest` are as they should be"))
+    } else {
+        Err(format!("{differences} things differ"))
+    })
+}
+
+fn documented(lines: &Lines<'_>) -> Result<Documented, String> {
+    let Line::Verb { mut words, .. } = lines.document() else { return Err(String::new()) };
+    words.push("--dry-run".into());
+    let line = Line::Verb { words, asks: false };
+    let outcome = silently(&line, lines).map_err(|error| format!("{error:#}"))?;
+    let fields = &outcome.fields;
+    let unchanged = |field: &str| fields[field].is_null() || fields[field] == "unchanged";
+    let images = fields["images"].as_array().into_iter().flatten();
+    Ok(Documented {
+        written: unchanged("notes") && unchanged("comment"),
+        line: fields["line"].as_str().unwrap_or_default().to_owned(),
+        rebuilt: images
+            .filter(|image| image["rebuilt"] == true)
+            .filter_map(|image| image["name"].as_str().map(str::to_owned))
+            .collect(),
+        on_issue: !fields["comment"].is_null(),
+    })
+}
