@@ -17,6 +17,7 @@ use super::consent::Consent;
 use super::{Common, Outcome, common};
 use crate::console::Console;
 use crate::failure;
+use crate::interrupt;
 use crate::image::parts::PartSize;
 use crate::latest::fits;
 use line::Lines;
@@ -78,6 +79,7 @@ impl Release {
         let mut seen = Seen::first(&lines, console)?;
         let mut taken = BTreeSet::new();
         loop {
+            interrupt::check()?;
             let steps = steps::steps(&lines, &seen);
             screen::steps(console, &self.release, &seen, &steps);
             let Some(next) = steps.iter().find(|step| step.state == State::Next) else {
@@ -130,19 +132,21 @@ impl Release {
         let Some(words) = line.words() else {
             return Err(failure::missing(seen.ill.clone().unwrap_or_else(|| step.said.clone())));
         };
+        let shown = format!("{} {line}", console.bold("$"));
         if step.name == Name::Build {
             if self.hosts.is_empty() {
                 return Err(failure::missing(format!(
-                    "{} to be built, and no build host is named; go on with --host HOST",
-                    step.said
+                    "no build host is named for {}; go on with --host HOST",
+                    step.images.join(", ")
                 )));
             }
-            let question = format!("Run `{line}`? A build takes a quarter of an hour or more for each image.");
-            if !self.consent.in_advance() && console.ask(&question)? != Some(true) {
+            console.note(shown);
+            let question = "Run this? A build takes a quarter of an hour or more for each image.";
+            if !self.consent.in_advance() && console.ask(question)? != Some(true) {
                 return Ok(Took::Declined);
             }
         } else {
-            console.note(format_args!("{} {}", console.bold("$"), line));
+            console.note(shown);
         }
         let outcome = line::verb(words)?.run(common, console)?;
         Ok(match (outcome.exit, outcome.fields["executed"].as_bool()) {

@@ -50,11 +50,7 @@ impl Seen {
     pub fn first(lines: &Lines<'_>, console: &Console) -> anyhow::Result<Self> {
         console.note("Looking at tools, login, hosts and GitHub …");
         let doctor = silently(&lines.doctor(), lines)?;
-        let ill = (doctor.exit != 0).then(|| {
-            let bad = |finding: &&serde_json::Value| finding["state"] == "bad";
-            let found = doctor.fields["findings"].as_array().map_or(0, |all| all.iter().filter(bad).count());
-            format!("{found} to mend; `{}` tells each with its cure", lines.doctor())
-        });
+        let ill = (doctor.exit != 0).then(|| format!("not in order; `{}` tells what, with its cure", lines.doctor()));
         if ill.is_some() {
             return Ok(Self { ill, ..Self::default() });
         }
@@ -74,7 +70,10 @@ impl Seen {
         let moment = commit.clone().map_or(Moment::WorkTree, Moment::Commit);
         let list = status::look(common, &silent, &mut history, &moment)?;
         let mut seen = Self { list, ..Self::default() };
-        let Some(latest) = &seen.list.latest else { return Ok(seen) };
+        let Some(latest) = &seen.list.latest else {
+            seen.ill = Some(seen.list.unasked.join("\n"));
+            return Ok(seen);
+        };
         let live = latest.release.as_ref();
         if let Some(source) = live.and_then(|release| release.source.as_deref())
             && crate::version::is_newer(source, lines.release())
@@ -93,8 +92,9 @@ impl Seen {
         };
         seen.sort_out(&stale);
         if seen.to_build.is_empty() && !seen.must_publish(lines.release()) {
-            seen.verified = Some(verified(lines)?);
-            seen.documented = Some(documented(lines));
+            let verified = verified(lines)?;
+            seen.documented = verified.is_ok().then(|| documented(lines));
+            seen.verified = Some(verified);
         }
         Ok(seen)
     }

@@ -80,7 +80,7 @@ pub fn steps(lines: &Lines<'_>, seen: &Seen) -> Vec<Step> {
     let all = [
         (Name::Doctor, seen.ill.is_none(), seen.ill.clone().unwrap_or_else(|| "all is in order".into()), Vec::new(), doctor),
         (Name::Check, asked && seen.ill.is_none(), checked(seen), Vec::new(), lines.check()),
-        (Name::Build, built, building(seen), seen.to_build.clone(), lines.build(&named(&seen.to_build))),
+        (Name::Build, built, building(lines, seen), seen.to_build.clone(), lines.build(&named(&seen.to_build))),
         (
             Name::Publish,
             built && !publishes,
@@ -126,20 +126,22 @@ fn checked(seen: &Seen) -> String {
             _ => None,
         })
         .collect();
-    match (seen.list.latest.is_some(), seen.list.unasked.first(), changed.is_empty()) {
-        (false, Some(why), _) => why.clone(),
-        (false, None, _) => "decide rebuild or skip".to_owned(),
-        (true, _, true) => "skip: No template changes detected".to_owned(),
-        (true, _, false) => changed.join("\n"),
+    match (seen.list.latest.is_some(), changed.is_empty()) {
+        (false, _) => "decide rebuild or skip".to_owned(),
+        (true, true) => "skip: No template changes detected".to_owned(),
+        (true, false) => changed.join("\n"),
     }
 }
 
-fn building(seen: &Seen) -> String {
+fn building(lines: &Lines<'_>, seen: &Seen) -> String {
     match (seen.to_build.as_slice(), seen.list.latest.is_some()) {
         (_, false) => "build what check decides".to_owned(),
         ([], _) if seen.to_publish.is_empty() => "nothing to build".to_owned(),
         ([], _) => format!("here: {}", seen.to_publish.join(", ")),
-        (images, _) => images.join(", "),
+        (images, _) => match lines.asked.hosts.as_slice() {
+            [] => format!("build {}; no host is named yet: --host HOST", images.join(", ")),
+            hosts => format!("build {} on {}", images.join(", "), hosts.join(", ")),
+        },
     }
 }
 
