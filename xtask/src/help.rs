@@ -10,14 +10,14 @@ use crate::{console, text};
 /// The verbs as a release comes upon them.
 const GROUPS: [(&str, &[&str]); 5] = [
     ("The whole phase", &["release", "rehearse"]),
-    ("Decide", &["check", "status", "document"]),
+    ("Decide", &["check", "diff", "status", "document"]),
     ("Build", &["build-and-fetch", "split", "checksum"]),
     ("Publish", &["publish", "verify", "download"]),
     ("Repair", &["doctor", "rollback"]),
 ];
 
 /// Lines to type for each verb, without `cargo xtask packer`, and what each is for.
-const EXAMPLES: [(&str, &[(&str, &str)]); 13] = [
+const EXAMPLES: [(&str, &[(&str, &str)]); 14] = [
     (
         "release",
         &[
@@ -38,7 +38,15 @@ const EXAMPLES: [(&str, &[(&str, &str)]); 13] = [
         &[
             ("check", "all images, against what `latest` was made of"),
             ("check --base v0.44", "against a version, without a login or network"),
-            ("check --base-images --exit-code", "ask Debian as well; end with 10 for a rebuild"),
+            ("check --upstream --exit-code", "ask Debian and Proxmox as well; end with 10 for a rebuild"),
+        ],
+    ),
+    (
+        "diff",
+        &[
+            ("diff", "the packages of `latest` against those that it replaced"),
+            ("diff --local debian-13-pve", "those of an image here against `latest`"),
+            ("diff --from v0.44 --to v0.45", "those of two versions"),
         ],
     ),
     ("status", &[("status", "the image checklist and the next step"), ("status --json", "the same for a script")]),

@@ -20,6 +20,7 @@ pub mod latest;
 pub mod manifest;
 pub mod packer;
 mod process;
+mod sbom;
 mod ssh;
 mod text;
 mod verbs;

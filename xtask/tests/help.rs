@@ -18,10 +18,11 @@ fn help(args: &[&str]) -> String {
 }
 
 /// Each verb, and the common options that do something in it.
-const VERBS: [(&str, &[&str]); 13] = [
+const VERBS: [(&str, &[&str]); 14] = [
     ("release", &["--packer-dir", "--images", "--repo", "--remote", "--git-url", "--json", "--verbose"]),
     ("rehearse", &["--packer-dir", "--json"]),
     ("check", &["--packer-dir", "--repo", "--remote", "--json", "--verbose"]),
+    ("diff", &["--packer-dir", "--images", "--repo", "--remote", "--git-url", "--json", "--verbose"]),
     ("status", &["--packer-dir", "--images", "--repo", "--remote", "--git-url", "--json", "--verbose"]),
     ("document", &["--packer-dir", "--repo", "--remote", "--git-url", "--json", "--verbose"]),
     ("build-and-fetch", &["--packer-dir", "--images", "--remote", "--json"]),

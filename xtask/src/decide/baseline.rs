@@ -300,6 +300,8 @@ mod tests {
             inputs: None,
             versions: None,
             base_image: None,
+            packages: None,
+            boot: None,
             parts: Vec::new(),
         };
         let manifest = Manifest::new("v1".into(), "c1".into(), vec![image]);

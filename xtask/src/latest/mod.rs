@@ -2,6 +2,7 @@
 //! places. Nothing is deleted before its replacement is proven.
 
 pub mod audit;
+pub mod changes;
 pub mod choose;
 pub mod doors;
 pub mod fill;

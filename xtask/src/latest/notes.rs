@@ -43,7 +43,7 @@ pub fn points_to(notes: &str) -> Option<&str> {
 }
 
 /// A version comes from a file on the build host: it must not end the table's cell.
-fn cell(text: &str) -> String {
+pub(super) fn cell(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).map(|c| if matches!(c, '|' | '<' | '`') { ' ' } else { c }).collect()
 }
 

@@ -9,6 +9,7 @@ use crate::image::digest::Digest;
 use crate::image::name;
 use crate::manifest::{self, Image, Manifest};
 
+use super::changes;
 use super::look::{Live, Look};
 use super::notes;
 use super::prove;
@@ -163,7 +164,7 @@ pub fn plan(want: &Want<'_>, look: &Look) -> Vec<Step> {
         let manifest = Manifest::new(set.source.clone(), set.commit.clone(), images);
         if live.manifest.as_ref() != Some(&manifest)
             || !live.release.prerelease
-            || live.release.notes().trim() != notes::text(&manifest).trim()
+            || changes::without(live.release.notes()).trim() != notes::text(&manifest).trim()
             || stamp_is_old(look, live)
         {
             steps.push(Step::Relabel { manifest: Box::new(manifest), tag });
@@ -229,7 +230,14 @@ fn transfers(set: &Set, have: &[Asset]) -> Vec<Transfer> {
     let of_image = |image: &SetImage| -> Vec<Transfer> {
         let piece = |piece: &Piece| transfer(piece.file.clone(), piece.size(), Some(&image.origin));
         let line = checksum::line(&image.name, image.sha256).len() as u64;
-        image.pieces.iter().map(piece).chain([transfer(name::checksum(&image.name), line, None)]).collect()
+        let packages = image.packages().map(|listed| transfer(listed.file.clone(), listed.size, Some(&image.origin)));
+        image
+            .pieces
+            .iter()
+            .map(piece)
+            .chain([transfer(name::checksum(&image.name), line, None)])
+            .chain(packages)
+            .collect()
     };
     set.images.iter().flat_map(of_image).collect()
 }
@@ -250,7 +258,11 @@ fn same_images(set: &Set, live: &Live) -> Option<Vec<Image>> {
     let digests = |image: &Image| -> Vec<Digest> {
         if image.parts.is_empty() { vec![image.sha256] } else { image.parts.iter().map(|part| part.sha256).collect() }
     };
-    same.then(|| published.iter().zip(&set.images).map(|(there, wanted)| wanted.to_manifest(&digests(there))).collect())
+    let relabelled = |(there, wanted): (&Image, &SetImage)| {
+        let image = wanted.to_manifest(&digests(there));
+        Image { packages: there.packages.clone(), ..image }
+    };
+    same.then(|| published.iter().zip(&set.images).map(relabelled).collect())
 }
 
 fn by_digests(image: &SetImage, live: &Live) -> Option<Image> {

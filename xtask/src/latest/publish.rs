@@ -18,7 +18,7 @@ use super::session;
 use super::set::Set;
 use super::stage::{self, Stage};
 use super::switch::{self, Change, Face, Old};
-use super::{INCOMING, TAG, fill, notes, relabel};
+use super::{INCOMING, TAG, changes, fill, notes, relabel};
 
 /// What the person asked for.
 pub struct Publish {
@@ -211,7 +211,8 @@ impl Publish {
                 Step::Switch { .. } => {
                     let stage = run.stage()?;
                     let manifest = run.manifest.as_ref();
-                    let notes = manifest.map(notes::text).unwrap_or_default();
+                    let notes =
+                        manifest.map(notes::text).unwrap_or_default() + &changes::section(held.doors(), live, set);
                     let digest = manifest.map(|manifest| Digest::of(&manifest.to_bytes()));
                     switch::change(held, &change(stage.release.id, Face::ours(notes), digest), || stage.look_again())?;
                 }

@@ -10,6 +10,7 @@ use crate::image::digest::Digest;
 use crate::manifest::{self, Manifest};
 
 use super::TAG;
+use super::changes;
 use super::held::Held;
 use super::look::{Live, PreviousDraft};
 use super::marker::{self, Replaced};
@@ -52,7 +53,7 @@ pub fn relabel(
     let face = NewRelease {
         tag_name: TAG.to_owned(),
         name: live.release.name.clone().unwrap_or_default(),
-        body: notes::text(manifest),
+        body: notes::text(manifest) + changes::kept(live.release.notes()),
         draft: false,
         prerelease: true,
     };

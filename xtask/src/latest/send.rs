@@ -62,6 +62,10 @@ fn send_image(stage: &Stage<'_>, image: &SetImage, have: &[Asset]) -> anyhow::Re
     }
     let (digests, _) = result?;
     small(stage, &name::checksum(&image.name), checksum::line(&image.name, image.sha256).as_bytes(), have)?;
+    if let Some(packages) = &image.facts.packages {
+        let bytes = packages.read(|asset| stage.held.read_asset(asset))?;
+        small(stage, &packages.listed.file, &bytes, have)?;
+    }
     Ok(image.to_manifest(&digests))
 }
 

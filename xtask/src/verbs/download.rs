@@ -171,6 +171,7 @@ impl<'a> Source<'a> {
             Task::Fetch(path) => {
                 let resumed = self.bytes(image, path, console)?;
                 cut::remove_leftovers(&image.name, path, 0)?;
+                self.list(image, path)?;
                 write_record(image, path)?;
                 (if resumed { "resumed" } else { "downloaded" }, path.clone(), path.with_file_name(name::checksum(&image.name)))
             }
@@ -187,6 +188,12 @@ impl<'a> Source<'a> {
             "sha256": image.sha256,
             "result": result,
         }))
+    }
+
+    /// Brings the list of packages.
+    fn list(&self, image: &SetImage, path: &Path) -> anyhow::Result<()> {
+        let Some(packages) = &image.facts.packages else { return Ok(()) };
+        durable::write(&path.with_file_name(&packages.listed.file), &packages.read(|asset| self.gh.read_asset(asset))?)
     }
 
     /// Brings the bytes; `true` when some of them were here from an earlier run.
@@ -230,7 +237,7 @@ impl<'a> Source<'a> {
 /// What the manifest says about the build goes along, so that the image can be published again as what it is.
 fn write_record(image: &SetImage, path: &Path) -> anyhow::Result<()> {
     let record_path = path.with_file_name(record::file_name(&image.name));
-    if image.facts.built_from.is_none() && image.facts.inputs.is_none() {
+    if image.facts.built_from.is_none() && image.facts.inputs.is_none() && image.packages().is_none() {
         // One that is here belongs to the image that was here.
         let _ = std::fs::remove_file(record_path);
         return Ok(());
@@ -241,6 +248,8 @@ fn write_record(image: &SetImage, path: &Path) -> anyhow::Result<()> {
         inputs: image.facts.inputs.clone(),
         base_image: image.facts.base_image.clone(),
         versions: image.facts.versions.clone().unwrap_or_default(),
+        packages: image.packages().cloned(),
+        boot: image.facts.boot.clone(),
         built_at: None,
         recorded_by: None,
     };

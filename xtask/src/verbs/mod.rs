@@ -72,6 +72,7 @@ verbs! {
     release::Release,
     rehearse::Rehearse,
     check::Check,
+    diff::Diff,
     status::Status,
     document::Document,
     #[command(visible_alias = "build")]

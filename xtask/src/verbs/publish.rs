@@ -47,6 +47,9 @@ pub struct Publish {
     /// Publish images whose inputs differ between their build and the source
     #[arg(long)]
     allow_stale: bool,
+    /// Refuse images that were not booted when they were built
+    #[arg(long)]
+    require_boot: bool,
     /// Drop a draft of another set that stands in the way
     #[arg(long)]
     discard_incoming: bool,
@@ -143,6 +146,18 @@ impl Publish {
             )));
         }
         fits::judge(&mut history, &set, self.allow_stale, &mut warnings, &mut problems)?;
+        let unbooted = set.images.iter().filter(|image| image.facts.boot.is_none()).map(|image| image.name.as_str());
+        let unbooted = unbooted.collect::<Vec<_>>().join(", ");
+        if !unbooted.is_empty() {
+            let what = format!("nothing proves that these images boot: {unbooted}");
+            if self.require_boot {
+                problems.push(failure::missing(format!(
+                    "{what}; build them without BOOT_TEST=no, or leave out --require-boot"
+                )));
+            } else {
+                warnings.push(what);
+            }
+        }
         problems.into_result()?;
         Ok((set, warnings))
     }
