@@ -250,12 +250,11 @@ fn a_release_without_changes_keeps_its_images() {
     world.hub().seed_release(REPOSITORY, SeedRelease::published("v0.46").body("What is new.")).unwrap();
     // An image of an earlier release lies here, which nobody wants any more.
     world.build("debian-13-pve", 3 << 20, 5, Some("v0.43")).unwrap();
-    let ran = world.tool(&["release", "v0.46", "--json"]);
-    let json = ran.json();
+    let json = world.tool(&["release", "v0.46", "--json"]).expect(0, &[]).json();
     assert_eq!(json["steps"][1]["said"], "skip: No template changes detected", "{json}");
     assert_eq!(json["steps"][3]["said"], "nothing to publish, `latest` stays v0.45", "{json}");
-    world.tool(&["checksum", "--force"]).expect(0, &[]);
-    std::fs::remove_dir_all(world.images()).unwrap();
+    assert_eq!(next_step(&json), "document", "{json}");
+    assert!(json["steps"][4]["said"].as_str().unwrap().ends_with("other ones here: debian-13-pve"), "{json}");
     world.tool(&["release", "v0.46", "--execute"]).expect(0, &["[x] template changes checked: none"]);
     assert_eq!(world.remote_commit("latest"), world.remote_commit("v0.45"));
     assert!(world.published().published("v0.46").unwrap().body.as_deref().unwrap().ends_with(&format!("{SEE}\n")));
@@ -277,6 +276,20 @@ fn what_was_forced_for_no_diff_is_published_too() {
     let json = state(&world, &[]);
     assert_eq!(next_step(&json), "publish", "{json}");
     assert!(json["next"].as_str().unwrap().ends_with("publish --source v0.45 debian-13-custom --execute"), "{json}");
+}
+
+#[test]
+fn what_somebody_took_from_latest_stops_it() {
+    let world = world("damaged");
+    build(&world);
+    world.tool(&["release", "v0.45", "--execute"]).expect(0, &[]);
+    world
+        .gh(&["release", "delete-asset", "latest", "debian-13-pve.qcow2.sha256", "--yes", "--repo", REPOSITORY])
+        .unwrap();
+    let json = state(&world, &[]);
+    assert_eq!(next_step(&json), "verify", "{json}");
+    assert!(json["steps"][4]["said"].as_str().unwrap().contains("debian-13-pve.qcow2.sha256"), "{json}");
+    world.tool(&["release", "v0.45", "--execute"]).expect(4, &["Ended at verify. To go on from here"]);
 }
 
 #[test]

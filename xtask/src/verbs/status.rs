@@ -7,7 +7,7 @@ use crate::decide::{self, History, Moment, Observed};
 use crate::gh::{Gh, Tries};
 use crate::latest::doors::Doors;
 use crate::latest::github::GitHub;
-use crate::latest::look;
+use crate::latest::look::{self, Look};
 
 /// Show the image checklist, the state of `latest`, and what to do next
 #[derive(clap::Args)]
@@ -25,36 +25,37 @@ const HEADINGS: [&str; 9] =
 impl Status {
     pub fn run(self, common: &Common, console: &Console) -> anyhow::Result<Outcome> {
         let mut history = History::open(&common.packer_dir())?;
-        let list = look(common, console, &mut history, &Moment::WorkTree)?;
+        let (list, _) = look(common, console, &mut history, &Moment::WorkTree)?;
         show(&list, console);
         Ok(Outcome::done(list.to_json()))
     }
 }
 
-/// The checklist with check's decisions for a moment. What can't be asked is said in it.
+/// The checklist with check's decisions for a moment, and the look that it was made from. What can't be asked is said in it.
 pub(super) fn look(
     common: &Common,
     console: &Console,
     history: &mut History,
     moment: &Moment,
-) -> anyhow::Result<Checklist> {
+) -> anyhow::Result<(Checklist, Option<Look>)> {
     let templates = history.templates(moment)?;
     let gh = Gh::new(common.repo()?, TRIES, console);
     let mut list = Checklist { head: history.head.clone(), ..Checklist::default() };
     let outside = GitHub::new(&gh, history.git(), common.address(gh.repo()), console);
     let doors = Doors::new(&outside);
     let look = look::look(doors).and_then(|look| Latest::of(doors, &look).map(|latest| (look, latest)));
-    let live = match look {
+    let look = match look {
         Ok((look, latest)) => {
             list.latest = Some(latest);
-            look.live
+            Some(look)
         }
         Err(error) => {
             list.unasked.push(format!("{error:#}"));
             None
         }
     };
-    list.rows = checklist::rows(&templates, &common.images(), live.as_ref())?;
+    let live = look.as_ref().and_then(|look| look.live.as_ref());
+    list.rows = checklist::rows(&templates, &common.images(), live)?;
     let local_tags = history.git().local_tags()?;
     list.version_here = local_tags
         .iter()
@@ -70,7 +71,7 @@ pub(super) fn look(
         let observed = Observed {
             repo: gh.repo().to_string(),
             remote: common.remote.clone(),
-            latest: Ok(live.as_ref().map(decide::Published::of)),
+            latest: Ok(live.map(decide::Published::of)),
             remote_tags: Ok(remote_tags),
             local_tags,
             head: match moment {
@@ -82,7 +83,7 @@ pub(super) fn look(
         let report = decide::decide_for(history, &bases, &common.remote, moment)?;
         list.add_decisions(&report);
     }
-    Ok(list)
+    Ok((list, look))
 }
 
 fn show(list: &Checklist, console: &Console) {

@@ -10,6 +10,10 @@ use crate::decide::{Decision, History, Moment};
 use crate::failure;
 use crate::gh::Gh;
 use crate::image::local::{self, LocalImage};
+use crate::latest::audit;
+use crate::latest::doors::Doors;
+use crate::latest::github::GitHub;
+use crate::latest::look::Look;
 use crate::latest::source::{self, Absent};
 use crate::verbs::{Outcome, status};
 
@@ -62,13 +66,13 @@ impl Seen {
         let common = lines.common;
         let silent = Console::silent();
         let mut history = History::open(&common.packer_dir())?;
-        let gh = Gh::new(common.repo()?, super::super::status::TRIES, &silent);
+        let gh = Gh::new(common.repo()?, status::TRIES, &silent);
         if let Some(tag) = source::absent(&gh, history.git(), &common.remote, lines.release())? {
             return Ok(Self { ill: Some(tag.to_string()), tag: Some(tag), ..Self::default() });
         }
         let commit = history.commit(&format!("refs/tags/{}", lines.release()))?;
         let moment = commit.clone().map_or(Moment::WorkTree, Moment::Commit);
-        let list = status::look(common, &silent, &mut history, &moment)?;
+        let (list, look) = status::look(common, &silent, &mut history, &moment)?;
         let mut seen = Self { list, ..Self::default() };
         let Some(latest) = &seen.list.latest else {
             seen.ill = Some(seen.list.unasked.join("\n"));
@@ -92,7 +96,8 @@ impl Seen {
         };
         seen.sort_out(&stale);
         if seen.to_build.is_empty() && !seen.must_publish(lines.release()) {
-            let verified = verified(lines)?;
+            let outside = GitHub::new(&gh, history.git(), common.address(gh.repo()), &silent);
+            let verified = verified(Doors::new(&outside), look.as_ref(), &seen.list)?;
             seen.documented = verified.is_ok().then(|| documented(lines));
             seen.verified = Some(verified);
         }
@@ -159,15 +164,18 @@ fn silently(line: &Line, lines: &Lines<'_>) -> anyhow::Result<Outcome> {
     line::verb(line.words().unwrap_or_default())?.run(lines.common, &Console::silent())
 }
 
-fn verified(lines: &Lines<'_>) -> anyhow::Result<Result<String, String>> {
-    let outcome = silently(&lines.verify(), lines)?;
-    let images = outcome.fields["images"].as_array().map_or(0, Vec::len);
-    let differences = outcome.fields["differences"].as_array().map_or(0, Vec::len);
-    Ok(if outcome.exit == 0 {
-        Ok(format!("{images} images on `latest` are as they should be"))
-    } else {
-        Err(format!("{differences} things differ"))
-    })
+/// Whether `latest` is as it should be. An image here that an earlier release left behind is no fault of it.
+fn verified(doors: Doors<'_>, look: Option<&Look>, list: &Checklist) -> anyhow::Result<Result<String, String>> {
+    let Some((look, live)) = look.and_then(|look| Some((look, look.live.as_ref()?))) else {
+        return Ok(Err("nothing is published".to_owned()));
+    };
+    let audit = audit::published(doors, live, look.tag.as_ref())?;
+    if !audit.differences.is_empty() {
+        return Ok(Err(audit.differences.join("\n")));
+    }
+    let left: Vec<&str> = list.rows.iter().filter(|row| row.is_news()).map(|row| row.name.as_str()).collect();
+    let left = if left.is_empty() { String::new() } else { format!("; other ones here: {}", left.join(", ")) };
+    Ok(Ok(format!("all {} images on `latest` are as they should be{left}", audit::images(&live.assets).len())))
 }
 
 fn documented(lines: &Lines<'_>) -> Result<Documented, String> {
