@@ -295,8 +295,11 @@ fn what_somebody_took_from_latest_stops_it() {
 #[test]
 fn an_image_of_other_files_is_built_again() {
     let world = world("stale");
-    world.build(FIRST, 1 << 20, 5, Some("v0.43")).unwrap();
-    assert_eq!(next_step(&state(&world, &[])), "build-and-fetch");
+    for built_from in [Some("v0.43"), None] {
+        std::fs::remove_dir_all(world.images().join(FIRST)).unwrap();
+        world.build(FIRST, 1 << 20, 5, built_from).unwrap();
+        assert_eq!(next_step(&state(&world, &[])), "build-and-fetch", "{built_from:?}");
+    }
 }
 
 #[test]
@@ -308,6 +311,7 @@ fn what_is_missing_is_said_with_the_line_that_mends_it() {
     let json = world.tool(&["release", "v0.46", "--json"]).expect(3, &[]).json();
     assert_eq!((&json["next"], &json["status"], next_step(&json)), (&line.into(), &"error".into(), "doctor"));
     world.tool(&["release", "v0.46", "--execute"]).expect(3, &[line]);
+    world.tool(&["release", "v0;reboot"]).expect(3, &["next: git tag 'v0;reboot' && git push origin 'v0;reboot'"]);
     world.git(&["tag", "v0.46"]).unwrap();
     world.tool(&["release", "v0.46"]).expect(3, &["next: git push origin v0.46"]);
     // A terminal, a build to be done, and no host.

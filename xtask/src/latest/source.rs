@@ -7,6 +7,7 @@ use crate::failure::{self, Problems};
 use crate::gh::Gh;
 use crate::git::{Git, TagRef};
 use crate::process::joined;
+use crate::text::shell_word;
 
 use super::TAG;
 
@@ -61,26 +62,27 @@ fn unpublished(gh: &Gh, remote: &str, tag: &str, source: &TagRef, published: Opt
     let found = published.map_or_else(|| "is missing".to_owned(), |commit| format!("is at {commit}"));
     Some(Absent {
         what: format!("tag {tag} {found} in {}, here it is at {}; push it there", gh.repo(), source.commit),
-        line: format!("git push {remote} {tag}"),
+        line: format!("git push {} {}", shell_word(remote), shell_word(tag)),
     })
 }
 
 fn here_and_on_remote(gh: &Gh, git: &Git, remote: &str, tag: &str) -> anyhow::Result<Result<TagRef, Absent>> {
     let here = git.local_tag(tag)?;
     let there = git.remote_tags(remote, &[tag])?.pop().flatten();
+    let (origin, word) = (shell_word(remote), shell_word(tag));
     let (what, line) = match (here, there) {
         (Some(here), Some(there)) if here.commit == there.commit => return Ok(Ok(here)),
         (Some(here), Some(there)) => (
             format!("tag {tag} is at {} here and at {} on {remote}; fetch it", here.commit, there.commit),
-            format!("git fetch --force {remote} tag {tag}"),
+            format!("git fetch --force {origin} tag {word}"),
         ),
         (Some(_), None) => {
-            (format!("tag {tag} is missing on {remote} ({}); push it", gh.repo()), format!("git push {remote} {tag}"))
+            (format!("tag {tag} is missing on {remote} ({}); push it", gh.repo()), format!("git push {origin} {word}"))
         }
-        (None, Some(_)) => (format!("no tag {tag} here; fetch it"), format!("git fetch {remote} tag {tag}")),
+        (None, Some(_)) => (format!("no tag {tag} here; fetch it"), format!("git fetch {origin} tag {word}")),
         (None, None) => (
             format!("no tag {tag}, neither here nor on {remote}; make the release's tag first"),
-            format!("git tag {tag} && git push {remote} {tag}"),
+            format!("git tag {word} && git push {origin} {word}"),
         ),
     };
     Ok(Err(Absent { what, line }))

@@ -30,8 +30,8 @@ pub struct Doctor {
     /// The packer directory on the host
     #[arg(long, value_name = "DIR", default_value = "/usr/local/lib/homestak/packer", allow_hyphen_values = true)]
     remote_dir: String,
-    /// Not whether the host has a packer directory: `--sync` sends it there
-    #[arg(long, conflicts_with = "remote_dir")]
+    /// For builds with --sync, which need no packer directory on the host
+    #[arg(long)]
     sync: bool,
     #[command(flatten)]
     pub common: common::OfPublished,

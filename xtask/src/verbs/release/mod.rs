@@ -19,7 +19,6 @@ use crate::console::Console;
 use crate::failure;
 use crate::interrupt;
 use crate::image::parts::PartSize;
-use crate::latest::fits;
 use line::Lines;
 use seen::Seen;
 use steps::{Name, State, Step};

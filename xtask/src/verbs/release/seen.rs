@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::line::{self, Line, Lines};
-use super::fits::{self, Fit, Made};
 use crate::checklist::{Checklist, Local, Row};
 use crate::console::Console;
 use crate::decide::{Decision, History, Moment};
@@ -12,10 +11,11 @@ use crate::gh::Gh;
 use crate::image::local::{self, LocalImage};
 use crate::latest::audit;
 use crate::latest::doors::Doors;
+use crate::latest::fits::{self, Fit, Made};
 use crate::latest::github::GitHub;
 use crate::latest::look::Look;
 use crate::latest::source::{self, Absent};
-use crate::verbs::{Outcome, status};
+use crate::verbs::{Common, Outcome, status};
 
 /// All that the steps follow from.
 #[derive(Debug, Default)]
@@ -138,10 +138,11 @@ fn is_wanted(row: &Row) -> bool {
     time(built).zip(published.updated_at.as_deref().and_then(time)).is_some_and(|(built, there)| built > there)
 }
 
-/// The images here that are made of something else than the release.
+/// The images here that are made of something else than the release. Where nothing tells, they are taken for what an earlier
+/// release left behind, if there was one that published them.
 fn stale(
     history: &mut History,
-    common: &crate::verbs::Common,
+    common: &Common,
     list: &Checklist,
     commit: &str,
 ) -> anyhow::Result<BTreeSet<String>> {
@@ -150,9 +151,17 @@ fn stale(
     let mut stale = BTreeSet::new();
     for row in list.rows.iter().filter(|row| row.template && row.is_news()) {
         let Some(files) = found.get(&row.name) else { continue };
-        let Some(record) = LocalImage::open(&images, &row.name, files)?.record else { continue };
-        let made = Made { inputs: record.inputs.as_ref(), built_from: record.built_from.as_ref() };
-        if let Fit::Differs(_) = fits::fits_commit(history, &row.name, made, commit)? {
+        let record = LocalImage::open(&images, &row.name, files)?.record;
+        let made = Made {
+            inputs: record.as_ref().and_then(|record| record.inputs.as_ref()),
+            built_from: record.as_ref().and_then(|record| record.built_from.as_ref()),
+        };
+        let is_stale = match fits::fits_commit(history, &row.name, made, commit)? {
+            Fit::Same => false,
+            Fit::Differs(_) => true,
+            Fit::Unknown(_) => row.published.is_some(),
+        };
+        if is_stale {
             stale.insert(row.name.clone());
         }
     }
