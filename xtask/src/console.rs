@@ -127,16 +127,21 @@ impl Console {
         self.paint(YELLOW, text)
     }
 
+    /// Whether somebody sits at a terminal to be asked.
+    pub fn can_ask(&self) -> bool {
+        !self.silent && io::stdin().is_terminal() && io::stderr().is_terminal()
+    }
+
     /// Asks on the terminal; without one the answer is `None`.
     ///
     /// # Errors
     ///
     /// Exit code 130, at once, when a signal arrives in place of an answer.
     pub fn ask(&self, question: &str) -> anyhow::Result<Option<bool>> {
-        let stdin = io::stdin();
-        if !stdin.is_terminal() || !io::stderr().is_terminal() {
+        if !self.can_ask() {
             return Ok(None);
         }
+        let stdin = io::stdin();
         interrupt::watch();
         let _ = write!(io::stderr(), "{} [y/N] ", self.shown(question));
         let _ = io::stderr().flush();
@@ -235,6 +240,11 @@ impl Console {
     fn paint(&self, colour: char, text: &str) -> String {
         if self.colour { format!("{colour}{text}{PLAIN}") } else { text.to_owned() }
     }
+}
+
+/// Columns of the terminal that standard output is, else 80.
+pub fn width() -> usize {
+    terminal_size::terminal_size_of(io::stdout()).map_or(80, |(width, _)| usize::from(width.0).max(20))
 }
 
 /// One transfer under way: bytes, rate, time left.

@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::consent::Consent;
-use super::{Common, Outcome};
+use super::{Common, Outcome, common};
 use crate::console::Console;
 use crate::decide::{self, Decision, History};
 use crate::failure::{self, Problems};
@@ -70,7 +70,7 @@ pub struct Publish {
     #[command(flatten)]
     tries: Tries,
     #[command(flatten)]
-    pub common: Common,
+    pub common: common::All,
 }
 
 /// GitHub takes 1000 assets on a release; one more than the set's is needed while a manifest is replaced.
