@@ -1,18 +1,4 @@
-//! Version tags, and the version of this tool.
-
-use xshell::cmd;
-
-use crate::{packer, process};
-
-/// `xtask 0.2.0 (4c480c08f)`: the commit of the checkout that it is run from, where git tells it.
-pub fn of_this_tool() -> String {
-    let commit = || -> Option<String> {
-        let (sh, dir) = (process::shell().ok()?, packer::workspace()?);
-        process::read(cmd!(sh, "git -C {dir} describe --always --dirty --exclude=* --abbrev=9")).ok()
-    };
-    let commit = commit().map(|commit| format!(" ({commit})")).unwrap_or_default();
-    format!("xtask {}{commit}", env!("CARGO_PKG_VERSION"))
-}
+//! Version tags.
 
 /// Whether a tag is a release's: `v0.45`.
 pub fn is_one(tag: &str) -> bool {

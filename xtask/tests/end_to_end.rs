@@ -101,27 +101,3 @@ fn an_interrupted_rehearsal_leaves_nothing() {
     assert!(left.is_empty(), "{left:?} {output:?}");
     fs::remove_dir(&temporary).unwrap();
 }
-
-#[test]
-fn a_shell_in_the_world_takes_the_set_to_latest_by_the_commands_of_the_readme() {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
-    command.args(["packer", "rehearse", "--shell", "--mib", "3"]).stdin(Stdio::piped()).stdout(Stdio::piped());
-    let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
-    let typed = "cargo xtask packer release v0.45 --host builder
-cargo xtask packer build-and-fetch --host builder --sync
-cargo xtask packer publish --source v0.45 --execute
-cargo xtask packer verify
-cargo xtask packer document --release v0.45 --execute
-cargo xtask packer release v0.45
-exit
-";
-    std::io::Write::write_all(&mut child.stdin.take().unwrap(), typed.as_bytes()).unwrap();
-    let output = child.wait_with_output().unwrap();
-    let (said, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{said}\n{errors}");
-    for words in
-        ["next   build-and-fetch", "done: latest is v0.45 now", "ok: 3 images in packer/images", "All of it is done."]
-    {
-        assert!(said.contains(words), "{words}: {said}\n{errors}");
-    }
-}

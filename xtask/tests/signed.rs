@@ -56,7 +56,7 @@ fn change(world: &World, change: impl FnOnce(&mut Release)) {
 
 fn with(machine: &Machine, words: &[&str], key: &Path) -> rehearsal::machine::Ran {
     let key = key.display().to_string();
-    let words: Vec<&str> = words.iter().copied().chain(["--sign", &key]).collect();
+    let words: Vec<&str> = words.iter().copied().chain(["--sign", &key, "--verbose"]).collect();
     machine.tool(&words)
 }
 

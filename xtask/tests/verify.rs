@@ -102,7 +102,9 @@ fn copy_takes_the_named_images_and_carries_the_others() {
     fs::remove_dir_all(world.images()).unwrap();
     let live = |world: &World| world.published().published("latest").unwrap().clone();
     let before = live(&world);
-    world.tool(&[PUBLISH, &["--copy", IMAGES[2]]].concat()).expect(0, &["copy from v0.45", "copy from latest"]);
+    world
+        .tool(&[PUBLISH, &["--copy", "--verbose", IMAGES[2]]].concat())
+        .expect(0, &["copy from v0.45", "copy from latest"]);
     let after = live(&world);
     for name in IMAGES {
         let digest = |release: &github_stand_in::Release| {

@@ -137,20 +137,11 @@ impl Machine {
     ///
     /// When the folder's name can't stand in `PATH`.
     pub fn first_on_path(&mut self, folder: &Path) -> anyhow::Result<()> {
-        let path = self.path_with(folder)?;
-        self.set("PATH", path);
-        Ok(())
-    }
-
-    /// The PATH with another folder in front.
-    ///
-    /// # Errors
-    ///
-    /// When the folder's name has a colon.
-    pub fn path_with(&self, folder: &Path) -> anyhow::Result<OsString> {
         let old = self.env.get(OsStr::new("PATH")).cloned().unwrap_or_default();
         let folders = std::iter::once(folder.to_owned()).chain(std::env::split_paths(&old));
-        std::env::join_paths(folders).with_context(|| format!("adding {} to PATH", folder.display()))
+        let path = std::env::join_paths(folders).with_context(|| format!("adding {} to PATH", folder.display()))?;
+        self.set("PATH", path);
+        Ok(())
     }
 
     /// Runs another version of a program than the one installed.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use super::checksum::hashed;
-use super::{Common, Outcome};
+use super::{Common, Outcome, common};
 use crate::console::{Console, size};
 use crate::failure::{self, Problems};
 use crate::gh::{Asset, Gh, Tries};
@@ -43,7 +43,7 @@ pub struct Download {
     #[command(flatten)]
     tries: Tries,
     #[command(flatten)]
-    pub common: Common,
+    pub common: common::Downloading,
 }
 
 /// A release with images, as found.
@@ -162,7 +162,7 @@ impl<'a> Source<'a> {
     /// What vouches for the image must agree: manifest, checksum file, and GitHub's digests of assets.
     fn image(&self, name: &str) -> anyhow::Result<SetImage> {
         let promised = self.manifest.as_ref().and_then(|manifest| manifest.image(name));
-        let promised = promised.map(|image| image.assets()).unwrap_or_default();
+        let promised = promised.map(crate::manifest::Image::assets).unwrap_or_default();
         let altered: Vec<String> =
             promised.iter().filter_map(|expected| audit::altered(expected, &self.assets)).collect();
         if !altered.is_empty() {

@@ -11,7 +11,7 @@ use anyhow::Context as _;
 use serde_json::Value;
 use xshell::{Shell, cmd};
 
-use super::{Common, Outcome};
+use super::{Common, Outcome, common};
 use crate::console::Console;
 use crate::{failure, interrupt, packer, process};
 
@@ -30,11 +30,11 @@ pub struct Rehearse {
     /// Leave the folder with everything in it
     #[arg(long)]
     keep: bool,
-    /// Don't run the phase: leave the world up, with a shell in it, for typing the commands oneself
+    /// Start a shell in that world, which stays up until the shell ends, and show what can be tried in it
     #[arg(long, conflicts_with = "json")]
     shell: bool,
     #[command(flatten)]
-    pub common: Common,
+    pub common: common::Rehearsing,
 }
 
 impl Rehearse {

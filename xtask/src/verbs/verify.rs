@@ -7,7 +7,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::checksum::hashed;
-use super::{Common, Outcome};
+use super::{Common, Outcome, common};
 use crate::console::{Console, count};
 use crate::failure;
 use crate::gh::{Gh, Tries};
@@ -37,7 +37,7 @@ pub struct Verify {
     #[command(flatten)]
     tries: Tries,
     #[command(flatten)]
-    pub common: Common,
+    pub common: common::All,
 }
 
 impl Verify {

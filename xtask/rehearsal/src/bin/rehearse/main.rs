@@ -1,12 +1,13 @@
 //! Phase 64 from its first command to its last, on this machine: what a release engineer types, typed for them, with the
 //! tool's own binary and the real `gh`, `git`, `ssh` and `scp`. Only the addresses lead to stand-ins.
 
+mod shell;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead as _, BufReader};
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{Command, ExitCode};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -37,12 +38,12 @@ struct Arguments {
     /// Leave the folder with everything in it
     #[arg(long)]
     keep: bool,
-    /// A shell in the world, in place of the phase
-    #[arg(long)]
-    shell: bool,
     /// One JSON object on standard output, all else on standard error
     #[arg(long)]
     json: bool,
+    /// Type nothing; start a shell in the world
+    #[arg(long, conflicts_with = "json")]
+    shell: bool,
 }
 
 fn main() -> ExitCode {
@@ -86,7 +87,12 @@ fn rehearse(arguments: &Arguments, interrupted: &AtomicBool) -> anyhow::Result<s
     if arguments.keep {
         world.keep();
     }
-    let result = phase(arguments, &mut world, started, interrupted);
+    let result = prepare(arguments, &mut world).and_then(|host| {
+        if arguments.shell {
+            return shell::shell(arguments, &world).map(|()| serde_json::Value::Null);
+        }
+        phase(arguments, &world, host, started, interrupted)
+    });
     if interrupted.load(Ordering::Relaxed) {
         // Nobody looks for what went wrong.
         if !arguments.keep {
@@ -100,22 +106,25 @@ fn rehearse(arguments: &Arguments, interrupted: &AtomicBool) -> anyhow::Result<s
     result
 }
 
-fn phase(
-    arguments: &Arguments,
-    world: &mut World,
-    started: Instant,
-    interrupted: &AtomicBool,
-) -> anyhow::Result<serde_json::Value> {
+/// A build host with nothing of its own, and a `latest` that somebody made by hand.
+fn prepare(arguments: &Arguments, world: &mut World) -> anyhow::Result<BuildHost> {
     let network = Network::create(&world.dir().join("ssh"))?;
     let host = bare_host(arguments, world, &network)?;
     world.first_on_path(&network.bin())?;
     world.build_all(1, Some("v0.44"))?;
     world.publish_by_hand("v0.44")?;
     fs::remove_dir_all(world.images())?;
+    Ok(host)
+}
+
+fn phase(
+    arguments: &Arguments,
+    world: &World,
+    host: BuildHost,
+    started: Instant,
+    interrupted: &AtomicBool,
+) -> anyhow::Result<serde_json::Value> {
     let before = latest(world)?;
-    if arguments.shell {
-        return shell(arguments, world);
-    }
     let mut stages = Stages { world, json: arguments.json, done: Vec::new(), interrupted };
     stages.say(&format!(
         "A packer repository with v0.43, v0.44 and v0.45, a stand-in for GitHub whose `latest` somebody made by hand, and an\n\
@@ -162,39 +171,6 @@ fn phase(
         "milliseconds_without_a_set": gap.as_millis(),
         "seconds": started.elapsed().as_secs_f64(),
     }))
-}
-
-/// The person's own hands, with `cargo xtask packer` as it is typed at home. Ends with the shell.
-fn shell(arguments: &Arguments, world: &World) -> anyhow::Result<serde_json::Value> {
-    let bin = world.dir().join("hands");
-    fs::create_dir_all(&bin)?;
-    // `cargo xtask` is the tool that is being rehearsed; any other cargo is none of this world's business.
-    let cargo = bin.join("cargo");
-    let tool = arguments.tool.display().to_string().replace('\'', r"'\''");
-    fs::write(
-        &cargo,
-        format!(
-            "#!/bin/sh\n[ \"$1\" = xtask ] || {{ echo 'only cargo xtask is here' >&2; exit 2; }}\nshift\nexec '{tool}' \"$@\"\n"
-        ),
-    )?;
-    fs::set_permissions(&cargo, fs::Permissions::from_mode(0o755))?;
-    world.hub().seed_release(REPOSITORY, github_stand_in::SeedRelease::published("v0.45"))?;
-    println!(
-        "A world of its own: a packer repository at v0.45, a stand-in for GitHub whose `latest` somebody made by hand for v0.44,\n\
-         and a build host `builder` that has nothing. Nothing that you type here reaches anything else. Try:\n\n  \
-         cargo xtask packer release v0.45 --host builder\n  \
-         cargo xtask packer status\n  \
-         cargo xtask packer build-and-fetch --host builder --sync\n  \
-         cargo xtask packer publish --source v0.45\n  \
-         cargo xtask packer verify\n  \
-         cargo xtask packer document --release v0.45\n\n\
-         `exit` ends it, and everything goes."
-    );
-    let mut command = world.command("sh");
-    let path = world.path_with(&bin)?;
-    command.env("PATH", path).env("PS1", "rehearsal$ ").stdin(Stdio::inherit());
-    let status = command.status().context("starting a shell")?;
-    Ok(json!({ "shell": status.code() }))
 }
 
 /// A build host with nothing of its own but the tools: the engine is what `--sync` sends, and only packer is a stand-in.
