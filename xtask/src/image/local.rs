@@ -57,9 +57,10 @@ pub fn scan(images: &Path) -> anyhow::Result<BTreeMap<String, Files>> {
     let mut found = BTreeMap::new();
     let mut seen = BTreeSet::new();
     for (name, path) in entries(images)? {
-        if path.is_dir() {
+        // A folder with a part's name holds no image, and is in the way of one.
+        if path.is_dir() && !name::is_like_a_part(&name) {
             for (name, path) in entries(&path)? {
-                if !path.is_dir() {
+                if !path.is_dir() || name::is_like_a_part(&name) {
                     add(&mut found, &mut seen, &name, path);
                 }
             }
@@ -96,6 +97,7 @@ fn add(found: &mut BTreeMap<String, Files>, seen: &mut BTreeSet<(u64, u64, Strin
     }
     let files: &mut Files = found.entry(image.to_owned()).or_default();
     match role {
+        Some(Role::Part { .. }) if path.is_dir() => files.strays.push(path),
         Some(Role::Whole { .. }) => files.whole.push(path),
         Some(Role::Part { suffix, .. }) => files.parts.entry(suffix).or_default().push(path),
         Some(Role::Checksum { .. }) => files.checksum.push(path),
