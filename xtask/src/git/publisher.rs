@@ -276,4 +276,22 @@ mod tests {
             assert_eq!(judge(&ended(code, stdout, stderr)).ok(), expected, "{stdout} {stderr}");
         }
     }
+
+    #[test]
+    fn hostile_porcelain() {
+        let stale: &[u8] = b"To x\n!\ta:refs/packer/lock\t[rejected] (stale info)\n!\tb:refs/tags/latest\t[rejected] (atomic push failed)\nDone";
+        let declined: &[u8] =
+            b"remote: not here\x1b[2J\nerror: failed to push some refs\n!\ta:b\t[remote rejected] (hook declined)";
+        crate::hostile::try_with(&[stale, declined], |bytes| {
+            let text = String::from_utf8_lossy(bytes);
+            for (stdout, stderr) in [(text.as_ref(), ""), ("", text.as_ref()), (text.as_ref(), text.as_ref())] {
+                match judge(&ended(1, stdout, stderr)) {
+                    Ok(Pushed::Refused(said)) => assert!(!said.is_empty() && !said.contains(char::is_control)),
+                    Ok(pushed) => assert_eq!(pushed, Pushed::Stale, "it failed"),
+                    Err(error) => assert!(!error.to_string().contains(char::is_control)),
+                }
+            }
+            super::super::tag_in(&text, "latest");
+        });
+    }
 }
