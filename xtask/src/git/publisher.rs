@@ -198,19 +198,23 @@ fn judge(finished: &Finished) -> Result<Pushed, CallError> {
     if rejected.iter().any(|line| STALE.iter().any(|word| line.contains(word))) {
         return Ok(Pushed::Stale);
     }
-    let reason = |line: &&str| line.split('\t').nth(2).map(str::to_owned);
-    let mut said: Vec<String> = rejected.iter().filter(|line| !line.contains("atomic")).filter_map(reason).collect();
-    let remote = finished.stderr.lines().filter_map(|line| line.strip_prefix("remote:")).map(str::trim);
-    said.extend(remote.filter(|line| !line.is_empty()).map(str::to_owned));
-    if said.is_empty() {
-        if passes(&finished.stderr) || finished.stderr.trim().is_empty() {
-            return Err(CallError::Lost(first_line(&finished.stderr)));
-        }
-        said.push(
-            finished.stderr.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; "),
-        );
+    let reasons = rejected.iter().filter(|line| !line.contains("atomic")).filter_map(|line| line.split('\t').nth(2));
+    let remote = finished.stderr.lines().filter_map(|line| line.strip_prefix("remote:"));
+    let said = on_one_line(reasons.chain(remote));
+    if !said.is_empty() {
+        return Ok(Pushed::Refused(said));
     }
-    Ok(Pushed::Refused(said.join("; ").chars().filter(|c| !c.is_control()).collect()))
+    let said = on_one_line(finished.stderr.lines());
+    if passes(&finished.stderr) || said.is_empty() {
+        return Err(CallError::Lost(first_line(&finished.stderr)));
+    }
+    Ok(Pushed::Refused(said))
+}
+
+/// On one line, without what is none.
+fn on_one_line<'a>(lines: impl Iterator<Item = &'a str>) -> String {
+    let plain = |line: &str| line.chars().filter(|c| !c.is_control()).collect::<String>().trim().to_owned();
+    lines.map(plain).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ")
 }
 
 /// Words of a connection that didn't hold, which another try can mend.
@@ -272,6 +276,8 @@ mod tests {
             ),
             (128, "", "fatal: Could not resolve host: x", None),
             (128, "", "", None),
+            (1, "!\ta:refs/packer/lock\t", "", None),
+            (1, "!\ta:refs/packer/lock\t\u{1b}", "fatal: no", Some(Pushed::Refused("fatal: no".to_owned()))),
         ] {
             assert_eq!(judge(&ended(code, stdout, stderr)).ok(), expected, "{stdout} {stderr}");
         }

@@ -11,6 +11,7 @@ use std::path::Path;
 
 use anyhow::Context as _;
 
+use super::durable;
 use crate::failure;
 
 /// The first four bytes of each qcow2 file.
@@ -46,7 +47,7 @@ pub fn check_bytes(shown: &str, size: u64, read: impl Fn(u64, &mut [u8]) -> io::
     let image = Image { size, read };
     match image.examine() {
         Ok(()) => Ok(()),
-        Err(Bad::Unreadable(error)) => Err(error).with_context(|| format!("reading {shown}")),
+        Err(Bad::Unreadable(error)) => Err(durable::read_error(shown, error)),
         Err(Bad::Not(why, cure)) => Err(failure::failed(format!("{shown} {why}; {cure}"))),
     }
 }

@@ -5,7 +5,7 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
 
-use crate::folder::{CHECKSUM, Folder, IMAGE, WHOLE, qcow2};
+use crate::folder::{CHECKSUM, Folder, IMAGE, Ran, WHOLE, qcow2};
 
 #[test]
 fn a_folder_that_is_a_symlink_is_followed_by_all() {
@@ -197,6 +197,8 @@ fn of_checksum_files_what_sha256sum_accepts_is_accepted_and_the_rest_has_a_cure(
         (format!("{hex}  {WHOLE}\n").into_bytes(), true),
         (format!("{hex} *{WHOLE}\n").into_bytes(), true),
         (format!("{hex} {WHOLE}\n").into_bytes(), true),
+        (format!("{hex}\t{WHOLE}\n").into_bytes(), true),
+        (format!("{hex}  .//./{WHOLE}\n").into_bytes(), true),
         (format!("  {}  ./{WHOLE}", hex.to_uppercase()).into_bytes(), true),
         (format!("SHA256 ({WHOLE}) = {hex}\n").into_bytes(), true),
         (format!("SHA256({WHOLE})= {hex}\n").into_bytes(), true),
@@ -221,4 +223,53 @@ fn of_checksum_files_what_sha256sum_accepts_is_accepted_and_the_rest_has_a_cure(
             ours.expect(1, &[CHECKSUM, "expected one line `<64 hex>  debian-12-custom.qcow2`", "checksum --force"]);
         }
     }
+}
+
+#[test]
+fn what_only_others_may_read_is_said_with_the_cure() {
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+
+    if fs::metadata("/proc/self").unwrap().uid() != 0 {
+        println!("skipped: only root can have files that this login may not read");
+        return;
+    }
+    let folder = Folder::with_image("permission", 300_000);
+    folder.tool(&["checksum"]).expect(0, &[]);
+    fs::create_dir(folder.images().join(IMAGE)).unwrap();
+    for file in [WHOLE, CHECKSUM] {
+        fs::rename(folder.images().join(file), folder.images().join(IMAGE).join(file)).unwrap();
+    }
+    // Nobody may be unable to reach this repository: a world of their own.
+    let place = std::env::temp_dir().join(format!("packer-permission-{}", std::process::id()));
+    fs::create_dir(&place).unwrap();
+    fs::set_permissions(&place, fs::Permissions::from_mode(0o755)).unwrap();
+    let mut copied = Command::new("cp");
+    copied.arg("-r").arg(folder.dir.join("packer")).arg(env!("CARGO_BIN_EXE_xtask")).arg(&place);
+    assert!(copied.status().unwrap().success());
+    let images = place.join("packer/images");
+    for (path, closed, open) in [
+        (images.join(IMAGE).join(WHOLE), 0o600, 0o644),
+        (images.join(IMAGE).join(CHECKSUM), 0o600, 0o644),
+        (images.join(IMAGE), 0o700, 0o755),
+        (images.clone(), 0o700, 0o755),
+    ] {
+        fs::set_permissions(&path, fs::Permissions::from_mode(closed)).unwrap();
+        let mut nobody = Command::new("setpriv");
+        nobody.args([
+            "--reuid",
+            "65534",
+            "--regid",
+            "65534",
+            "--clear-groups",
+            "./xtask",
+            "packer",
+            "checksum",
+            "--verify",
+        ]);
+        let ran = Ran::from(nobody.current_dir(&place).env_remove("CARGO_MANIFEST_DIR").output().unwrap());
+        let shown = path.strip_prefix(&place).unwrap().display().to_string();
+        ran.expect(3, &["no permission to read", &shown, "chmod -R a+rX"]);
+        fs::set_permissions(&path, fs::Permissions::from_mode(open)).unwrap();
+    }
+    fs::remove_dir_all(place).unwrap();
 }
