@@ -18,17 +18,23 @@ pub(super) fn judge(finished: &Finished) -> Result<Pushed, CallError> {
     if rejected.iter().any(|line| STALE.iter().any(|word| line.contains(word))) {
         return Ok(Pushed::Stale);
     }
-    if rejected.is_empty() {
-        if passes(&finished.stderr) || finished.stderr.trim().is_empty() {
-            return Err(CallError::Lost(first_line(&finished.stderr)));
-        }
-        return Ok(Pushed::Refused(all_lines(&finished.stderr)));
+    let reasons = rejected.iter().filter(|line| !line.contains("atomic")).filter_map(|line| line.split('\t').nth(2));
+    let remote = finished.stderr.lines().filter_map(|line| line.strip_prefix("remote:"));
+    let said = on_one_line(reasons.chain(remote));
+    if !rejected.is_empty() && !said.is_empty() {
+        return Ok(Pushed::Refused(said));
     }
-    let reason = |line: &&str| line.split('\t').nth(2).map(str::to_owned);
-    let mut said: Vec<String> = rejected.iter().filter(|line| !line.contains("atomic")).filter_map(reason).collect();
-    let remote = finished.stderr.lines().filter_map(|line| line.strip_prefix("remote:")).map(str::trim);
-    said.extend(remote.filter(|line| !line.is_empty()).map(str::to_owned));
-    Ok(Pushed::Refused(without_controls(&said.join("; "))))
+    let said = all_lines(&finished.stderr);
+    if passes(&finished.stderr) || said.is_empty() {
+        return Err(CallError::Lost(first_line(&finished.stderr)));
+    }
+    Ok(Pushed::Refused(said))
+}
+
+/// On one line, without what is none.
+fn on_one_line<'a>(lines: impl Iterator<Item = &'a str>) -> String {
+    let plain = |line: &str| without_controls(line).trim().to_owned();
+    lines.map(plain).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ")
 }
 
 /// Words of a connection that didn't hold, which another try can mend.
@@ -52,8 +58,7 @@ pub(super) fn passes(stderr: &str) -> bool {
 
 /// All that was said, in one line.
 pub(super) fn all_lines(text: &str) -> String {
-    let lines = text.lines().map(|line| line.strip_prefix("remote:").unwrap_or(line).trim().trim_end_matches('.'));
-    without_controls(&lines.filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; "))
+    on_one_line(text.lines().map(|line| line.strip_prefix("remote:").unwrap_or(line).trim().trim_end_matches('.')))
 }
 
 fn without_controls(text: &str) -> String {
@@ -142,5 +147,23 @@ mod tests {
         ] {
             assert_eq!(judge(&ended(code, stdout, stderr)).ok(), expected, "{stdout} {stderr}");
         }
+    }
+
+    #[test]
+    fn hostile_porcelain() {
+        let stale: &[u8] = b"To x\n!\ta:refs/packer/lock\t[rejected] (stale info)\n!\tb:refs/tags/latest\t[rejected] (atomic push failed)\nDone";
+        let declined: &[u8] =
+            b"remote: not here\x1b[2J\nerror: failed to push some refs\n!\ta:b\t[remote rejected] (hook declined)";
+        crate::hostile::try_with(&[stale, declined], |bytes| {
+            let text = String::from_utf8_lossy(bytes);
+            for (stdout, stderr) in [(text.as_ref(), ""), ("", text.as_ref()), (text.as_ref(), text.as_ref())] {
+                match judge(&ended(1, stdout, stderr)) {
+                    Ok(Pushed::Refused(said)) => assert!(!said.is_empty() && !said.contains(char::is_control)),
+                    Ok(pushed) => assert_eq!(pushed, Pushed::Stale, "it failed"),
+                    Err(error) => assert!(!error.to_string().contains(char::is_control)),
+                }
+            }
+            super::super::tag_in(&text, "latest");
+        });
     }
 }

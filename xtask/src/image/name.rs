@@ -48,6 +48,11 @@ impl Role {
     }
 }
 
+/// Whether `cat <name>.qcow2.part*` would take the file.
+pub fn is_like_a_part(file: &str) -> bool {
+    file.contains(PART)
+}
+
 fn named(image: &str) -> Option<String> {
     (!image.is_empty()).then(|| image.to_owned())
 }

@@ -108,11 +108,14 @@ pub fn read<M: Marker>(text: &str) -> Option<M> {
     serde_json::from_str(&json.trim().replace("\\>", "\\u003e")).ok()
 }
 
-/// The text without its marker.
+/// The text without its marker, and without whatever else begins like one: a later reader would find that first.
 pub fn strip<M: Marker>(text: &str) -> String {
-    let Some((before, rest)) = text.split_once(&opening::<M>()) else { return text.trim_end().to_owned() };
-    let after = rest.split_once("-->").map_or("", |(_, after)| after);
-    format!("{}{}", before.trim_end(), after.trim_end())
+    let mut text = text.trim_end().to_owned();
+    while let Some((before, rest)) = text.split_once(&opening::<M>()) {
+        let after = rest.split_once("-->").map_or("", |(_, after)| after);
+        text = format!("{}{}", before.trim_end(), after.trim_end());
+    }
+    text
 }
 
 fn opening<M: Marker>() -> String {
@@ -145,9 +148,31 @@ mod tests {
     }
 
     #[test]
+    fn a_marker_is_found_whatever_was_there_before() {
+        for before in [
+            "<!-- packer-incoming {\"a\" -->\n<!-- packer-incoming x -->",
+            "<!-- packer-incoming <!-- packer-incoming -->",
+        ] {
+            assert_eq!(read(&write(before, &marker("v1"))), Some(marker("v1")), "{before}");
+        }
+    }
+
+    #[test]
     fn other_text_has_no_marker() {
         for text in ["", "<!-- packer-incoming", "<!-- packer-incoming {} -->", "<!-- packer-replaced {\"by\":1} -->"] {
             assert_eq!(read::<Incoming>(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn hostile_notes() {
+        let text = write("Points to v0.44\n\nmore -->", &marker("v-->0"));
+        crate::hostile::try_with(&[text.as_bytes()], |bytes| {
+            let text = String::from_utf8_lossy(bytes);
+            assert!(strip::<Incoming>(&text).len() <= text.len());
+            if let Some(read) = super::read::<Incoming>(&text) {
+                assert_eq!(super::read(&write(&text, &read)), Some(read));
+            }
+        });
     }
 }
