@@ -78,6 +78,6 @@ fn parts_that_change_while_they_are_compared_are_not_called_right() {
     let part = |suffix: &str| folder.images().join(format!("{WHOLE}.part{suffix}"));
     let child = folder.start(&split);
     until("the second part is compared", || has_open(&child, &part("ab")));
-    File::options().append(true).write(true).open(part("aa")).unwrap().write_all(b"more").unwrap();
+    File::options().append(true).open(part("aa")).unwrap().write_all(b"more").unwrap();
     Ran::from(child.wait_with_output().unwrap()).expect(1, &["partaa", "while it was read"]);
 }
