@@ -18,23 +18,21 @@ pub(super) fn judge(finished: &Finished) -> Result<Pushed, CallError> {
     if rejected.iter().any(|line| STALE.iter().any(|word| line.contains(word))) {
         return Ok(Pushed::Stale);
     }
-    let reasons = rejected.iter().filter(|line| !line.contains("atomic")).filter_map(|line| line.split('\t').nth(2));
-    let remote = finished.stderr.lines().filter_map(|line| line.strip_prefix("remote:"));
-    let said = on_one_line(reasons.chain(remote));
-    if !rejected.is_empty() && !said.is_empty() {
-        return Ok(Pushed::Refused(said));
+    if rejected.is_empty() {
+        if passes(&finished.stderr) || finished.stderr.trim().is_empty() {
+            return Err(CallError::Lost(first_line(&finished.stderr)));
+        }
+        return Ok(refused(all_lines(&finished.stderr)));
     }
-    let said = all_lines(&finished.stderr);
-    if passes(&finished.stderr) || said.is_empty() {
-        return Err(CallError::Lost(first_line(&finished.stderr)));
-    }
-    Ok(Pushed::Refused(said))
+    let reason = |line: &&str| line.split('\t').nth(2).map(str::to_owned);
+    let mut said: Vec<String> = rejected.iter().filter(|line| !line.contains("atomic")).filter_map(reason).collect();
+    let remote = finished.stderr.lines().filter_map(|line| line.strip_prefix("remote:")).map(str::trim);
+    said.extend(remote.filter(|line| !line.is_empty()).map(str::to_owned));
+    Ok(refused(without_controls(&said.join("; "))))
 }
 
-/// On one line, without what is none.
-fn on_one_line<'a>(lines: impl Iterator<Item = &'a str>) -> String {
-    let plain = |line: &str| without_controls(line).trim().to_owned();
-    lines.map(plain).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ")
+fn refused(said: String) -> Pushed {
+    Pushed::Refused(if said.trim().is_empty() { "no reason was given".to_owned() } else { said })
 }
 
 /// Words of a connection that didn't hold, which another try can mend.
@@ -58,7 +56,8 @@ pub(super) fn passes(stderr: &str) -> bool {
 
 /// All that was said, in one line.
 pub(super) fn all_lines(text: &str) -> String {
-    on_one_line(text.lines().map(|line| line.strip_prefix("remote:").unwrap_or(line).trim().trim_end_matches('.')))
+    let lines = text.lines().map(|line| line.strip_prefix("remote:").unwrap_or(line).trim().trim_end_matches('.'));
+    without_controls(&lines.filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; "))
 }
 
 fn without_controls(text: &str) -> String {
@@ -144,6 +143,8 @@ mod tests {
             (128, "", "remote: a proxy\nfatal: unable to access 'x': The requested URL returned error: 502", None),
             (128, "", "fatal: Could not resolve host: x", None),
             (128, "", "", None),
+            (1, "!\ta:refs/packer/lock\t\u{1b}", "", Some(Pushed::Refused("no reason was given".to_owned()))),
+            (128, "", "remote: .", Some(Pushed::Refused("no reason was given".to_owned()))),
         ] {
             assert_eq!(judge(&ended(code, stdout, stderr)).ok(), expected, "{stdout} {stderr}");
         }
@@ -158,7 +159,10 @@ mod tests {
             let text = String::from_utf8_lossy(bytes);
             for (stdout, stderr) in [(text.as_ref(), ""), ("", text.as_ref()), (text.as_ref(), text.as_ref())] {
                 match judge(&ended(1, stdout, stderr)) {
-                    Ok(Pushed::Refused(said)) => assert!(!said.is_empty() && !said.contains(char::is_control)),
+                    Ok(Pushed::Refused(said)) => {
+                        assert!(!said.is_empty() && !said.contains(char::is_control));
+                        cure(&said);
+                    }
                     Ok(pushed) => assert_eq!(pushed, Pushed::Stale, "it failed"),
                     Err(error) => assert!(!error.to_string().contains(char::is_control)),
                 }
