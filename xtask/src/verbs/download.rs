@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use super::checksum::hashed;
-use super::{Common, Outcome};
+use super::{Common, Outcome, common};
 use crate::console::{Console, size};
 use crate::failure::{self, Problems};
 use crate::gh::{Asset, Gh, Tries};
@@ -17,7 +17,7 @@ use crate::image::{checksum, cut, durable, hash, name, templates};
 use crate::latest::set::{Origin, SetImage};
 use crate::latest::prove::{self, Difference};
 use crate::latest::{TAG, audit, choose, look};
-use crate::manifest::{Expected, Image, Manifest};
+use crate::manifest::{Expected, Manifest};
 use crate::interrupt;
 
 /// Fetch images from a release, join their parts and verify them
@@ -38,7 +38,7 @@ pub struct Download {
     #[command(flatten)]
     tries: Tries,
     #[command(flatten)]
-    pub common: Common,
+    pub common: common::Downloading,
 }
 
 /// A release with images, as found.
@@ -152,7 +152,7 @@ impl<'a> Source<'a> {
     /// What vouches for the image must agree: manifest, checksum file, and GitHub's digests of assets.
     fn image(&self, name: &str) -> anyhow::Result<SetImage> {
         let promised = self.manifest.as_ref().and_then(|manifest| manifest.image(name));
-        let promised = promised.map(Image::assets).unwrap_or_default();
+        let promised = promised.map(crate::manifest::Image::assets).unwrap_or_default();
         let altered: Vec<String> =
             promised.iter().filter_map(|expected| audit::altered(expected, &self.assets)).collect();
         if !altered.is_empty() {
