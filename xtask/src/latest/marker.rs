@@ -92,12 +92,15 @@ impl Marker for Replaced {
     const WORD: &'static str = "packer-replaced";
 }
 
+/// Between a text and its marker.
+const GAP: &str = "\n\n";
+
 /// The text with a marker at its end, in place of one that it had.
 pub fn write<M: Marker>(text: &str, marker: &M) -> String {
     let text = strip::<M>(text);
     // A structure of strings and numbers always serialises. `>` could end the comment.
     let json = serde_json::to_string(marker).unwrap_or_default().replace('>', "\\u003e");
-    format!("{text}\n\n<!-- {} {json} -->\n", M::WORD)
+    format!("{text}{GAP}<!-- {} {json} -->\n", M::WORD)
 }
 
 /// The marker in a text; `None` when there is none, or it can't be read.
@@ -108,11 +111,13 @@ pub fn read<M: Marker>(text: &str) -> Option<M> {
     serde_json::from_str(&json.trim().replace("\\>", "\\u003e")).ok()
 }
 
-/// The text without its marker.
+/// The text without its marker, as it was to the letter.
 pub fn strip<M: Marker>(text: &str) -> String {
-    let Some((before, rest)) = text.split_once(&opening::<M>()) else { return text.trim_end().to_owned() };
+    let Some((before, rest)) = text.split_once(&opening::<M>()) else { return text.to_owned() };
     let after = rest.split_once("-->").map_or("", |(_, after)| after);
-    format!("{}{}", before.trim_end(), after.trim_end())
+    // GitHub's page writes line ends of two characters.
+    let before = ["\r\n\r\n", GAP].iter().find_map(|gap| before.strip_suffix(gap)).unwrap_or(before);
+    format!("{before}{}", after.trim_end())
 }
 
 fn opening<M: Marker>() -> String {
@@ -141,6 +146,14 @@ mod tests {
             assert_eq!(read(&text.replace("\\u003e", "\\>")), Some(marker(source)), "as gh 2.23 hands it on");
             assert_eq!(strip::<Incoming>(&text), "Points to v0.44\n\nmore");
             assert_eq!(write(&text, &marker("x")), write("Points to v0.44\n\nmore", &marker("x")));
+        }
+    }
+
+    #[test]
+    fn a_text_comes_back_to_the_letter() {
+        for text in ["", "\n", "a\n", "a\r\n", "a\r\n\r\n", "a \n\n\n", "<!-- a -->"] {
+            assert_eq!(strip::<Incoming>(&write(text, &marker("x"))), text, "{text:?}");
+            assert_eq!(strip::<Incoming>(text), text, "{text:?}");
         }
     }
 
