@@ -18,7 +18,7 @@ use crate::image::{checksum, cut, durable, hash, name, templates};
 use crate::latest::set::{Origin, SetImage};
 use crate::latest::prove::{self, Difference};
 use crate::latest::{TAG, audit, choose, look};
-use crate::manifest::{Expected, Manifest};
+use crate::manifest::{Expected, Image, Manifest};
 use crate::interrupt;
 
 /// Fetch images from a release, join their parts and verify them
@@ -160,7 +160,7 @@ impl<'a> Source<'a> {
     /// What vouches for the image must agree: manifest, checksum file, and GitHub's digests of assets.
     fn image(&self, name: &str) -> anyhow::Result<SetImage> {
         let promised = self.manifest.as_ref().and_then(|manifest| manifest.image(name));
-        let promised = promised.map(|image| image.assets()).unwrap_or_default();
+        let promised = promised.map(Image::assets).unwrap_or_default();
         let altered: Vec<String> =
             promised.iter().filter_map(|expected| audit::altered(expected, &self.assets)).collect();
         if !altered.is_empty() {
