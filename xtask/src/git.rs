@@ -92,6 +92,13 @@ impl Git {
         failure::missing(format!("git refuses the clone {}: {}", self.dir.display(), finished.stderr.trim()))
     }
 
+    /// HEAD in few digits, with `-dirty` when a file that git knows isn't as committed. Empty where there is no commit.
+    pub fn head_in_words(&self) -> anyhow::Result<String> {
+        let (sh, dir) = (process::shell()?, &self.dir);
+        let finished = process::output(cmd!(sh, "git -C {dir} describe --always --dirty --abbrev=9 --exclude *"))?;
+        Ok(finished.text())
+    }
+
     /// Whether a repository above ignores the directory, so that it knows none of its files.
     pub fn is_ignored(&self) -> anyhow::Result<bool> {
         let (sh, dir) = (process::shell()?, &self.dir);

@@ -73,7 +73,7 @@ impl Row {
     }
 
     /// An image lies here that isn't the published one.
-    fn is_news(&self) -> bool {
+    pub fn is_news(&self) -> bool {
         let differs = self.agreement == Agreement::Differs || self.published.is_none();
         matches!(self.local, Local::Present { .. }) && differs
     }

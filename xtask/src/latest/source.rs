@@ -8,9 +8,24 @@ use crate::gh::Gh;
 use crate::git::{Git, TagRef};
 use crate::packer::Address;
 use crate::process::joined;
+use crate::text::shell_word;
 use crate::version;
 
 use super::TAG;
+
+/// A tag that isn't where it must be, and the line that brings it there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Absent {
+    what: String,
+    /// `git push origin v0.45`
+    pub line: String,
+}
+
+impl std::fmt::Display for Absent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.what, self.line)
+    }
+}
 
 /// Asks all three, side by side; what is wrong goes to `problems`.
 pub fn find(gh: &Gh, git: &Git, remote: &str, address: &Address, tag: &str, problems: &mut Problems) -> Option<TagRef> {
@@ -19,48 +34,80 @@ pub fn find(gh: &Gh, git: &Git, remote: &str, address: &Address, tag: &str, prob
         problems.push(failure::usage(format!("`{}` is no version tag for --source", tag.escape_debug())));
         return None;
     }
+    let missing = |absent: Absent| failure::missing(absent.to_string());
     thread::scope(|scope| {
         let published = scope.spawn(|| gh.commit_of_tag(tag));
-        let source = problems.keep(here_and_on_remote(gh, git, remote, tag));
+        let source = problems.keep(here_and_on_remote(gh, git, remote, tag).and_then(|found| found.map_err(missing)));
         let published = problems.keep(joined(published).map_err(Into::into));
         let (source, published) = (source?, published?);
-        if published.as_ref() == Some(&source.commit) {
-            return Some(source);
+        match unpublished(gh, &address, tag, &source, published) {
+            None => Some(source),
+            Some(absent) => {
+                problems.push(missing(absent));
+                None
+            }
         }
-        let (repo, address, here) = (gh.repo(), &address, &source.commit);
-        problems.push(failure::missing(match published {
-            None => format!("tag {tag} is missing in {repo}, here it is at {here}; push it there: git push {address} {tag}"),
-            Some(there) => format!(
-                "tag {tag} is at {there} in {repo}, and at {here} here and on {remote}; one of them is wrong: take theirs with \
-                 `git fetch --force {address} tag {tag}`, or give the release another version"
-            ),
-        }));
-        None
     })
 }
 
-fn here_and_on_remote(gh: &Gh, git: &Git, remote: &str, tag: &str) -> anyhow::Result<TagRef> {
+/// The first place of the three where the tag isn't as it must be.
+pub fn absent(gh: &Gh, git: &Git, remote: &str, address: &Address, tag: &str) -> anyhow::Result<Option<Absent>> {
+    match here_and_on_remote(gh, git, remote, tag)? {
+        Err(absent) => Ok(Some(absent)),
+        Ok(source) => Ok(unpublished(gh, &address.shown(), tag, &source, gh.commit_of_tag(tag)?)),
+    }
+}
+
+fn unpublished(gh: &Gh, address: &str, tag: &str, source: &TagRef, published: Option<String>) -> Option<Absent> {
+    if published.as_ref() == Some(&source.commit) {
+        return None;
+    }
+    let (repo, here, to, word) = (gh.repo(), &source.commit, shell_word(address), shell_word(tag));
+    Some(match published {
+        None => Absent {
+            what: format!("tag {tag} is missing in {repo}, here it is at {here}; push it there"),
+            line: format!("git push {to} {word}"),
+        },
+        Some(there) => Absent {
+            what: format!(
+                "tag {tag} is at {there} in {repo}, and at {here} here; one of them is wrong: give the release another version, \
+                 or take theirs"
+            ),
+            line: format!("git fetch --force {to} tag {word}"),
+        },
+    })
+}
+
+fn here_and_on_remote(gh: &Gh, git: &Git, remote: &str, tag: &str) -> anyhow::Result<Result<TagRef, Absent>> {
     let here = git.local_tag(tag)?;
     let there = git.remote_tags(remote, &[tag])?.pop().flatten();
-    let problem = match (here, there) {
-        (Some(here), Some(there)) if here.commit == there.commit => return Ok(here),
-        (Some(here), Some(there)) => format!(
-            "tag {tag} is at {} here and at {} on {remote}; take theirs with `git fetch --force {remote} tag {tag}`, or, if \
-             yours is the right one and nobody has used theirs, replace it with `git push --force {remote} refs/tags/{tag}`",
-            here.commit, there.commit
+    let (origin, word) = (shell_word(remote), shell_word(tag));
+    let (what, line) = match (here, there) {
+        (Some(here), Some(there)) if here.commit == there.commit => return Ok(Ok(here)),
+        (Some(here), Some(there)) => (
+            format!(
+                "tag {tag} is at {} here and at {} on {remote}; if yours is the right one and nobody has used theirs, replace \
+                 it with `git push --force {origin} refs/tags/{word}`, else take theirs",
+                here.commit, there.commit
+            ),
+            format!("git fetch --force {origin} tag {word}"),
         ),
         (Some(_), None) => {
-            format!("tag {tag} is missing on {remote} ({}); push it: git push {remote} {tag}", gh.repo())
+            (format!("tag {tag} is missing on {remote} ({}); push it", gh.repo()), format!("git push {origin} {word}"))
         }
-        (None, Some(_)) => format!("no tag {tag} here; fetch it: git fetch {remote} tag {tag}"),
+        (None, Some(_)) => (format!("no tag {tag} here; fetch it"), format!("git fetch {origin} tag {word}")),
         (None, None) => match meant(git, remote, tag)? {
-            Some(meant) => format!("no tag {tag}, neither here nor on {remote}; did you mean {meant}?"),
-            None => format!(
-                "no tag {tag}, neither here nor on {remote}; make the release's tag first: git tag {tag} && git push {remote} {tag}"
+            Some(meant) => {
+                let what = format!("no tag {tag}, neither here nor on {remote}; did you mean {meant}?");
+                return Err(failure::missing(what));
+            }
+            None => (
+                format!("no tag {tag}, neither here nor on {remote}; make the release's tag first"),
+                format!("git tag {word} && git push {origin} {word}"),
             ),
         },
     };
-    Err(failure::missing(problem))
+    Ok(Err(Absent { what, line }))
 }
 
 /// A version tag that is there and differs from what was typed in nothing but how versions are written.

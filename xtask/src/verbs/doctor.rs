@@ -5,11 +5,11 @@ use std::thread;
 use serde_json::{Value, json};
 use xshell::cmd;
 
-use super::{Common, Outcome};
+use super::{Common, Outcome, common};
 use crate::console::Console;
 use crate::gh::{Gh, Tries};
 use crate::git::Git;
-use crate::host::doctor;
+use crate::host::{doctor, stale};
 use crate::image::templates;
 use crate::latest::doors::Doors;
 use crate::latest::github::GitHub;
@@ -31,8 +31,11 @@ pub struct Doctor {
     /// The packer directory on the host
     #[arg(long, value_name = "DIR", default_value = "/usr/local/lib/homestak/packer", allow_hyphen_values = true)]
     remote_dir: String,
+    /// For builds with --sync, which need no packer directory on the host
+    #[arg(long)]
+    sync: bool,
     #[command(flatten)]
-    pub common: Common,
+    pub common: common::OfPublished,
 }
 
 const TRIES: Tries = Tries { stall_timeout: 30, answer_timeout: 30, attempts: 2 };
@@ -68,12 +71,14 @@ impl Finding {
 impl Doctor {
     pub fn run(self, common: &Common, console: &Console) -> anyhow::Result<Outcome> {
         let hosts = self.hosts.iter().map(|host| host.parse()).collect::<anyhow::Result<Vec<Host>>>()?;
-        let dir: RemoteDir = self.remote_dir.parse()?;
+        let dir: RemoteDir = if self.sync { stale::SYNCED } else { self.remote_dir.as_str() }.parse()?;
         let gh = common.repo().map(|repo| Gh::new(repo, TRIES, console));
+        let (dir, sync) = (&dir, self.sync);
         let findings = thread::scope(|scope| {
             let tools = scope.spawn(tools);
             let github = scope.spawn(|| github(gh, common, console));
-            let hosts: Vec<_> = hosts.into_iter().map(|host| scope.spawn(|| build_host(host, &dir))).collect();
+            let hosts: Vec<_> =
+                hosts.into_iter().map(|host| scope.spawn(move || build_host(host, dir, sync))).collect();
             let mut findings = joined(tools);
             findings.push(packer_directory(common));
             findings.extend(joined(github));
@@ -246,7 +251,7 @@ fn state(doors: Doors<'_>, look: &Look, common: &Common) -> Finding {
     }
 }
 
-fn build_host(host: Host, dir: &RemoteDir) -> Vec<Finding> {
+fn build_host(host: Host, dir: &RemoteDir, sync: bool) -> Vec<Finding> {
     let name = host.to_string();
     match doctor::ask(&Ssh { host, stall: std::time::Duration::from_secs(60) }, dir) {
         Err(fault) => vec![Finding::of(format!("host {name}"), Err(fault.error))],
@@ -259,7 +264,8 @@ fn build_host(host: Host, dir: &RemoteDir) -> Vec<Finding> {
                 };
                 Finding::new(format!("host {name}: {}", need.what), state, said)
             };
-            needs.into_iter().map(finding).collect()
+            let needs = needs.into_iter().filter(|need| !sync || need.what != doctor::FOLDER);
+            needs.map(finding).collect()
         }
     }
 }

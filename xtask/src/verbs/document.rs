@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::consent::Consent;
-use super::{Common, Outcome};
+use super::{Common, Outcome, common};
 use crate::console::Console;
 use crate::decide::{self, History, Moment};
 use crate::document::{self, AfterPublish, Record};
@@ -36,7 +36,7 @@ pub struct Document {
     #[command(flatten)]
     tries: Tries,
     #[command(flatten)]
-    pub common: Common,
+    pub common: common::OfPublished,
 }
 
 /// What is there, and what is to be there.

@@ -4,7 +4,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::consent::Consent;
-use super::{Common, Outcome};
+use super::{Common, Outcome, common};
 use crate::console::Console;
 use crate::failure;
 use crate::gh::{Gh, Tries};
@@ -32,7 +32,7 @@ pub struct Rollback {
     #[command(flatten)]
     tries: Tries,
     #[command(flatten)]
-    pub common: Common,
+    pub common: common::OfPublished,
 }
 
 impl Rollback {

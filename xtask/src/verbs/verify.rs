@@ -3,7 +3,7 @@
 use clap::Args;
 use serde_json::json;
 
-use super::{Common, Outcome};
+use super::{Common, Outcome, common};
 use crate::console::Console;
 use crate::failure;
 use crate::gh::{Gh, Tries};
@@ -28,7 +28,7 @@ pub struct Verify {
     #[command(flatten)]
     tries: Tries,
     #[command(flatten)]
-    pub common: Common,
+    pub common: common::All,
 }
 
 impl Verify {
