@@ -1,7 +1,7 @@
 //! What is done by hand to a release beside the replacing and removing of single assets: assets added, the manifest taken
 //! away, images taken away from a set that people made, notes that must come back as they were.
 
-use github_stand_in::{SeedAsset, SeedBytes};
+use github_stand_in::{Fault, Injection, Matches, SeedAsset, SeedBytes, SeedRelease, Times};
 use rehearsal::world::{IMAGES, REPOSITORY, World};
 
 use super::{PUBLISH, ROLLBACK, api, by_hand, live, published_twice, verify_and_roll_back};
@@ -115,6 +115,26 @@ fn without_templates_nobody_can_tell_whether_a_set_is_full() {
     let (world, _) = by_hand("no-templates");
     std::fs::remove_dir_all(world.packer_dir().join("templates")).unwrap();
     world.tool(&["verify"]).expect(0, &["not proven: no template is here, so nothing tells whether the set is full"]);
+}
+
+/// The new set can't go live, so the old one does again: as what it was.
+#[test]
+fn a_badge_outlives_a_publish_that_fails_between_its_two_calls() {
+    let (world, old) = by_hand("badge-restored");
+    world.hub().seed_release(REPOSITORY, SeedRelease::published("v0.45")).unwrap();
+    let path = api(&format!("releases/{old}"));
+    let fields = ["-f", "tag_name=latest", "-f", "name=Images", "-F", "prerelease=false", "-f", "make_latest=true"];
+    world.gh(&[&["api", "--method", "PATCH", &path][..], &fields].concat()).unwrap();
+    world.hub().inject(Injection {
+        matches: Matches::on("PATCH", "/repos/*/releases/*").nth(2),
+        times: Times::Count(2),
+        fault: Fault::status(500, "no"),
+    });
+    world.tool(PUBLISH).expect(1, &["the old set is live again"]);
+    let now = world.published().published("latest").unwrap().clone();
+    assert_eq!((now.id, now.name.as_deref(), now.prerelease), (old, Some("Images"), false));
+    let badge = world.gh(&["api", &api("releases/latest"), "--jq", ".id"]).unwrap();
+    assert_eq!(badge.text().parse::<u64>().unwrap(), old);
 }
 
 /// As `gh release create --notes-file` and GitHub's page write them.
