@@ -90,15 +90,14 @@ fn entries(dir: &Path) -> anyhow::Result<BTreeMap<String, PathBuf>> {
 fn add(found: &mut BTreeMap<String, Files>, seen: &mut BTreeSet<(u64, u64, String)>, name: &str, path: PathBuf) {
     use std::os::unix::fs::MetadataExt as _;
 
-    let role = Role::of(name);
-    let Some(image) = role.as_ref().map(Role::image).or_else(|| Role::stray_part_of(name)) else { return };
+    let Some(image) = super::name::read_with(name) else { return };
     if let Some(Ok(dir)) = path.parent().map(fs::metadata)
         && !seen.insert((dir.dev(), dir.ino(), name.to_owned()))
     {
         return;
     }
-    let files: &mut Files = found.entry(image.to_owned()).or_default();
-    match role {
+    let files: &mut Files = found.entry(image).or_default();
+    match Role::of(name) {
         Some(Role::Part { .. }) if path.is_dir() => files.strays.push(path),
         Some(Role::Whole { .. }) => files.whole.push(path),
         Some(Role::Part { suffix, .. }) => files.parts.entry(suffix).or_default().push(path),

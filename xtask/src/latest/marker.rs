@@ -92,12 +92,15 @@ impl Marker for Replaced {
     const WORD: &'static str = "packer-replaced";
 }
 
+/// Between a text and its marker.
+const GAP: &str = "\n\n";
+
 /// The text with a marker at its end, in place of one that it had.
 pub fn write<M: Marker>(text: &str, marker: &M) -> String {
     let text = strip::<M>(text);
     // A structure of strings and numbers always serialises. `>` could end the comment.
     let json = serde_json::to_string(marker).unwrap_or_default().replace('>', "\\u003e");
-    format!("{text}\n\n<!-- {} {json} -->\n", M::WORD)
+    format!("{text}{GAP}<!-- {} {json} -->\n", M::WORD)
 }
 
 /// The marker in a text; `None` when there is none, or it can't be read.
@@ -108,12 +111,15 @@ pub fn read<M: Marker>(text: &str) -> Option<M> {
     serde_json::from_str(&json.trim().replace("\\>", "\\u003e")).ok()
 }
 
-/// The text without its marker, and without whatever else begins like one: a later reader would find that first.
+/// The text without its marker, as it was to the letter, and without whatever else begins like one: a later reader would find
+/// that first.
 pub fn strip<M: Marker>(text: &str) -> String {
-    let mut text = text.trim_end().to_owned();
+    let mut text = text.to_owned();
     while let Some((before, rest)) = text.split_once(&opening::<M>()) {
         let after = rest.split_once("-->").map_or("", |(_, after)| after);
-        text = format!("{}{}", before.trim_end(), after.trim_end());
+        // GitHub's page writes line ends of two characters.
+        let before = ["\r\n\r\n", GAP].iter().find_map(|gap| before.strip_suffix(gap)).unwrap_or(before);
+        text = format!("{before}{}", after.trim_end());
     }
     text
 }
@@ -154,6 +160,14 @@ mod tests {
             "<!-- packer-incoming <!-- packer-incoming -->",
         ] {
             assert_eq!(read(&write(before, &marker("v1"))), Some(marker("v1")), "{before}");
+        }
+    }
+
+    #[test]
+    fn a_text_comes_back_to_the_letter() {
+        for text in ["", "\n", "a\n", "a\r\n", "a\r\n\r\n", "a \n\n\n", "<!-- a -->"] {
+            assert_eq!(strip::<Incoming>(&write(text, &marker("x"))), text, "{text:?}");
+            assert_eq!(strip::<Incoming>(text), text, "{text:?}");
         }
     }
 

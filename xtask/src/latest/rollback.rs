@@ -126,7 +126,9 @@ fn plan(doors: Doors<'_>, look: &Look) -> anyhow::Result<Plan> {
         )));
     };
     let way_back = look.way_back(&live).and_then(|draft| Some((draft.clone(), draft.marker.clone()?)));
-    let way_back = way_back.filter(|(_, stamp)| stamp.names(live.release.id, live.digest));
+    // A live release without a manifest is the one that was published all the same: somebody removed it.
+    let names = |stamp: &Replaced| stamp.names(live.release.id, live.digest.or(stamp.by_manifest));
+    let way_back = way_back.filter(|(_, stamp)| names(stamp));
     let Some((previous, replaced)) = way_back else {
         return Err(failure::missing(format!(
             "no release that {TAG} replaced is kept in {}; publish the older set anew: cargo xtask packer publish --source TAG",
