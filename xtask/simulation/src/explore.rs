@@ -113,6 +113,7 @@ pub fn explore(for_so_long: Duration, part: u64, parts: u64) -> Explored {
                 }
                 for two in more.into_iter().chain([NEVER]) {
                     turn += 1;
+                    explored.all = turn;
                     let plan = plan(verbs, first, [one, two], Vec::new());
                     // Each part needs the operations of the orders that get a fault.
                     if two == NEVER || turn % parts == part {
@@ -121,7 +122,7 @@ pub fn explore(for_so_long: Duration, part: u64, parts: u64) -> Explored {
                             orders.push(Order { verbs, first, ends: [one, two], operations: [*a, *b] });
                         }
                     }
-                    if explored.violation.is_some() {
+                    if explored.violation.is_some() || Instant::now() >= until {
                         return explored;
                     }
                 }

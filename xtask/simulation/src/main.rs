@@ -14,6 +14,9 @@ use std::time::{Duration, Instant};
 
 use simulation::{Explored, Plan, cases, explore, play, shrink, tell};
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// What a run of the tests plays.
 const COUNT: u64 = 100_000;
 /// Of those whose requests arrive after hours.

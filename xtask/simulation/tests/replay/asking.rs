@@ -5,21 +5,21 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use github_stand_in::{
-    Access, AssetState, Fault, GitHub, Injection, Matches, Repository, SeedAsset, SeedBytes, SeedRelease, Settings, Times,
-    Token,
+    Access, AssetState, Fault, GitHub, Injection, Matches, Repository, SeedAsset, SeedBytes, SeedRelease, Settings,
+    Times, Token,
 };
 use rehearsal::world::TOKEN;
 use simulation::outside::{Ask, Locks, Told};
 use simulation::{Exchange, Plan, Recorded};
+use xshell::cmd;
 use xtask::console::Console;
 use xtask::gh::{CallError, Download, Gh, Tries, Upload};
 use xtask::git::{Git, Publisher, Pushed, Waits};
+use xtask::latest::TAG;
 use xtask::latest::lock;
 use xtask::latest::outside::{Move, Push, Refs};
-use xtask::latest::TAG;
 use xtask::packer::{Address, Repo};
 use xtask::process;
-use xshell::cmd;
 
 use crate::same::Ids;
 

@@ -44,7 +44,9 @@ fn the_answers_are_those_of_gh_and_git() {
         exchanges += said.lines().find_map(|line| line.strip_prefix("asked ")?.parse::<u64>().ok()).expect("a count");
     }
     assert!(exchanges > timelines, "only {exchanges} exchanges");
-    println!("replay matrix: {timelines} timelines, {exchanges} exchanges with gh and git, all as the simulation had them");
+    println!(
+        "replay matrix: {timelines} timelines, {exchanges} exchanges with gh and git, all as the simulation had them"
+    );
 }
 
 /// A clone and its remote, with a tag for each source that schedules have.

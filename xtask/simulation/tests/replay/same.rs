@@ -60,10 +60,19 @@ impl Ids {
             None => release.tag_name.clone(),
         };
         let face = |it: &Release| {
-            (tag(it), it.name.clone(), it.body.clone(), it.draft, it.prerelease, it.immutable, it.published_at.is_some())
+            (
+                tag(it),
+                it.name.clone(),
+                it.body.clone(),
+                it.draft,
+                it.prerelease,
+                it.immutable,
+                it.published_at.is_some(),
+            )
         };
         same(&format!("release {}", expected.id), &face(expected), &face(real))?;
-        let whole = |release: &Release| release.assets.iter().filter(|it| it.is_uploaded()).cloned().collect::<Vec<_>>();
+        let whole =
+            |release: &Release| release.assets.iter().filter(|it| it.is_uploaded()).cloned().collect::<Vec<_>>();
         self.same_assets(&whole(expected), &whole(real))
     }
 
