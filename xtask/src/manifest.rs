@@ -85,9 +85,9 @@ impl Manifest {
             manifest.schema
         );
         let unbelievable = || format!("{FILE} can't be believed");
-        // Where the text itself has nothing of the kind and no escape, no field of it has.
-        let odd = |c: char| c == '\\' || (text::is_obeyed(c) && c != '\n');
-        if std::str::from_utf8(bytes).is_ok_and(|text| text.contains(odd)) {
+        // In plain text without an escape there is nothing that a field could hold.
+        let plain = |byte: &u8| matches!(byte, b'\n' | b' '..=b'~') && *byte != b'\\';
+        if !bytes.iter().all(plain) {
             manifest.check_texts().with_context(unbelievable)?;
         }
         manifest.check().with_context(unbelievable)?;
