@@ -102,8 +102,8 @@ fn ctrl_z_stops_the_publish_after_the_switch_and_not_in_it() {
     let terminal = Terminal::start(&world, &line);
     typed_in_the_gap(&world, &terminal, CTRL_Z);
     types(&terminal.keys, b"\n");
-    // 128 and SIGTSTP.
-    terminal.shows("first=148");
+    // 128 and SIGSTOP.
+    terminal.shows("first=147");
     assert!(is_switched(&world, old), "it stands still with nothing live");
     types(&terminal.keys, b"\n");
     terminal.shows("second=0");
@@ -136,7 +136,8 @@ fn ctrl_c_during_the_push_of_the_tag_puts_it_back() {
     types(&terminal.keys, CTRL_C);
     terminal.shows("ended=130");
     assert_eq!(live(&world), old);
-    assert_eq!(world.remote_commit("latest"), world.remote_commit("v0.44"));
+    let said = terminal.shown.lock().unwrap().clone();
+    assert_eq!(world.remote_commit("latest"), world.remote_commit("v0.44"), "{said}");
     assert_eq!(lock_of(&world), "", "the lock was given back");
     world.tool(&["verify"]).expect(0, &["v0.44"]);
     world.tool(PUBLISH).expect(0, &["latest is v0.45 now"]);
