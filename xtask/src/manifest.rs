@@ -78,7 +78,8 @@ impl Manifest {
     ///
     /// Not JSON of this form, or written for readers of a later schema.
     pub fn parse(bytes: &[u8]) -> anyhow::Result<Self> {
-        let manifest: Self = serde_json::from_slice(bytes).with_context(|| format!("reading {FILE}"))?;
+        let manifest: Self =
+            serde_json::from_slice(bytes).with_context(|| format!("reading {FILE}")).map_err(damaged)?;
         anyhow::ensure!(
             manifest.schema == SCHEMA,
             "{FILE} has schema {}, this tool knows {SCHEMA}; update your checkout",
@@ -88,9 +89,9 @@ impl Manifest {
         // In plain text without an escape there is nothing that a field could hold.
         let plain = |byte: &u8| matches!(byte, b'\n' | b' '..=b'~') && *byte != b'\\';
         if !bytes.iter().all(plain) {
-            manifest.check_texts().with_context(unbelievable)?;
+            manifest.check_texts().with_context(unbelievable).map_err(damaged)?;
         }
-        manifest.check().with_context(unbelievable)?;
+        manifest.check().with_context(unbelievable).map_err(damaged)?;
         Ok(manifest)
     }
 
@@ -174,6 +175,11 @@ impl Image {
         });
         assets
     }
+}
+
+/// With the cure: no run of this tool leaves such a one.
+fn damaged(why: anyhow::Error) -> anyhow::Error {
+    anyhow::anyhow!("{why:#}; take it off the release with `gh release delete-asset`, then publish again")
 }
 
 /// A name or a text in which a terminal would find something to obey.

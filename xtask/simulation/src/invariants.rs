@@ -251,6 +251,10 @@ impl Watch {
         if self.judges_all && self.ever_live && world.live().is_none() && !killed && !gave_up {
             self.violated("at the end nothing is live, and nobody was killed".to_owned());
         }
+        let only_signals = plan.faults.iter().all(|it| matches!(it.fault, Fault::Signal));
+        if let Some(shown) = world.shown().filter(|shown| only_signals && shown.by_us && shown.tag != shown.commit) {
+            self.violated_in_time(format!("nothing but signals, and the tag is left at {:?}", shown.tag));
+        }
         for (run, what) in std::mem::take(&mut self.unproven) {
             let others =
                 self.ends.iter().enumerate().any(|(other, end)| other != run && matches!(end, Some(End::Code(0, _))));

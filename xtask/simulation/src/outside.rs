@@ -217,8 +217,7 @@ impl Outside for Process<'_> {
     }
 
     fn seen(&self, how: How) -> anyhow::Result<Seen> {
-        let _ = how;
-        let doors = Doors::new(self);
+        let doors = Doors::with(self, how);
         let live = doors.release_by_tag(TAG)?;
         let releases = doors.releases()?;
         Ok(Seen { live, releases, refs: doors.refs()? })

@@ -59,10 +59,10 @@ fn each_verb_says_what_is_wrong_with_a_manifest() {
             let ran = world.tool(verb);
             let all = format!("{}{}", ran.stdout, ran.stderr);
             let raw = |c: char| c.is_control() && c != '\n';
-            println!("{} ({word}): exit {:?}: {}", verb[0], ran.code, ran.stderr.lines().last().unwrap_or_default());
             let right = ran.code.is_some_and(|code| codes.contains(&code))
                 && all.contains(FILE)
                 && all.contains(word)
+                && (all.contains("gh release delete-asset") || all.contains("update your checkout"))
                 && !all.contains("panicked")
                 && !all.contains(raw);
             if !right {
@@ -71,7 +71,8 @@ fn each_verb_says_what_is_wrong_with_a_manifest() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    // The cure.
-    replace(&world, good.to_string().as_bytes());
-    world.tool(&["verify"]).expect(0, &["v0.44"]);
+    // What they say helps.
+    world.gh(&["release", "delete-asset", "latest", FILE, "--repo", REPOSITORY, "--yes"]).unwrap();
+    world.tool(PUBLISH).expect(0, &["latest is v0.45 now"]);
+    world.tool(&["verify"]).expect(0, &["v0.45"]);
 }

@@ -12,6 +12,7 @@ use rehearsal::world::TOKEN;
 use simulation::outside::{Ask, Locks, Told};
 use simulation::{Exchange, Plan, Recorded};
 use xshell::cmd;
+use xshell::{Shell, cmd};
 use xtask::console::Console;
 use xtask::gh::{CallError, Download, Gh, Tries, Upload};
 use xtask::git::{Git, Publisher, Pushed, Waits};
@@ -71,11 +72,11 @@ impl Asking {
     pub fn begin(&mut self, plan: &Plan, recorded: &Recorded) {
         let name = format!("o/n{}", plan.seed);
         let bare = self.dir.join(format!("n{}.git", plan.seed));
-        let (sh, from) = (process::shell().unwrap(), &self.remote);
-        process::read(cmd!(sh, "cp -a {from} {bare}")).expect("a repository");
+        let (sh, from) = (Shell::new().unwrap(), &self.remote);
+        cmd!(sh, "cp -a {from} {bare}").quiet().run().expect("a repository");
         if let Some(tag) = recorded.start.tag() {
             let object = self.real(&[], &tag.object);
-            process::read(cmd!(sh, "git -C {bare} update-ref refs/tags/latest {object}")).expect("a tag");
+            cmd!(sh, "git -C {bare} update-ref refs/tags/latest {object}").quiet().run().expect("a tag");
         }
         self.github.add_repository(&name, Repository::new(&bare)).expect("a repository");
         self.github.add_token(TOKEN, Token::classic("contributor").with(&name, Access::Push));
