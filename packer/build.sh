@@ -7,7 +7,7 @@ VERSION=1.0.0
 PACKER_DIR=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd -P)
 IMAGES_DIR=$PACKER_DIR/images
 # Whole names: `cargo xtask packer check` lists a changed file for review when this one names it.
-for part in common.sh base-image.sh children.sh list-files.sh inputs.sh image-set.sh packer.sh; do
+for part in common.sh base-image.sh children.sh list-files.sh inputs.sh image-set.sh packer.sh sbom.sh boot.sh; do
     # shellcheck source=/dev/null
     . "$PACKER_DIR/lib/$part"
 done
@@ -41,6 +41,8 @@ Settings, from the environment or as NAME=value lines in build.env beside this s
   DEBIAN_MIRROR, DEBIAN_SECURITY_MIRROR
                 where packages come from during the build
   COMPRESSION   zlib (default) or zstd
+  BOOT_TEST     yes (default) or no: boot the finished image on each machine type before it replaces the last one
+  BOOT_TIMEOUT  seconds that each of these boots may take (default 300, 1800 under TCG)
   SSH_TIMEOUT   how long the guest may take to its first login (default 10m, 30m under TCG)
   SSH_PRIVATE_KEY_FILE
                 log in with this key instead of one made for each build
@@ -119,7 +121,7 @@ print_inputs() {
 }
 
 SETTINGS=(ACCELERATOR BASE_IMAGE_URL BASE_IMAGE_CHECKSUM MEMORY CPUS DISK_SIZE DEBIAN_MIRROR
-    DEBIAN_SECURITY_MIRROR COMPRESSION SSH_TIMEOUT SSH_PRIVATE_KEY_FILE)
+    DEBIAN_SECURITY_MIRROR COMPRESSION BOOT_TEST BOOT_TIMEOUT SSH_TIMEOUT SSH_PRIVATE_KEY_FILE)
 
 # read_settings COUNT: from build.env, where the environment says nothing; refuses what can't be meant.
 read_settings() {
@@ -137,9 +139,11 @@ read_settings() {
     for name in "${SETTINGS[@]}"; do
         [ -n "${!name-}" ] || printf -v "$name" %s ''
     done
-    : "${ACCELERATOR:=auto}" "${COMPRESSION:=zlib}"
+    : "${ACCELERATOR:=auto}" "${COMPRESSION:=zlib}" "${BOOT_TEST:=yes}"
     check_setting ACCELERATOR '^(kvm|tcg|auto)$' 'kvm, tcg or auto'
     check_setting COMPRESSION '^(zlib|zstd)$' 'zlib or zstd'
+    check_setting BOOT_TEST '^(yes|no)$' 'yes or no'
+    check_setting BOOT_TIMEOUT '^([1-9][0-9]*)?$' 'a number of seconds'
     check_setting MEMORY '^([1-9][0-9]*)?$' 'a number of MiB'
     check_setting CPUS '^([1-9][0-9]*)?$' 'a number'
     check_setting DISK_SIZE '^([1-9][0-9]*[KMGT]?)?$' 'a size such as 4G'
@@ -225,7 +229,8 @@ build_image() {
 
     open_log "$name" || return
     say "$name: building, because $reason"
-    require_tools packer=packer qemu-img=qemu-utils qemu-system-x86_64=qemu-system-x86 ssh-keygen=openssh-client
+    require_tools packer=packer qemu-img=qemu-utils qemu-system-x86_64=qemu-system-x86 ssh-keygen=openssh-client \
+        ssh=openssh-client
     command -v xorriso >/dev/null || command -v mkisofs >/dev/null || command -v genisoimage >/dev/null ||
         require_tools xorriso=xorriso
     choose_accelerator
@@ -299,7 +304,8 @@ open_log() {
     : >"$LOG"
 }
 
-# finish_image NAME BUILT_FROM URL DIGEST: compresses, describes, and only then replaces the image that was there.
+# finish_image NAME BUILT_FROM URL DIGEST: compresses, describes, boots, and only then replaces the image that was
+# there.
 finish_image() {
     local name=$1 hex
     mkdir -p -- "$STAGED" || return
@@ -310,6 +316,8 @@ finish_image() {
     hex=${hex#\\}
     printf '%s  %s\n' "$hex" "$name.qcow2" >"$STAGED/$name.qcow2.sha256" || return
     cp -- "$WORK/image-version.txt" "$STAGED/image-version.txt" || return
+    write_sbom "$name" "$WORK/packages.tsv" "$STAGED/$name.cdx.json" || return
+    boot_test "$name" "$STAGED/$name.qcow2" || return
     write_record "$name" "$STAGED" "$hex" "$2" "$3" "$4" "$WORK/inputs" || return
     cp -- "$WORK/cache-key" "$STAGED/.cache-key" || return
     chmod -R u=rwX,go=rX -- "$STAGED"

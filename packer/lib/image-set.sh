@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # The files of a finished image, images/NAME/: written beside, put in place at once, never half.
-# Needs lib/common.sh; the caller has set IMAGES_DIR.
+# Needs lib/common.sh and lib/sbom.sh; the caller has set IMAGES_DIR.
 
 # versions_json FILE: the lines of image-version.txt as a JSON object.
 versions_json() {
@@ -14,11 +14,12 @@ versions_json() {
 
 # write_record NAME FOLDER SHA256 BUILT_FROM URL DIGEST INPUTS: writes NAME.build.json; INPUTS is a file with the list.
 write_record() {
-    local versions inputs
+    local versions inputs packages
     versions=$(versions_json "$2/image-version.txt") || return 1
     inputs=$(inputs_json "$7") || return 1
-    printf '{"schema":1,"image":%s,"sha256":"%s","built_from":%s,"inputs":%s,"base_image":{"url":%s,"digest":%s},"versions":%s,"built_at":"%s"}\n' \
-        "$(json_string "$1")" "$3" "$4" "$inputs" "$(json_string "$5")" "$(json_string "$6")" "$versions" \
+    packages=$(packages_json "$2/$1.cdx.json") || return 1
+    printf '{"schema":1,"image":%s,"sha256":"%s","built_from":%s,"inputs":%s,"base_image":{"url":%s,"digest":%s},"versions":%s,"packages":%s,"boot":%s,"built_at":"%s"}\n' \
+        "$(json_string "$1")" "$3" "$4" "$inputs" "$(json_string "$5")" "$(json_string "$6")" "$versions" "$packages" "$BOOT_PROOF" \
         "$(date -u +%Y-%m-%dT%H:%M:%SZ)" >"$2/$1.build.json"
 }
 
@@ -30,6 +31,8 @@ is_whole() {
     read -r hex file rest <"$folder/$1.qcow2.sha256" || return 1
     [ "$file" = "$1.qcow2" ] && [ -z "$rest" ] || return 1
     grep -qF "\"sha256\":\"$hex\"" "$folder/$1.build.json" || return 1
+    [ -f "$folder/$1.cdx.json" ] || return 1
+    grep -qF "\"packages\":$(packages_json "$folder/$1.cdx.json")" "$folder/$1.build.json" || return 1
     has_digest "$folder/$1.qcow2" "sha256:$hex"
 }
 
@@ -61,7 +64,7 @@ put_in_place() {
             base=${file##*/}
             [ -e "$file" ] || continue
             case $base in
-            "$name".qcow2* | "$name".build.json | image-version.txt | .cache-key) ;;
+            "$name".qcow2* | "$name".build.json | "$name".cdx.json | image-version.txt | .cache-key) ;;
             *) mv -n -- "$file" "$target/" ;;
             esac
         done

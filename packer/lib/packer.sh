@@ -85,6 +85,7 @@ packer_variables() {
         -var "ssh_private_key_file=$KEY_FILE"
         -var "output_directory=$WORK/output"
         -var "version_file=$WORK/image-version.txt"
+        -var "packages_file=$WORK/packages.tsv"
         -var "serial_log=${LOG%.log}.serial.log"
         -var "debian_mirror=$DEBIAN_MIRROR"
         -var "debian_security_mirror=$DEBIAN_SECURITY_MIRROR"
@@ -110,7 +111,7 @@ run_packer() {
         PACKER_CACHE_DIR="$WORK/cache" TMPDIR="$TEMPORARY" packer "$@"
 }
 
-# packer_build NAME: builds $WORK/output/disk.qcow2 and $WORK/image-version.txt.
+# packer_build NAME: builds $WORK/output/disk.qcow2, with $WORK/image-version.txt and $WORK/packages.tsv.
 packer_build() {
     local version status=0 folder=$WORK/packer/templates/$1
     version=$(packer_version) || {

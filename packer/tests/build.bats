@@ -45,7 +45,7 @@ setup() { setup_packer; }
     [ "${lines[-1]}" = "1 built, 0 unchanged, 0 failed" ]
 
     [ "$(cd "$SET" && find . -type f | LC_ALL=C sort | paste -sd ' ')" = \
-        "./.cache-key ./$NAME.build.json ./$NAME.qcow2 ./$NAME.qcow2.sha256 ./image-version.txt" ]
+        "./.cache-key ./$NAME.build.json ./$NAME.cdx.json ./$NAME.qcow2 ./$NAME.qcow2.sha256 ./image-version.txt" ]
     [ "$(find "$ENGINE/images" -mindepth 1 -maxdepth 1)" = "$SET" ]
     [ -z "$(ls -A "$ENGINE/.cache/work")" ]
     (cd "$SET" && sha256sum --check --strict --quiet "$NAME.qcow2.sha256")
@@ -59,6 +59,10 @@ setup() { setup_packer; }
     [ "$(record base_image.url)" = "\"$BASE\"" ]
     [ "$(record base_image.digest)" = "\"sha512:$(sha512sum "$BASE" | cut -c-128)\"" ]
     [ "$(record versions)" = '{"DEBIAN_VERSION": "12.11"}' ]
+    [ "$(record packages.file)" = "\"$NAME.cdx.json\"" ]
+    [ "$(record packages.sha256)" = "\"$(sha256sum <"$SET/$NAME.cdx.json" | cut -c-64)\"" ]
+    [ "$(record packages.size)" = "$(stat -c %s "$SET/$NAME.cdx.json")" ]
+    [ "$(record boot)" = null ]
     [[ $(record built_at) =~ ^\"20[0-9]{2}-[0-9]{2}-[0-9]{2}T[0-9:]{8}Z\"$ ]]
 
     [ "$(qemu-img info --output=json "$SET/$NAME.qcow2" | python3 -c 'import json,sys; print(json.load(sys.stdin)["format"])')" = qcow2 ]

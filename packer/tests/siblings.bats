@@ -10,8 +10,8 @@ setup() {
     setup_packer
     WWW=$BATS_TEST_TMPDIR/www
     mkdir "$WWW"
-    cp "$BASE" "$WWW/debian-12-genericcloud-amd64.qcow2"
-    cp "$BASE" "$WWW/debian-13-genericcloud-amd64.qcow2"
+    cp "$BASE" "$WWW/debian-12-generic-amd64.qcow2"
+    cp "$BASE" "$WWW/debian-13-generic-amd64.qcow2"
     (cd "$WWW" && sha512sum ./*.qcow2 >SHA512SUMS)
     DIGEST=sha512:$(sha512sum "$BASE" | cut -c-128)
 }
@@ -33,18 +33,18 @@ ask() {
     from "file://$WWW"
     ask
     [ "$status" -eq 0 ]
-    [ "$output" = "$(printf '%s\tfile://%s/debian-%s-genericcloud-amd64.qcow2\t%s\t-\n' \
+    [ "$output" = "$(printf '%s\tfile://%s/debian-%s-generic-amd64.qcow2\t%s\t-\n' \
         debian-12-custom "$WWW" 12 "$DIGEST" debian-13-custom "$WWW" 13 "$DIGEST" debian-13-pve "$WWW" 13 "$DIGEST")" ]
     [ -z "$stderr" ]
 
     start_server "$WWW"
     sed -i "s#file://$WWW#http://127.0.0.1:$PORT#" "$ENGINE"/templates/*/template.pkr.hcl
     ask debian-13-pve
-    [ "$output" = "$(printf 'debian-13-pve\thttp://127.0.0.1:%s/debian-13-genericcloud-amd64.qcow2\t%s\t-' "$PORT" "$DIGEST")" ]
+    [ "$output" = "$(printf 'debian-13-pve\thttp://127.0.0.1:%s/debian-13-generic-amd64.qcow2\t%s\t-' "$PORT" "$DIGEST")" ]
 }
 
 @test "base-images: the version comes from the description beside the image, or from the folder's name" {
-    echo '{"data": {"info": {"arch": "amd64", "version": "20250703-2162"}}}' >"$WWW/debian-12-genericcloud-amd64.json"
+    echo '{"data": {"info": {"arch": "amd64", "version": "20250703-2162"}}}' >"$WWW/debian-12-generic-amd64.json"
     from "file://$WWW"
     ask debian-12-custom
     [ "$(cut -f 4 <<<"$output")" = 20250703-2162 ]
@@ -67,7 +67,7 @@ ask() {
     echo "<html>not a list</html>" >"$WWW/SHA512SUMS"
     ask debian-12-custom
     [ "$(cut -f 3 <<<"$output")" = unknown ]
-    [[ $stderr == *"has no digest for debian-12-genericcloud-amd64.qcow2"* ]]
+    [[ $stderr == *"has no digest for debian-12-generic-amd64.qcow2"* ]]
 }
 
 @test "base-images: a mirror that is down makes its own template unknown, and no other" {

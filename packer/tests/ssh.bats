@@ -41,7 +41,7 @@ EOF
 
 # remote ARGUMENT…: the command line for build.sh on the other side, with this side's settings.
 remote() {
-    printf '%q ' env PACKER_BUILD_WATCH_STDIN=1 "PATH=$PATH" "BASE_IMAGE_URL=$BASE_IMAGE_URL" ACCELERATOR=tcg \
+    printf '%q ' env PACKER_BUILD_WATCH_STDIN=1 "PATH=$PATH" "BASE_IMAGE_URL=$BASE_IMAGE_URL" ACCELERATOR=tcg BOOT_TEST=no \
         "STUB_PACKER=${STUB_PACKER:-ok}" "STUB_LOG=$STUB_LOG" "STUB_PIDS=$STUB_PIDS" "$ENGINE/build.sh" "$@"
 }
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::image::digest::Digest;
 use crate::image::inputs::Inputs;
-use crate::image::record::{BaseImage, BuiltFrom};
+use crate::image::record::{BaseImage, Boot, BuiltFrom, Listed};
 use crate::image::{checksum, name, parts};
 use crate::text;
 
@@ -48,6 +48,12 @@ pub struct Image {
     pub versions: Option<BTreeMap<String, String>>,
     #[serde(default)]
     pub base_image: Option<BaseImage>,
+    /// The asset that lists its packages.
+    #[serde(default)]
+    pub packages: Option<Listed>,
+    /// How it was booted before it was published.
+    #[serde(default)]
+    pub boot: Option<Boot>,
     /// In order; empty when the image is published whole.
     pub parts: Vec<Part>,
 }
@@ -113,6 +119,12 @@ impl Manifest {
                 image.name,
                 text::line(&image.file)
             );
+            let packages = name::packages(&image.name);
+            anyhow::ensure!(
+                image.packages.as_ref().is_none_or(|listed| listed.file == packages),
+                "the list of packages of image {} is not {packages}",
+                image.name
+            );
             let mut sum = 0_u64;
             for (part, index) in image.parts.iter().zip(0..) {
                 let file = name::part(&image.name, &parts::suffix(index));
@@ -156,7 +168,7 @@ impl Manifest {
 }
 
 impl Image {
-    /// The image's assets: its bytes, then its checksum file.
+    /// The image's assets: its bytes, then its checksum file, then the list of its packages.
     pub fn assets(&self) -> Vec<Expected> {
         let whole = || Expected { file: self.file.clone(), size: self.size, sha256: self.sha256 };
         let mut assets: Vec<Expected> = self
@@ -173,6 +185,11 @@ impl Image {
             size: line.len() as u64,
             sha256: Digest::of(line.as_bytes()),
         });
+        assets.extend(self.packages.iter().map(|listed| Expected {
+            file: listed.file.clone(),
+            size: listed.size,
+            sha256: listed.sha256,
+        }));
         assets
     }
 }

@@ -42,12 +42,12 @@ fn assert_published(report: &Value) {
     assert_eq!((&report["before"]["source"], &report["after"]["source"]), (&"v0.44".into(), &"v0.45".into()));
     let assets = report["after"]["assets"].as_object().unwrap();
     for name in ["debian-12-custom", "debian-13-custom", "debian-13-pve"] {
-        for suffix in ["partaa", "partab", "sha256"] {
-            assert!(assets.contains_key(&format!("{name}.qcow2.{suffix}")), "{name} {suffix}: {assets:?}");
+        for suffix in ["qcow2.partaa", "qcow2.partab", "qcow2.sha256", "cdx.json"] {
+            assert!(assets.contains_key(&format!("{name}.{suffix}")), "{name} {suffix}: {assets:?}");
         }
     }
     assert!(assets.contains_key("packer-images.json"), "{assets:?}");
-    assert_eq!(assets.len(), 10, "{assets:?}");
+    assert_eq!(assets.len(), 13, "{assets:?}");
 }
 
 #[test]

@@ -55,6 +55,12 @@ variable "version_file" {
   description = "File on this machine that receives the versions recorded in the guest."
 }
 
+variable "packages_file" {
+  type        = string
+  default     = "packages.tsv"
+  description = "File on this machine that receives the list of packages made in the guest."
+}
+
 variable "debian_mirror" {
   type        = string
   default     = ""

@@ -37,10 +37,12 @@ use_mirrors() {
     done < <(apt_source_files)
 }
 
-# Undoes use_mirrors. A file that was added since, as Proxmox's source is, stays.
+# Undoes use_mirrors. A file that was added since, as Proxmox's source is, stays. apt's lists bear the name of the
+# server that they came from: those of a mirror would be of no use to anybody.
 restore_sources() {
     [ -f "$IMAGE_BUILD/apt-sources.tar" ] || return 0
     tar -C "$IMAGE_ROOT/etc" -xf "$IMAGE_BUILD/apt-sources.tar" apt
+    rm -rf "$IMAGE_ROOT"/var/lib/apt/lists/*
 }
 
 # Modules for devices that no virtual machine of ours has; loading them costs boot time and warnings.
@@ -52,9 +54,22 @@ blacklist_modules() {
     done >"$BLACKLIST"
 }
 
-# An upgrade of grub-pc in a virtual machine asks where to install, and with nobody there it fails.
+# An upgrade of grub-pc in a virtual machine asks where to install, and with nobody there it fails; it fails as well where
+# one of the disks that are named here is not there. So the build names the disk that it sees, and cloud-init names the
+# one of the machine to come: sda on virtio-scsi, vda on virtio.
 preset_grub() {
-    echo "grub-pc grub-pc/install_devices multiselect /dev/vda" | debconf-set-selections
+    local disk disks=()
+    for disk in /dev/vda /dev/sda; do
+        [ ! -b "$disk" ] || disks+=("$disk")
+    done
+    [ "${#disks[@]}" -gt 0 ] || disks=(/dev/vda /dev/sda)
+    disk=$(printf ', %s' "${disks[@]}")
+    debconf-set-selections <<EOF
+grub-pc grub-pc/install_devices multiselect ${disk#, }
+grub-pc grub-pc/install_devices_empty boolean false
+EOF
+    mkdir -p "$IMAGE_ROOT/etc/cloud/cloud.cfg.d"
+    printf 'grub_dpkg:\n  enabled: true\n' >"$IMAGE_ROOT/etc/cloud/cloud.cfg.d/90-image-grub.cfg"
 }
 
 # Kernel packages that hold files of a kernel in /boot, oldest first.
@@ -121,10 +136,12 @@ forget_cloud_init() {
     rm -rf "$IMAGE_ROOT"/var/lib/cloud/* "$IMAGE_ROOT"/var/log/cloud-init*.log
 }
 
+# The lists stay: who installs something before the first `apt update` would find nothing. Descriptions in other words
+# are of no use to a machine.
 remove_apt_cache() {
     [ -n "$IMAGE_ROOT" ] || apt-get clean
-    rm -rf "$IMAGE_ROOT"/var/lib/apt/lists/* "$IMAGE_ROOT"/var/cache/apt/*.bin \
-        "$IMAGE_ROOT"/var/cache/apt/archives/*.deb
+    rm -rf "$IMAGE_ROOT"/var/lib/apt/lists/*_i18n_Translation-* "$IMAGE_ROOT"/var/lib/apt/lists/partial/* \
+        "$IMAGE_ROOT"/var/cache/apt/*.bin "$IMAGE_ROOT"/var/cache/apt/archives/*.deb
 }
 
 # Logs of the build say nothing about the machines to come. Files stay, with their owners and modes.

@@ -14,4 +14,4 @@ if [ "$status" -ne 0 ] && [ "$status" -ne 2 ]; then
 fi
 
 rm -rf /var/tmp/image-build
-mkdir -p /var/tmp/image-build
+mkdir -p /var/tmp/image-build/template

@@ -4,8 +4,6 @@ set -euo pipefail
 # shellcheck source=/dev/null
 . "${IMAGE_ROOT-}/var/tmp/image-build/guest.sh"
 
-remove_older_kernels
-remove_unused_packages
 restore_sources
 preset_grub
 remove_apt_cache

@@ -3,6 +3,8 @@
 set -euo pipefail
 # shellcheck source=/dev/null
 . "${IMAGE_ROOT-}/var/tmp/image-build/guest.sh"
+# shellcheck source=/dev/null
+. "${IMAGE_BUILD:?}/template/network.sh"
 
 # Keys, certificates and the cluster's own files, made when the packages were configured under the
 # build's host name. Proxmox VE's services write all of them anew when they find none.
@@ -21,9 +23,9 @@ forget_this_node() {
     sed -i '/# image build$/d' "$root/etc/hosts"
 }
 
-remove_unused_packages
 restore_sources
 preset_grub
+finish_network
 remove_apt_cache
 forget_this_node
 forget_cloud_init

@@ -5,22 +5,26 @@ set -euo pipefail
 # shellcheck source=/dev/null
 . "${IMAGE_ROOT-}/var/tmp/image-build/guest.sh"
 
-: "${PVE_REPOSITORY_URL:?}" "${PVE_KEYRING_URL:?}" "${PVE_KEYRING_SHA256:?}"
-KEYRING=/usr/share/keyrings/proxmox-archive-keyring.gpg
+# shellcheck source=/dev/null
+. "${IMAGE_BUILD:?}/template/proxmox.sh"
+# shellcheck source=/dev/null
+. "$IMAGE_BUILD/template/network.sh"
+# Where provisioning puts it as well: apt refuses two sources of one repository with different keyrings.
+KEYRING=/usr/share/keyrings/proxmox-archive-keyring-trixie.gpg
 
 add_repository() {
     apt_get install --no-install-recommends ca-certificates curl
     curl -fsSL --retry 3 -o "$KEYRING" "$PVE_KEYRING_URL"
     if ! echo "$PVE_KEYRING_SHA256  $KEYRING" | sha256sum --check --quiet; then
         echo "the keyring from $PVE_KEYRING_URL is not the one that the template names" >&2
-        echo "if Proxmox has a new one, check its digest there and set pve_keyring_sha256" >&2
+        echo "if Proxmox has a new one, check its digest there and change it in proxmox.sh" >&2
         exit 1
     fi
     cat >/etc/apt/sources.list.d/proxmox.sources <<EOF
 Types: deb
 URIs: $PVE_REPOSITORY_URL
-Suites: trixie
-Components: pve-no-subscription
+Suites: $PVE_SUITE
+Components: $PVE_COMPONENT
 Signed-By: $KEYRING
 EOF
     apt_get -o APT::Update::Error-Mode=any update
@@ -64,7 +68,10 @@ remove_debian_kernels() {
 add_repository
 name_this_host
 answer_questions
+prepare_network
 apt_get dist-upgrade
+# ifupdown2 knows DHCP only through this client, and does not depend on it.
+apt_get install isc-dhcp-client
 apt_get install proxmox-ve postfix open-iscsi chrony
 remove_subscription_sources
 

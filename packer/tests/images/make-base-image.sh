@@ -18,7 +18,7 @@ ROOT=$WORK/root
 DISK=$WORK/disk.raw
 UUID=$(</proc/sys/kernel/random/uuid)
 
-packages=(systemd-sysv dbus udev kmod init linux-image-cloud-amd64 initramfs-tools grub-pc openssh-server cloud-init
+packages=(systemd-sysv dbus udev kmod init linux-image-amd64 initramfs-tools grub-pc openssh-server cloud-init
     cloud-guest-utils netplan.io systemd-resolved systemd-timesyncd iproute2 sudo ca-certificates e2fsprogs zstd)
 # cloud-init of Debian 12 looks for it, and a minimal installation leaves it out.
 [ "$SUITE" != bookworm ] || packages+=(python3-netifaces)
@@ -33,7 +33,9 @@ deb $SECURITY_MIRROR $SUITE-security main
 EOF
 
 # Gathering the modules for every machine there is, and compressing them well, takes the guest minutes without KVM.
-printf 'MODULES=dep\nCOMPRESS=zstd\nCOMPRESSLEVEL=1\n' >"$ROOT/etc/initramfs-tools/conf.d/quick"
+# The drive of the seed's CD must be there before cloud-init looks for it, as with Debian's own image, which has all modules.
+printf '%s\n' virtio_pci virtio_blk virtio_net ext4 ahci ata_piix sr_mod isofs >>"$ROOT/etc/initramfs-tools/modules"
+printf 'MODULES=list\nCOMPRESS=zstd\nCOMPRESSLEVEL=1\n' >"$ROOT/etc/initramfs-tools/conf.d/quick"
 
 cat >"$ROOT/etc/fstab" <<EOF
 UUID=$UUID / ext4 defaults,discard,errors=remount-ro 0 1

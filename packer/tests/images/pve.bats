@@ -71,9 +71,11 @@ make_repositories() {
     package "$DEBIAN" postfix 3.10 ''
     package "$DEBIAN" open-iscsi 2.1.11 '' etc/iscsi/initiatorname.iscsi=InitiatorName=iqn.1993-08.org.debian:01:abcdef
     package "$DEBIAN" chrony 4.6 ''
+    package "$DEBIAN" isc-dhcp-client 4.4.3 ''
 
     package "$PROXMOX" proxmox-ve 9.0.0 'pve-manager, proxmox-default-kernel'
     package "$PROXMOX" pve-manager 9.0.11 pve-cluster \
+        etc/network/interfaces.new=manual \
         "etc/apt/sources.list.d/pve-enterprise.sources=Types: deb
 URIs: https://enterprise.proxmox.com/debian/pve
 Suites: trixie
@@ -132,22 +134,24 @@ run_in_root() {
     in_root /tmp/script_test.sh
 }
 
-# The steps of the template, in its order, read from the template itself.
+# The steps of the template, in their order, read from where they stand.
 run_template() {
     local template=$PACKER_DIR/templates/debian-13-pve reference
     mkdir -p "$ROOT/var/log" "$ROOT/tmp"
-    while read -r _ _ reference; do
-        reference=${reference//\"/}
-        reference=$template/${reference#\$\{path.root\}/}
+    while IFS= read -r reference; do
+        reference=$template/$reference
         case $reference in
         */scripts/) cp -R "$reference." "$ROOT/var/tmp/image-build/" ;;
+        */) cp -R "$reference." "$ROOT/var/tmp/image-build/template/" ;;
         *.sh)
             run_in_root "$reference"
             [ "${reference##*/}" != record-versions.sh ] ||
                 cp "$ROOT/var/tmp/image-build/image-version.txt" "$BATS_FILE_TMPDIR/"
+            [ "${reference##*/}" != record-packages.sh ] ||
+                cp "$ROOT/var/tmp/image-build/packages.tsv" "$BATS_FILE_TMPDIR/"
             ;;
         esac
-    done < <(grep -E '^ *(script|source) += ' "$template/template.pkr.hcl")
+    done < <(sed -n 's/.*"${path.root}\/\([^"]*\)".*/\1/p' "$PACKER_DIR/shared/packer/build.pkr.hcl")
 }
 
 installed() {
@@ -170,7 +174,7 @@ installed() {
 
 @test "the repository stays, its source signed by the keyring; the one that needs a subscription is gone" {
     [ "$(find "$ROOT/etc/apt/sources.list.d" -type f -printf "%f\n" | LC_ALL=C sort | paste -sd " ")" = "debian.list proxmox.sources" ]
-    grep -qx 'Signed-By: /usr/share/keyrings/proxmox-archive-keyring.gpg' "$ROOT/etc/apt/sources.list.d/proxmox.sources"
+    grep -qx 'Signed-By: /usr/share/keyrings/proxmox-archive-keyring-trixie.gpg' "$ROOT/etc/apt/sources.list.d/proxmox.sources"
     in_root 'apt-get -q update' >/dev/null
 }
 
@@ -189,14 +193,36 @@ installed() {
     grep -q '^/usr/bin/cloud-init clean' "$ROOT/srv/called"
 }
 
+@test "the network is cloud-init's, read by ifupdown2, which has a DHCP client" {
+    [ "$(head -n 1 "$ROOT/etc/network/interfaces")" = "source /etc/network/interfaces.d/*" ]
+    [ ! -e "$ROOT/etc/network/interfaces.new" ]
+    installed isc-dhcp-client
+    grep -q 'disable systemd-networkd' "$ROOT/srv/called"
+}
+
+@test "apt's lists stay for whoever installs something first; packages and translations don't" {
+    find "$ROOT/var/lib/apt/lists" -name '*Packages*' | grep -q .
+    run ! grep -q . <(find "$ROOT/var/lib/apt/lists" -name '*Translation*')
+    run ! grep -q . <(find "$ROOT/var/cache/apt/archives" -name '*.deb')
+}
+
+@test "every package is listed, and Debian's kernel, which went, is not" {
+    grep -q $'^pve-manager\t9.0.11\tamd64\tpve-manager\t9.0.11$' "$BATS_FILE_TMPDIR/packages.tsv"
+    grep -q $'^os\tdebian\t13\ttrixie\t13' "$BATS_FILE_TMPDIR/packages.tsv"
+    run ! grep -q '^linux-image' "$BATS_FILE_TMPDIR/packages.tsv"
+}
+
 @test "grub-pc is told where to install, and postfix is not asked" {
-    in_root "apt-get install -q --version >/dev/null; debconf-show grub-pc" | grep -q 'install_devices: /dev/vda'
+    in_root "debconf-show grub-pc" | grep -q 'install_devices: /dev/vda, /dev/sda'
+    in_root "debconf-show grub-pc" | grep -q 'install_devices_empty: false'
+    grep -A 1 '^grub_dpkg:' "$ROOT/etc/cloud/cloud.cfg.d/90-image-grub.cfg" | grep -q 'enabled: true'
     in_root "debconf-show postfix" | grep -q 'main_mailer_type: Local only'
 }
 
 @test "a keyring with another digest stops the installation" {
     mkdir -p "$ROOT/var/tmp/image-build"
     cp -R "$PACKER_DIR/shared/scripts/." "$ROOT/var/tmp/image-build/"
+    cp -R "$PACKER_DIR/templates/debian-13-pve" "$ROOT/var/tmp/image-build/template"
     echo forged >"$ROOT/srv/forged.gpg"
     KEYRING_URL=file:///srv/forged.gpg run run_in_root "$PACKER_DIR/templates/debian-13-pve/install-pve.sh"
     [ "$status" -ne 0 ]

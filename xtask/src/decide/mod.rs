@@ -11,6 +11,7 @@ mod history;
 mod inputs;
 mod observe;
 mod report;
+mod security;
 mod upstream;
 
 use std::collections::BTreeSet;
@@ -24,6 +25,7 @@ pub use history::{History, Moment};
 pub use inputs::{FOLDERS, Listing};
 pub use observe::observe;
 pub use report::{Decision, FileChange, ImageReport, Report};
+pub use security::add as add_security;
 
 /// `--base REV` for all images; nothing but this clone is asked.
 ///

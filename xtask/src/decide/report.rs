@@ -8,6 +8,7 @@ use super::baseline::Baseline;
 use super::compare::{self, Change, Difference};
 use super::history::History;
 use super::inputs::{self, Listing};
+use super::security::SecurityReport;
 use super::upstream::BaseImageReport;
 use crate::git::LastChange;
 use crate::image::inputs::Files;
@@ -48,6 +49,8 @@ pub struct ImageReport {
     pub comments: BTreeSet<FileChange>,
     /// Where it was asked for.
     pub base_image: Option<BaseImageReport>,
+    /// Where it was asked for.
+    pub security: Option<SecurityReport>,
 }
 
 impl ImageReport {
@@ -55,7 +58,7 @@ impl ImageReport {
     pub fn rebuild(name: &str, baseline: Option<Baseline>, reason: String) -> Self {
         let (files, comments) = (BTreeSet::new(), BTreeSet::new());
         let name = name.to_owned();
-        Self { name, decision: Decision::Rebuild, reason, baseline, files, comments, base_image: None }
+        Self { name, decision: Decision::Rebuild, reason, baseline, files, comments, base_image: None, security: None }
     }
 
     /// By what differs from the baseline.
@@ -203,6 +206,7 @@ impl Report {
                     "changes": all(&mut image.files.iter()),
                     "comment_only": paths(&mut image.comments.iter()),
                     "base_image": image.base_image.as_ref().map(BaseImageReport::to_json),
+                    "security": image.security.as_ref().map(SecurityReport::to_json),
                 })
             })
             .collect();

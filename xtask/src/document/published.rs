@@ -8,6 +8,7 @@ use crate::decide::History;
 use crate::gh::{Asset, Gh};
 use crate::image::checksum;
 use crate::image::digest::Digest;
+use crate::latest::changes;
 use crate::latest::fits::{self, Fit, Made};
 use crate::latest::look::{self, Live, Look, PreviousDraft};
 use crate::manifest::{self, Image, Manifest};
@@ -44,7 +45,7 @@ pub fn after_publish(gh: &Gh, history: &mut History, look: &Look, release: &str)
             None => Before::Nothing,
         }
     };
-    Ok(AfterPublish::Published(Box::new(record(history, manifest, &before)?)))
+    Ok(AfterPublish::Published(Box::new(record(history, live.release.notes(), manifest, &before)?)))
 }
 
 /// What was on `latest` before.
@@ -85,7 +86,7 @@ fn digest_in(gh: &Gh, asset: &Asset, image: &str) -> anyhow::Result<Option<Diges
     Ok(checksum::parse(image, &text).ok())
 }
 
-fn record(history: &mut History, manifest: &Manifest, before: &Before) -> anyhow::Result<Record> {
+fn record(history: &mut History, notes: &str, manifest: &Manifest, before: &Before) -> anyhow::Result<Record> {
     let mut images = Vec::new();
     for image in &manifest.images {
         let (rebuilt, reason) = match before {
@@ -98,6 +99,8 @@ fn record(history: &mut History, manifest: &Manifest, before: &Before) -> anyhow
                 Some(_) => (true, "other bytes than before".to_owned()),
             },
         };
+        let changed = changes::line(notes, &image.name).filter(|_| rebuilt);
+        let reason = changed.map_or_else(|| reason.clone(), |changed| format!("{reason}; {changed}"));
         images.push(ImageRecord { name: image.name.clone(), rebuilt, reason });
     }
     let old_names: Vec<&String> = match before {

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::Voice;
 use super::listing::{self, Remote};
+use super::packages;
 use super::partial::{Partial, Source};
 use super::place::{self, Place};
 use crate::backoff;
@@ -60,6 +61,7 @@ impl Fetch<'_> {
         let mut promised = remote.promised(&ssh.host, image)?;
         let place = Place::find(self.images, image)?;
         if place.has(voice, remote.size, promised)? {
+            packages::fetch(ssh, self.dir, image, &place.dir, &remote, promised)?;
             place.refresh(voice, promised, &remote)?;
             // What an interrupted run left is of no use any more.
             if let Ok(partial) = Partial::open(&place.dir, image) {
@@ -125,6 +127,7 @@ impl Fetch<'_> {
                 error.context(format!("image {image} on {host} is no good, although its checksum fits")),
             ));
         }
+        packages::fetch(ssh, self.dir, image, &place.dir, &remote, promised)?;
         place.install(voice, partial, promised, &remote)?;
         Ok(Fetched { sha256: promised, bytes, already: false })
     }

@@ -90,6 +90,8 @@ impl Made<'_> {
                 inputs: Some(inputs),
                 base_image: there.as_ref().and_then(|record| record.base_image.clone()),
                 versions: remote.versions.as_deref().map(record::versions).unwrap_or_default(),
+                packages: there.as_ref().and_then(|record| record.packages.clone()),
+                boot: there.as_ref().and_then(|record| record.boot.clone()),
                 built_at: there.and_then(|record| record.built_at),
                 recorded_by: Some("fetch".to_owned()),
             };

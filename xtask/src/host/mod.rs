@@ -7,6 +7,7 @@ pub mod listing;
 pub mod made;
 pub mod obstacles;
 pub mod output;
+mod packages;
 pub mod partial;
 pub mod place;
 pub mod run;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::digest::Digest;
 use super::name::{self, Role};
-use super::record::{self, BuildRecord};
+use super::record::{self, BuildRecord, Listed};
 use super::stamp::Stamp;
 use super::{checksum, parts, qcow2};
 use crate::failure;
@@ -38,6 +38,8 @@ pub struct LocalImage {
     pub record: Option<BuildRecord>,
     /// `DEBIAN_VERSION`, `PVE_VERSION`; empty when nothing tells.
     pub versions: BTreeMap<String, String>,
+    /// The list of its packages, which the record vouches for.
+    pub packages: Option<(Listed, PathBuf)>,
 }
 
 /// All that lies in the images folder, by image name. Hidden files and folders are passed over: a build or a fetch under
@@ -150,7 +152,8 @@ impl LocalImage {
             Some(record) if !record.versions.is_empty() => record.versions.clone(),
             _ => versions_file(&dir)?,
         };
-        Ok(Self { name: image.to_owned(), bytes, promised, checksum_path, record, versions })
+        let packages = packages(image, &dir, record.as_ref())?;
+        Ok(Self { name: image.to_owned(), bytes, promised, checksum_path, record, versions, packages })
     }
 }
 
@@ -214,6 +217,29 @@ fn regular(path: &Path) -> anyhow::Result<Stamp> {
         return Err(failure::failed(format!("{} is not a regular file; remove it", path.display())));
     }
     Ok(Stamp::from(&meta))
+}
+
+/// The list of packages that a record names, which must be what it says.
+fn packages(image: &str, dir: &Path, record: Option<&BuildRecord>) -> anyhow::Result<Option<(Listed, PathBuf)>> {
+    let Some(listed) = record.and_then(|record| record.packages.clone()) else { return Ok(None) };
+    let path = dir.join(name::packages(image));
+    let wrong = |what: &str| {
+        failure::digest(format!(
+            "the list of packages {} {what}; fetch {image} again, or build it again",
+            path.display()
+        ))
+    };
+    if listed.file != name::packages(image) {
+        return Err(wrong(&format!("has another name in the build record: {}", listed.file.escape_debug())));
+    }
+    match fs::read(&path) {
+        Ok(bytes) if bytes.len() as u64 == listed.size && Digest::of(&bytes) == listed.sha256 => {
+            Ok(Some((listed, path)))
+        }
+        Ok(_) => Err(wrong("is not the one of the build record")),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(wrong("is missing")),
+        Err(error) => Err(error).with_context(|| format!("reading {}", path.display())),
+    }
 }
 
 /// `image-version.txt` of a folder that holds one image. In a flat folder it can't be told whose it is.

@@ -62,6 +62,11 @@ pub fn checksum(image: &str) -> String {
     format!("{image}{EXTENSION}.sha256")
 }
 
+/// `<name>.cdx.json`, the list of its packages. Readers' patterns for images don't match it.
+pub fn packages(image: &str) -> String {
+    format!("{image}.cdx.json")
+}
+
 /// `<name>.qcow2.part<suffix>`
 pub fn part(image: &str, suffix: &str) -> String {
     format!("{image}{PART}{suffix}")

@@ -26,6 +26,12 @@ pub struct BuildRecord {
     /// `DEBIAN_VERSION`, `PVE_VERSION`.
     #[serde(default)]
     pub versions: BTreeMap<String, String>,
+    /// The list of its packages, beside it.
+    #[serde(default)]
+    pub packages: Option<Listed>,
+    /// How it was booted when it was finished; `None` when it wasn't.
+    #[serde(default)]
+    pub boot: Option<Boot>,
     /// RFC 3339, UTC.
     #[serde(default)]
     pub built_at: Option<String>,
@@ -49,6 +55,34 @@ pub struct BaseImage {
     pub url: String,
     /// `<algorithm>:<hex>`
     pub digest: String,
+}
+
+/// A small file that belongs to an image, by its bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listed {
+    pub file: String,
+    pub size: u64,
+    pub sha256: Digest,
+}
+
+/// The boots of a finished image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Boot {
+    pub machines: Vec<Machine>,
+    /// `kvm` or `tcg`
+    pub accelerator: String,
+    /// Its release, as `uname -r` says it.
+    pub kernel: String,
+}
+
+/// One boot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Machine {
+    /// `pc`, `q35`
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// From power-on to power-off, the checks between them.
+    pub seconds: u64,
 }
 
 /// `<name>.build.json`

@@ -2,8 +2,10 @@
 //! places. Nothing is deleted before its replacement is proven.
 
 pub mod audit;
+pub mod changes;
 pub mod choose;
 pub mod doors;
+pub mod face;
 pub mod fill;
 pub mod fits;
 pub mod github;
@@ -17,8 +19,10 @@ pub mod outside;
 mod own_clone;
 pub mod plan;
 pub mod preflight;
+pub mod preview;
 pub mod prove;
 pub mod publish;
+mod rate;
 pub mod relabel;
 pub mod rollback;
 mod send;

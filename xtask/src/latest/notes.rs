@@ -1,6 +1,9 @@
 //! The text of the published release: `Points to v0.45`, then a table of the images.
 
+use std::fmt::Display;
+
 use crate::console::size;
+use crate::failure;
 use crate::image::name;
 use crate::manifest::{Image, Manifest};
 
@@ -42,8 +45,26 @@ pub fn points_to(notes: &str) -> Option<&str> {
     (!version.is_empty()).then_some(version)
 }
 
+/// Characters that GitHub takes as a release's notes.
+pub const MOST: usize = 125_000;
+/// Characters that GitHub takes as a comment.
+pub const MOST_IN_COMMENT: usize = 65_536;
+
+/// # Errors
+///
+/// Exit code 3: more than GitHub takes.
+pub fn fit(what: impl Display, length: usize, most: usize) -> anyhow::Result<()> {
+    if length <= most {
+        return Ok(());
+    }
+    Err(failure::missing(format!(
+        "{what} would have {length} characters, and GitHub takes {most}: shorten by {} or more, then run again",
+        length - most
+    )))
+}
+
 /// A version comes from a file on the build host: it must not end the table's cell.
-fn cell(text: &str) -> String {
+pub(super) fn cell(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).map(|c| if matches!(c, '|' | '<' | '`') { ' ' } else { c }).collect()
 }
 

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde_json::{Value, json};
+
 use crate::console::size;
 use crate::gh::Asset;
 use crate::image::checksum;
@@ -9,6 +11,7 @@ use crate::image::digest::Digest;
 use crate::image::name;
 use crate::manifest::{self, Image, Manifest};
 
+use super::changes;
 use super::look::{Live, Look};
 use super::notes;
 use super::prove;
@@ -106,6 +109,40 @@ impl fmt::Display for Step {
     }
 }
 
+impl Step {
+    /// What it does, one object each: `do`, and its object. A draft that isn't made yet has no `release`.
+    pub fn to_json(&self) -> Vec<Value> {
+        let tagged = |tag: &TagMove| json!({ "do": "tag", "from": tag.from, "to": tag.to });
+        match self {
+            Self::Discard { draft, what } => vec![json!({ "do": "drop", "release": draft, "reason": what })],
+            Self::Create => vec![json!({ "do": "create" })],
+            Self::GoOn { draft } => vec![json!({ "do": "continue", "release": draft })],
+            Self::Fill(transfers) => transfers.iter().map(Transfer::to_json).collect(),
+            Self::Relabel { manifest, tag } => {
+                vec![tagged(tag), json!({ "do": "relabel", "source": manifest.source })]
+            }
+            Self::Tag(tag) => vec![tagged(tag)],
+            Self::Switch { tag, hide } => {
+                let hide = hide.map(|release| json!({ "do": "hide", "release": release }));
+                [tagged(tag)].into_iter().chain(hide).chain([json!({ "do": "publish" })]).collect()
+            }
+            Self::Drop { release, what } => vec![json!({ "do": "drop", "release": release, "reason": what })],
+        }
+    }
+}
+
+impl Transfer {
+    fn to_json(&self) -> Value {
+        let Self { file, size, how } = self;
+        match how {
+            How::Keep => json!({ "do": "keep", "file": file, "bytes": size }),
+            How::Send => json!({ "do": "send", "file": file, "bytes": size }),
+            How::Replace => json!({ "do": "replace", "file": file, "bytes": size }),
+            How::Copy { from } => json!({ "do": "copy", "file": file, "bytes": size, "from": from }),
+        }
+    }
+}
+
 impl fmt::Display for TagMove {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.from {
@@ -163,7 +200,7 @@ pub fn plan(want: &Want<'_>, look: &Look) -> Vec<Step> {
         let manifest = Manifest::new(set.source.clone(), set.commit.clone(), images);
         if live.manifest.as_ref() != Some(&manifest)
             || !live.release.prerelease
-            || live.release.notes().trim() != notes::text(&manifest).trim()
+            || changes::without(live.release.notes()).trim() != notes::text(&manifest).trim()
             || stamp_is_old(look, live)
         {
             steps.push(Step::Relabel { manifest: Box::new(manifest), tag });
@@ -229,7 +266,14 @@ fn transfers(set: &Set, have: &[Asset]) -> Vec<Transfer> {
     let of_image = |image: &SetImage| -> Vec<Transfer> {
         let piece = |piece: &Piece| transfer(piece.file.clone(), piece.size(), Some(&image.origin));
         let line = checksum::line(&image.name, image.sha256).len() as u64;
-        image.pieces.iter().map(piece).chain([transfer(name::checksum(&image.name), line, None)]).collect()
+        let packages = image.packages().map(|listed| transfer(listed.file.clone(), listed.size, Some(&image.origin)));
+        image
+            .pieces
+            .iter()
+            .map(piece)
+            .chain([transfer(name::checksum(&image.name), line, None)])
+            .chain(packages)
+            .collect()
     };
     set.images.iter().flat_map(of_image).collect()
 }
@@ -250,7 +294,11 @@ fn same_images(set: &Set, live: &Live) -> Option<Vec<Image>> {
     let digests = |image: &Image| -> Vec<Digest> {
         if image.parts.is_empty() { vec![image.sha256] } else { image.parts.iter().map(|part| part.sha256).collect() }
     };
-    same.then(|| published.iter().zip(&set.images).map(|(there, wanted)| wanted.to_manifest(&digests(there))).collect())
+    let relabelled = |(there, wanted): (&Image, &SetImage)| {
+        let image = wanted.to_manifest(&digests(there));
+        Image { packages: there.packages.clone(), ..image }
+    };
+    same.then(|| published.iter().zip(&set.images).map(relabelled).collect())
 }
 
 fn by_digests(image: &SetImage, live: &Live) -> Option<Image> {

@@ -10,6 +10,7 @@ use crate::image::digest::Digest;
 use crate::manifest::{self, Manifest};
 
 use super::TAG;
+use super::changes;
 use super::held::Held;
 use super::look::{Live, PreviousDraft};
 use super::marker::{self, Replaced};
@@ -52,9 +53,10 @@ pub fn relabel(
     let face = NewRelease {
         tag_name: TAG.to_owned(),
         name: live.release.name.clone().unwrap_or_default(),
-        body: notes::text(manifest),
+        body: notes::text(manifest) + changes::kept(live.release.notes()),
         draft: false,
         prerelease: true,
+        badge: false,
     };
     deaf.update_release(format_args!("writing the notes of {TAG}"), live.release.id, &face, |now| {
         if now.draft || now.tag_name != TAG {
@@ -83,6 +85,7 @@ pub fn stamp(held: Held<'_>, back: &PreviousDraft, live: u64, manifest: Digest) 
         body: body.clone(),
         draft: true,
         prerelease: back.release.prerelease,
+        badge: false,
     };
     held.update_release("stamping the way back", back.release.id, &again, |now| {
         let there: Option<Replaced> = marker::read(now.notes());

@@ -62,6 +62,10 @@ fn send_image(stage: &Stage<'_>, image: &SetImage, have: &[Asset]) -> anyhow::Re
     }
     let (digests, _) = result?;
     small(stage, &name::checksum(&image.name), checksum::line(&image.name, image.sha256).as_bytes(), have)?;
+    if let Some(packages) = &image.facts.packages {
+        let bytes = packages.read(|asset| stage.held.read_asset(asset))?;
+        small(stage, &packages.listed.file, &bytes, have)?;
+    }
     Ok(image.to_manifest(&digests))
 }
 
@@ -159,7 +163,7 @@ impl Placing<'_> {
                 Err(error) => Err(error),
             };
             if let Err(error) = result {
-                backoff.wait_for(&self.piece.file, error, CallError::name_taken)?;
+                backoff.wait_for(&self.piece.file, error, |error| error.name_taken() || stage.may_be_late(error))?;
                 sent = true;
                 // The upload may have been completed all the same, or have left a broken asset that takes the name.
                 there = stage.assets()?.into_iter().find(|asset| asset.name == self.piece.file);

@@ -1,16 +1,20 @@
 //! The set that is to be published: which images, of which bytes, in which assets.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::ops::Range;
+use std::path::PathBuf;
+
+use anyhow::Context as _;
 
 use crate::failure;
-use crate::gh::Asset;
+use crate::gh::{Asset, CallError};
 use crate::image::digest::Digest;
 use crate::image::inputs::Inputs;
 use crate::image::local::{Bytes, LocalImage};
 use crate::image::name::{self, Role};
 use crate::image::parts::{self, PartSize};
-use crate::image::record::{BaseImage, BuiltFrom};
+use crate::image::record::{BaseImage, Boot, BuiltFrom, Listed};
 use crate::manifest;
 
 use super::marker::{Identity, ImageIdentity};
@@ -72,6 +76,37 @@ pub struct Facts {
     pub inputs: Option<Inputs>,
     pub versions: Option<BTreeMap<String, String>>,
     pub base_image: Option<BaseImage>,
+    pub packages: Option<Packages>,
+    pub boot: Option<Boot>,
+}
+
+/// The list of an image's packages, and where its bytes are.
+#[derive(Debug, Clone)]
+pub struct Packages {
+    pub listed: Listed,
+    pub origin: ListOrigin,
+}
+
+#[derive(Debug, Clone)]
+pub enum ListOrigin {
+    File(PathBuf),
+    Asset(Asset),
+}
+
+impl Packages {
+    /// The list's bytes, checked.
+    pub fn read(&self, read_asset: impl Fn(&Asset) -> Result<Vec<u8>, CallError>) -> anyhow::Result<Vec<u8>> {
+        let Listed { file, sha256, .. } = &self.listed;
+        let bytes = match &self.origin {
+            ListOrigin::File(path) => fs::read(path).with_context(|| format!("reading {}", path.display()))?,
+            ListOrigin::Asset(asset) => read_asset(asset)?,
+        };
+        let found = Digest::of(&bytes);
+        if found == *sha256 {
+            return Ok(bytes);
+        }
+        Err(failure::digest(format!("{file} has sha256 {found}, expected {sha256}; fetch the image again")))
+    }
 }
 
 impl Set {
@@ -89,7 +124,8 @@ impl Set {
     pub fn asset_names(&self) -> Vec<String> {
         let image = |image: &SetImage| -> Vec<String> {
             let pieces = image.pieces.iter().map(|piece| piece.file.clone());
-            pieces.chain([name::checksum(&image.name)]).collect()
+            let packages = image.packages().map(|listed| listed.file.clone());
+            pieces.chain([name::checksum(&image.name)]).chain(packages).collect()
         };
         self.images.iter().flat_map(image).chain([manifest::FILE.to_owned()]).collect()
     }
@@ -107,7 +143,7 @@ impl SetImage {
     ///
     /// Exit code 3 when it has no checksum file.
     pub fn local(image: LocalImage, part_size: PartSize) -> anyhow::Result<Self> {
-        let LocalImage { name, bytes, promised, checksum_path, record, versions } = image;
+        let LocalImage { name, bytes, promised, checksum_path, record, versions, packages } = image;
         let Some(sha256) = promised else {
             return Err(failure::missing(format!(
                 "no checksum file {}; fetch it from the build host, or write it with `cargo xtask packer checksum {name}`",
@@ -117,8 +153,10 @@ impl SetImage {
         let size = bytes.size();
         let facts = Facts {
             built_from: record.as_ref().and_then(|record| record.built_from.clone()),
+            boot: record.as_ref().and_then(|record| record.boot.clone()),
             inputs: record.as_ref().and_then(|record| record.inputs.clone()),
             base_image: record.and_then(|record| record.base_image),
+            packages: packages.map(|(listed, path)| Packages { listed, origin: ListOrigin::File(path) }),
             versions: (!versions.is_empty()).then_some(versions),
         };
         let pieces = pieces(&name, parts::ranges(&name::whole(&name), size, part_size)?, size, |_| None);
@@ -131,7 +169,7 @@ impl SetImage {
     ///
     /// The release doesn't hold what the manifest says.
     pub fn from_manifest(image: &manifest::Image, from: &str, assets: &[Asset]) -> anyhow::Result<Self> {
-        let mut taken = Vec::new();
+        let (mut taken, mut packages) = (Vec::new(), None);
         for expected in image.assets() {
             if expected.file == name::checksum(&image.name) {
                 continue;
@@ -149,7 +187,13 @@ impl SetImage {
                     expected.file, expected.sha256
                 )));
             }
-            taken.push(asset.clone());
+            match &image.packages {
+                Some(listed) if listed.file == expected.file => {
+                    let origin = ListOrigin::Asset(asset.clone());
+                    packages = Some(Packages { listed: listed.clone(), origin });
+                }
+                _ => taken.push(asset.clone()),
+            }
         }
         let digests = image.parts.iter().map(|part| Some(part.sha256)).collect::<Vec<_>>();
         let pieces = pieces(&image.name, consecutive(&taken, image.parts.is_empty()), image.size, |index| {
@@ -160,6 +204,8 @@ impl SetImage {
             inputs: image.inputs.clone(),
             versions: image.versions.clone(),
             base_image: image.base_image.clone(),
+            packages,
+            boot: image.boot.clone(),
         };
         let origin = Origin::Assets { from: from.to_owned(), assets: taken };
         Ok(Self { name: image.name.clone(), size: image.size, sha256: image.sha256, pieces, origin, facts })
@@ -211,6 +257,10 @@ impl SetImage {
         Ok(Self { name: image.to_owned(), size, sha256, pieces, origin, facts: Facts::default() })
     }
 
+    pub fn packages(&self) -> Option<&Listed> {
+        self.facts.packages.as_ref().map(|packages| &packages.listed)
+    }
+
     /// How the manifest describes it, once the digest of each piece is known.
     pub fn to_manifest(&self, digests: &[Digest]) -> manifest::Image {
         let split = self.pieces.first().is_none_or(|piece| piece.file != name::whole(&self.name));
@@ -228,6 +278,8 @@ impl SetImage {
             inputs: self.facts.inputs.clone(),
             versions: self.facts.versions.clone(),
             base_image: self.facts.base_image.clone(),
+            packages: self.packages().cloned(),
+            boot: self.facts.boot.clone(),
             parts: if split { self.pieces.iter().zip(digests).map(part).collect() } else { Vec::new() },
         }
     }
@@ -235,9 +287,12 @@ impl SetImage {
     /// Whether a published image has these bytes, cut this way, as far as is known without reading them.
     pub fn is_like(&self, published: &manifest::Image) -> bool {
         let assets = published.assets();
-        let cut = assets.iter().filter(|asset| asset.file != name::checksum(&self.name));
+        let small = [name::checksum(&self.name), name::packages(&self.name)];
+        let cut = assets.iter().filter(|asset| !small.contains(&asset.file));
         self.sha256 == published.sha256
             && self.size == published.size
+            // One that says nothing about its packages doesn't deny what is known of the same bytes.
+            && self.packages().is_none_or(|listed| published.packages.as_ref() == Some(listed))
             && cut
                 .map(|asset| (&asset.file, asset.size))
                 .eq(self.pieces.iter().map(|piece| (&piece.file, piece.size())))

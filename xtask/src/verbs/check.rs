@@ -1,6 +1,6 @@
 //! `check`: decides rebuild or skip, for each image, and says why.
 
-use super::{Common, Outcome};
+use super::{Common, Outcome, common};
 use crate::console::Console;
 use crate::decide::{self, Decision, FileChange, History, Moment, Report};
 use crate::failure;
@@ -25,11 +25,18 @@ pub struct Check {
     /// Ask upstream for the base images as well: another one than an image was built on is a reason to rebuild
     #[arg(long)]
     pub base_images: bool,
+    /// Ask Debian's archives, and Proxmox's for an image with its packages, for newer ones than an image has: security
+    /// fixes, a point release or Proxmox's updates are a reason to rebuild
+    #[arg(long, conflicts_with = "base")]
+    pub security: bool,
+    /// --base-images and --security
+    #[arg(long, conflicts_with = "base")]
+    pub upstream: bool,
     /// End with 10 when an image needs a rebuild
     #[arg(long)]
     pub exit_code: bool,
     #[command(flatten)]
-    pub common: Common,
+    pub common: common::Asking,
 }
 
 /// Reading what is published is worth a second try and no more: without an answer there is still what is here.
@@ -62,6 +69,8 @@ impl Check {
                 decide::given(&mut history, revision, &common.remote, &images)?
             }
             None => {
+                let differs = common.repo().ok().and_then(|repo| common.remote_differs(&repo));
+                differs.iter().for_each(|said| console.note(said));
                 let asked = observed.insert(decide::observe(&history, gh(), &common.remote)?);
                 decide::choose(asked, &images)?
             }
@@ -71,7 +80,7 @@ impl Check {
         for image in &images {
             report.notes.extend(obstacles::of(&mut history, &common.packer_dir(), image, &now)?);
         }
-        if self.base_images {
+        if self.base_images || self.upstream {
             let observed = match observed {
                 Some(observed) => observed,
                 None => decide::observe(&history, gh(), &common.remote)?,
@@ -80,6 +89,9 @@ impl Check {
                 report.notes.push(format!("could not ask {} which base images were used: {error}", observed.repo));
             }
             decide::add_base_images(&mut report, &common.packer_dir(), &observed)?;
+        }
+        if self.security || self.upstream {
+            decide::add_security(&mut report, &common.packer_dir(), &gh()?)?;
         }
         show(&report, console);
         let exit = if self.exit_code && report.decision() == Decision::Rebuild { 10 } else { 0 };
@@ -109,6 +121,13 @@ fn show(report: &Report, console: &Console) {
         console.line(format_args!("  {:width$}  {:7}  {}", image.name, image.decision.word(), image.reason));
         if let Some(base_image) = &image.base_image {
             console.line(format_args!("  {:width$}  {:7}  {}", "", "", base_image.describe()));
+        }
+    }
+    for image in &report.images {
+        let Some(security) = &image.security else { continue };
+        console.line(format_args!("{}:", image.name));
+        for line in security.lines() {
+            console.line(format_args!("  {line}"));
         }
     }
     for name in &report.removed {

@@ -58,6 +58,31 @@ fn an_image_is_built_once_fetched_and_known_by_its_record() {
 }
 
 #[test]
+fn the_list_of_packages_comes_with_its_image() {
+    let world = World::new();
+    let host = world.network.host("build1").unwrap();
+    install(&world, &host);
+    let file = format!("{IMAGE}.cdx.json");
+    world.run_at("build1", &host, &[]).expect(0, &["stub packer building"]);
+    let (there, here) = (host.image_dir(IMAGE).join(&file), world.images().join(IMAGE).join(&file));
+    let list = fs::read(&there).unwrap();
+    assert!(list.len() > 1000 && fs::read(&here).unwrap() == list);
+
+    // One that was lost here comes again with an image that is here already.
+    fs::remove_file(&here).unwrap();
+    world.run_at("build1", &host, &["--skip-build"]).expect(0, &[]);
+    assert_eq!(fs::read(&here).unwrap(), list);
+
+    // One that isn't the record's is not believed.
+    fs::write(&there, "{}").unwrap();
+    fs::remove_file(&here).unwrap();
+    world
+        .run_at("build1", &host, &["--skip-build"])
+        .expect(4, &["the list of packages of image", "its build record there promises"]);
+    assert!(!here.exists());
+}
+
+#[test]
 fn a_failed_build_tells_what_the_engine_said() {
     let world = World::new();
     let host = world.host("build1");

@@ -71,7 +71,89 @@ fn phase(arguments: &Arguments) -> anyhow::Result<()> {
     let mut join = world.command("sh");
     join.args(["-c", r#"cd downloaded && cat "$1".qcow2.part* > "$1".qcow2 && sha256sum -c "$1".qcow2.sha256"#, "sh"]);
     join.arg(image);
-    run(join)
+    run(join)?;
+    one_package_more(&world, &engine, remote_dir, image)?;
+    broken_network(&world, &engine, image)
+}
+
+/// The next version installs one package more, on what the last one gave: the difference is told wherever it should be.
+fn one_package_more(world: &World, engine: &Path, remote_dir: &str, image: &str) -> anyhow::Result<()> {
+    let last = world.dir().join("last.qcow2");
+    fs::copy(engine.join(format!("images/{image}/{image}.qcow2")), &last).context("keeping the first image")?;
+    // One boot of an image shows all that this build could: the next is about its packages.
+    settings(engine, &last, "BOOT_TEST=no\n")?;
+    release(world, engine, "v0.46", image, "apt_get install --no-install-recommends tree")?;
+    packer(world, &["build-and-fetch", "--host", "builder", "--remote-dir", remote_dir, image])?;
+    packer(world, &["publish", "--source", "v0.46", "--only", image, "--part-size", "100MiB", "--execute"])?;
+    let said = |args: &[&str]| -> anyhow::Result<String> {
+        let output = world.tool_command(args).output().context("starting the tool")?;
+        ensure!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let diff = said(&["diff", image])?;
+    ensure!(diff.contains("+ tree "), "`diff` doesn't show the package: {diff}");
+    let notes = world.published().published("latest").and_then(|live| live.body.clone()).unwrap_or_default();
+    ensure!(notes.contains("+ tree ") && notes.contains("1 package added"), "the notes don't: {notes}");
+    let mut make = world.command("gh");
+    make.args(["release", "create", "v0.46", "--repo", REPOSITORY, "--title", "v0.46", "--notes", "Words."]);
+    run(make)?;
+    let document = said(&["document", "--release", "v0.46", "--execute"])?;
+    ensure!(document.contains("1 package added"), "`document` doesn't: {document}");
+    println!("{diff}");
+    Ok(())
+}
+
+/// A version that leaves its guests without a network fails its build, and the image before it stays.
+fn broken_network(world: &World, engine: &Path, image: &str) -> anyhow::Result<()> {
+    // Twice what a boot takes without KVM, on a machine with nothing else to do.
+    settings(engine, &world.dir().join("last.qcow2"), "BOOT_TIMEOUT=300\n")?;
+    release(
+        world,
+        engine,
+        "v0.47",
+        image,
+        "echo 'network: {config: disabled}' >/etc/cloud/cloud.cfg.d/99-disable-network-config.cfg\n\
+         rm -f /etc/netplan/*.yaml",
+    )?;
+    let kept = engine.join(format!("images/{image}/{image}.qcow2.sha256"));
+    let before = fs::read(&kept)?;
+    let mut build = world.command(engine.join("build.sh"));
+    let output = build.arg(image).output().context("starting build.sh")?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.code() == Some(1), "a build without a network ended with {}: {said}", output.status);
+    ensure!(
+        said.contains("no login at the address") && said.contains("fails its boot on pc"),
+        "it doesn't say why: {said}"
+    );
+    ensure!(fs::read(&kept)? == before, "the last good image is another");
+    println!("{said}");
+    Ok(())
+}
+
+/// Commits a step to the image's template, tags it, and brings the host's clone there.
+fn release(world: &World, engine: &Path, version: &str, image: &str, step: &str) -> anyhow::Result<()> {
+    let script = world.packer_dir().join(format!("templates/{image}/install-more.sh"));
+    let head = "#!/bin/bash\nset -euo pipefail\n. /var/tmp/image-build/guest.sh\n";
+    fs::write(script, format!("{head}{step}\n")).context("changing the template")?;
+    world.git(&["add", "--all"])?;
+    world.git(&["commit", "--quiet", "--message", version])?;
+    world.git(&["tag", version])?;
+    world.git(&["push", "--quiet", "origin", "HEAD:main", version])?;
+    let mut pull = world.command("git");
+    // Not all tags: `latest` has moved, and git would not take it.
+    pull.arg("-C").arg(engine).args(["fetch", "--quiet", "--no-tags", "origin"]);
+    pull.arg(format!("refs/tags/{version}:refs/tags/{version}"));
+    run(pull)?;
+    let mut checkout = world.command("git");
+    checkout.arg("-C").arg(engine).args(["checkout", "--quiet", version]);
+    run(checkout)
+}
+
+/// The host's `build.env`.
+fn settings(engine: &Path, base_image: &Path, more: &str) -> anyhow::Result<()> {
+    let base_image = base_image.canonicalize().with_context(|| format!("finding {}", base_image.display()))?;
+    let text = format!("ACCELERATOR=tcg\nBASE_IMAGE_URL={}\n{more}", base_image.display());
+    fs::write(engine.join("build.env"), text).context("writing the host's build.env")
 }
 
 /// Makes the build host's folder what it is on a real one: a clone at the version, with settings of its own.
@@ -81,9 +163,7 @@ fn furnish(world: &World, engine: &Path, base_image: &Path) -> anyhow::Result<()
     clone.args(["clone", "--quiet", "--branch", "v0.45", "-c", "advice.detachedHead=false"]);
     clone.arg(world.remote()).arg(engine);
     run(clone)?;
-    let base_image = base_image.canonicalize().with_context(|| format!("finding {}", base_image.display()))?;
-    let settings = format!("ACCELERATOR=tcg\nBASE_IMAGE_URL={}\n", base_image.display());
-    fs::write(engine.join("build.env"), settings).context("writing the host's build.env")
+    settings(engine, base_image, "")
 }
 
 fn packer(world: &World, args: &[&str]) -> anyhow::Result<()> {

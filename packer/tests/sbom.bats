@@ -1,0 +1,104 @@
+#!/usr/bin/env bats
+# The list of packages: what stands in it, and that readers of CycloneDX can read it.
+
+# shellcheck disable=SC2030,SC2031,SC2153,SC2154 # bats runs each test in a shell of its own and sets these
+
+bats_require_minimum_version 1.5.0
+load helper
+
+setup_file() {
+    # Its schemas and its reader of package URLs come from PyPI, once, into target/.
+    local target=${CARGO_TARGET_DIR:-$BATS_TEST_DIRNAME/../../target} wanted='cyclonedx-python-lib[json-validation]==11.12.0'
+    export PYTHONPATH=$target/sbom/cyclonedx-11.12.0
+    if [ ! -d "$PYTHONPATH" ]; then
+        mkdir -p "${PYTHONPATH%/*}"
+        if python3 -m pip --quiet --disable-pip-version-check install --only-binary :all: --target "$PYTHONPATH.new" "$wanted" \
+            >"$BATS_FILE_TMPDIR/pip" 2>&1; then
+            mv "$PYTHONPATH.new" "$PYTHONPATH"
+        fi
+    fi
+}
+
+setup() {
+    LIST=$BATS_TEST_TMPDIR/packages.tsv
+    SBOM=$BATS_TEST_TMPDIR/image.cdx.json
+}
+
+# sbom: of $LIST, into $SBOM.
+sbom() {
+    # shellcheck disable=SC2016 # for the shell that is started
+    run --separate-stderr bash -euo pipefail -c '
+        PACKER_DIR=$1 VERSION=1.0.0
+        . "$1/lib/common.sh" && . "$1/lib/sbom.sh"
+        write_sbom image "$2" "$3"' bash "$BATS_TEST_DIRNAME/.." "$LIST" "$SBOM"
+}
+
+# valid: against the schema, each package URL in its canonical form, each reference once.
+valid() {
+    [ -d "$PYTHONPATH" ] || skip "cyclonedx-python-lib can't be installed: $(tail -n 1 "$BATS_FILE_TMPDIR/pip")"
+    python3 - "$SBOM" <<'PY'
+import collections, json, pathlib, sys
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
+from packageurl import PackageURL
+text = pathlib.Path(sys.argv[1]).read_text()
+error = JsonStrictValidator(SchemaVersion.V1_6).validate_str(text)
+assert error is None, error
+components = json.loads(text)["components"]
+for component in components:
+    if "purl" in component:
+        url = PackageURL.from_string(component["purl"])
+        assert url.to_string() == component["purl"], component
+        assert (url.name, url.version) == (component["name"], component["version"]), component
+references = collections.Counter(component["bom-ref"] for component in components)
+assert max(references.values()) == 1, references.most_common(3)
+assert sum(component["type"] == "operating-system" for component in components) == 1
+PY
+}
+
+@test "the packages of a build are listed as scanners expect them" {
+    cp "$BATS_TEST_DIRNAME/stub/packages.tsv" "$LIST"
+    sbom
+    [ "$status" -eq 0 ]
+    local url
+    for url in 'pkg:deb/debian/libssl3@3.0.19-1~deb12u2?arch=amd64&distro=debian-12&upstream=openssl' \
+        'pkg:deb/debian/libstdc%2B%2B6@12.2.0-14?arch=amd64&distro=debian-12&upstream=gcc-12' \
+        'pkg:deb/debian/bsdutils@1:2.38.1-5%2Bdeb12u3?arch=amd64&distro=debian-12&upstream=util-linux%402.38.1-5%2Bdeb12u3' \
+        'pkg:deb/debian/tzdata@2025b-0%2Bdeb12u1?arch=all&distro=debian-12'; do
+        jq -e --arg url "$url" '.components | map(select(.purl == $url)) | length == 1' "$SBOM"
+    done
+    [ "$(jq -r '.components[] | select(.name == "bsdutils") | .properties | map(.value) | join(" ")' "$SBOM")" = \
+        "debian util-linux 2.38.1 5+deb12u3" ]
+    [ "$(jq -r '.components[] | select(.type == "operating-system") | .name + " " + .version' "$SBOM")" = "debian 12.11" ]
+    valid
+}
+
+@test "all packages of this machine make a valid list" {
+    command -v dpkg-query >/dev/null || skip "no dpkg here"
+    export IMAGE_ROOT=$BATS_TEST_TMPDIR/root
+    mkdir -p "$IMAGE_ROOT"/{etc,var/lib,var/tmp/image-build}
+    ln -s /var/lib/dpkg "$IMAGE_ROOT/var/lib/dpkg"
+    cp -L /etc/os-release "$IMAGE_ROOT/etc/"
+    cp -L /etc/debian_version "$IMAGE_ROOT/etc/"
+    cp "$BATS_TEST_DIRNAME/../shared/scripts/guest.sh" "$IMAGE_ROOT/var/tmp/image-build/"
+    "$BATS_TEST_DIRNAME/../shared/scripts/record-packages.sh"
+    LIST=$IMAGE_ROOT/var/tmp/image-build/packages.tsv
+    sbom
+    [ "$status" -eq 0 ]
+    [ "$(jq '.components | length' "$SBOM")" -eq "$(wc -l <"$LIST")" ]
+    valid
+}
+
+@test "what is no list of packages makes none" {
+    local good=$'os\tdebian\t12\tbookworm\t12.11' row
+    for row in '' $'bash\t5.2\tamd64\tbash' $'ba"sh\t5.2\tamd64\tbash\t5.2' $'bash\t5 2\tamd64\tbash\t5.2' \
+        $'bash\t5.2\tamd64\tbash\t5.2\nbash\t5.2\tamd64\tbash\t5.2'; do
+        printf '%s\n%s' "$good" "${row:+$row$'\n'}" >"$LIST"
+        sbom
+        [ "$status" -ne 0 ]
+        [[ $stderr == *"list of packages"* ]]
+    done
+    printf 'bash\t5.2\tamd64\tbash\t5.2\n' >"$LIST"
+    sbom
+    [ "$status" -ne 0 ]
+}
