@@ -11,7 +11,6 @@ use github_stand_in::{
 use rehearsal::world::TOKEN;
 use simulation::outside::{Ask, Locks, Told};
 use simulation::{Exchange, Plan, Recorded};
-use xshell::cmd;
 use xshell::{Shell, cmd};
 use xtask::console::Console;
 use xtask::gh::{CallError, Download, Gh, Tries, Upload};
@@ -20,7 +19,6 @@ use xtask::latest::TAG;
 use xtask::latest::lock;
 use xtask::latest::outside::{Move, Push, Refs};
 use xtask::packer::{Address, Repo};
-use xtask::process;
 
 use crate::same::Ids;
 
