@@ -81,7 +81,7 @@ impl Asking {
         let repo = Repo { host: "github.com".into(), owner: "o".into(), name: format!("n{}", plan.seed) };
         let url = bare.to_str().expect("a plain path");
         let mut timeline = Timeline {
-            publisher: Publisher::new(&self.git, Address::new(Some(url), &repo)),
+            publisher: Publisher::new(&self.git, &repo, Address::new(Some(url), &repo)),
             gh: Gh::new(repo, Tries { attempts: 1, ..Tries::default() }, &Console::silent()),
             ids: Ids::default(),
             locks: Vec::new(),
