@@ -11,9 +11,11 @@ use std::io::{self, IsTerminal as _, Write as _};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use progress::{Bar, Progress};
 
 use crate::{interrupt, text};
+
+mod progress;
 
 /// A line that waits, and whether it goes to standard error.
 type Kept = (String, bool);
@@ -27,7 +29,7 @@ pub struct Console {
     silent: bool,
     /// Lines that wait while nothing may block; `None`: they don't.
     held: Arc<Mutex<Option<Vec<Kept>>>>,
-    bars: Option<MultiProgress>,
+    bars: Option<Progress>,
     /// Why standard output didn't take a line.
     lost: Arc<OnceLock<String>>,
 }
@@ -60,8 +62,7 @@ impl Console {
         let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
         let draws = set("TERM").is_some_and(|term| term != "dumb");
         let shown_on_terminal = if json { io::stderr().is_terminal() } else { io::stdout().is_terminal() };
-        let bars = (draws && io::stderr().is_terminal())
-            .then(|| MultiProgress::with_draw_target(ProgressDrawTarget::stderr()));
+        let bars = (draws && io::stderr().is_terminal()).then(Progress::new);
         let colour = draws && shown_on_terminal && set("NO_COLOR").is_none();
         Self { json, verbose, colour, silent: false, held: Arc::default(), bars, lost: Arc::default() }
     }
@@ -127,16 +128,21 @@ impl Console {
         self.paint(YELLOW, text)
     }
 
+    /// Whether somebody sits at a terminal to be asked.
+    pub fn can_ask(&self) -> bool {
+        !self.silent && io::stdin().is_terminal() && io::stderr().is_terminal()
+    }
+
     /// Asks on the terminal; without one the answer is `None`.
     ///
     /// # Errors
     ///
     /// Exit code 130, at once, when a signal arrives in place of an answer.
     pub fn ask(&self, question: &str) -> anyhow::Result<Option<bool>> {
-        let stdin = io::stdin();
-        if !stdin.is_terminal() || !io::stderr().is_terminal() {
+        if !self.can_ask() {
             return Ok(None);
         }
+        let stdin = io::stdin();
         interrupt::watch();
         let _ = write!(io::stderr(), "{} [y/N] ", self.shown(question));
         let _ = io::stderr().flush();
@@ -165,17 +171,8 @@ impl Console {
     pub fn transfer(&self, what: impl Into<String>, bytes: u64) -> Transfer {
         let what = what.into();
         let bar = match &self.bars {
-            None => ProgressBar::hidden(),
-            Some(bars) => {
-                let style = ProgressStyle::with_template(
-                    "{msg:30!} [{bar:24}] {bytes:>10}/{total_bytes:10} {bytes_per_sec:>12} {eta:>4} left",
-                );
-                // The template is a constant of this file, so it parses.
-                let style = style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> ");
-                let bar = bars.add(ProgressBar::new(bytes).with_style(style));
-                bar.set_message(text::line(&what));
-                bar
-            }
+            None => Bar::hidden(bytes),
+            Some(bars) => bars.begin(&what, bytes),
         };
         Transfer { what, bytes, bar, started: Instant::now(), console: self.clone() }
     }
@@ -237,11 +234,16 @@ impl Console {
     }
 }
 
+/// Columns of the terminal that standard output is, else 80.
+pub fn width() -> usize {
+    terminal_size::terminal_size_of(io::stdout()).map_or(80, |(width, _)| usize::from(width.0).max(20))
+}
+
 /// One transfer under way: bytes, rate, time left.
 pub struct Transfer {
     what: String,
     bytes: u64,
-    bar: ProgressBar,
+    bar: Bar,
     started: Instant,
     console: Console,
 }
@@ -249,25 +251,24 @@ pub struct Transfer {
 impl Transfer {
     /// So many bytes more.
     pub fn moved(&self, bytes: u64) {
-        self.bar.inc(bytes);
+        self.bar.moved(bytes);
     }
 
     /// Back to so many bytes: a retry begins there.
     pub fn restart_at(&self, bytes: u64) {
-        self.bar.set_position(bytes);
-        self.bar.reset_eta();
+        self.bar.restart_at(bytes);
     }
 
     /// Takes the bar away and leaves one line.
     pub fn finish(self, how: &str) {
-        self.bar.finish_and_clear();
+        self.bar.end();
         let took = self.started.elapsed();
         self.console.note(format_args!("{}: {how}, {} in {}", self.what, size(self.bytes), seconds(took)));
     }
 
     /// Takes the bar away and leaves nothing: an error tells the rest.
     pub fn abandon(self) {
-        self.bar.finish_and_clear();
+        self.bar.end();
     }
 }
 

@@ -10,6 +10,7 @@ mod document;
 pub mod failure;
 pub mod gh;
 pub mod git;
+mod help;
 mod host;
 #[cfg(test)]
 mod hostile;
@@ -25,9 +26,12 @@ mod text;
 mod verbs;
 mod version;
 
+use std::ffi::OsString;
+use std::io::Write as _;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use console::Console;
 use verbs::{Outcome, Verb};
@@ -37,7 +41,8 @@ use verbs::{Outcome, Verb};
     name = "cargo xtask",
     bin_name = "cargo xtask",
     about = "Tasks of the homestak repository",
-    disable_help_subcommand = true
+    version,
+    max_term_width = 80
 )]
 struct Cli {
     #[command(subcommand)]
@@ -47,6 +52,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Task {
     /// Decide, build, publish and verify the packer VM images (phase 64)
+    #[command(version)]
     Packer {
         #[command(subcommand)]
         verb: Verb,
@@ -55,19 +61,26 @@ enum Task {
 
 /// What `cargo xtask` runs.
 pub fn main() -> ExitCode {
-    let (verb, common) = match Cli::try_parse() {
-        Ok(Cli { task: Task::Packer { verb } }) => {
-            let common = verb.common().clone();
-            (verb, common)
-        }
+    let verb = match parse(std::env::args_os()) {
+        Ok(verb) => verb,
         Err(error) => return ExitCode::from(not_run(&error)),
     };
+    let common = verb.common();
     let console = Console::new(common.json, common.verbose);
     let outcome = verb.run(&common, &console).unwrap_or_else(|error| {
         console.note(format_args!("{} {error:#}", console.red("error:")));
         Outcome::error(failure::kind(&error) as u8, &error)
     });
     ExitCode::from(told(&console, common.json, &outcome))
+}
+
+/// Reads a command line, the program's name first.
+fn parse<W: Into<OsString> + Clone>(words: impl IntoIterator<Item = W>) -> Result<Verb, clap::Error> {
+    let mut command = help::arranged(Cli::command());
+    let matches = command.try_get_matches_from_mut(words)?;
+    let Cli { task: Task::Packer { verb } } =
+        Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
+    Ok(verb)
 }
 
 /// Ends with what a person or a program asked for on standard output. What was done stays done when that can't be told:
@@ -85,7 +98,10 @@ fn told(console: &Console, json: bool, outcome: &Outcome) -> u8 {
 
 /// `--help`, or a command line that can't be. With `--json` that is an object too.
 fn not_run(error: &clap::Error) -> u8 {
-    let printed = error.print();
+    let printed = match error.kind() {
+        ErrorKind::DisplayVersion => writeln!(std::io::stdout(), "{}", help::version()),
+        _ => error.print(),
+    };
     if !error.use_stderr() {
         return if printed.is_ok() { 0 } else { failure::Kind::Failed as u8 };
     }

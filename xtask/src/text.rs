@@ -102,6 +102,39 @@ pub fn is_obeyed(c: char) -> bool {
             | '\u{fdd0}'..='\u{fdef}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
+/// Text broken at blanks into lines of at most so many columns, those after the first indented. A longer word stays whole.
+pub fn wrapped(text: &str, columns: usize, indent: usize) -> String {
+    let mut out = String::with_capacity(text.len());
+    for (number, paragraph) in text.lines().enumerate() {
+        let mut column = if number == 0 { 0 } else { columns };
+        for word in paragraph.split_whitespace() {
+            let length = word.chars().count();
+            if out.is_empty() {
+                column = length;
+            } else if column + 1 + length > columns {
+                out.push('\n');
+                out.extend(std::iter::repeat_n(' ', indent));
+                column = indent + length;
+            } else {
+                out.push(' ');
+                column += 1 + length;
+            }
+            out.push_str(word);
+        }
+    }
+    out
+}
+
+/// A word as a shell takes it.
+pub fn shell_word(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@,+%".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
 /// The last lines of what another machine said, indented below a message.
 pub struct Quoted<'a>(pub &'a str);
 
@@ -137,6 +170,33 @@ mod tests {
             text.chars().for_each(|c| push_safe(&mut safe, c));
             assert_eq!(safe, shown, "{text:?}");
             assert_eq!(line(text), on_one_line, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn text_is_broken_at_blanks() {
+        for (text, columns, indent, expected) in [
+            ("", 10, 2, ""),
+            ("one two three", 80, 2, "one two three"),
+            ("one two three", 9, 2, "one two\n  three"),
+            ("a averylongword b", 6, 2, "a\n  averylongword\n  b"),
+            ("first line\nsecond", 80, 4, "first line\n    second"),
+        ] {
+            assert_eq!(wrapped(text, columns, indent), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn words_are_quoted_for_a_shell() {
+        for (word, expected) in [
+            ("v0.45", "v0.45"),
+            ("", "''"),
+            ("a b", "'a b'"),
+            ("it's", r"'it'\''s'"),
+            ("$(x)", "'$(x)'"),
+            ("~/a", "'~/a'"),
+        ] {
+            assert_eq!(shell_word(word), expected);
         }
     }
 

@@ -215,7 +215,7 @@ impl Outside for Process<'_> {
         let doors = Doors::new(self);
         let live = doors.release_by_tag(TAG)?;
         let releases = doors.releases()?;
-        Ok(Seen { live, releases, refs: doors.refs()? })
+        Ok(Seen { live, releases, refs: doors.refs()?, badge: None })
     }
 
     fn release_by_tag(&self, how: How, tag: &str) -> Result<Option<Release>, CallError> {
@@ -270,7 +270,10 @@ impl Outside for Process<'_> {
         told!(self.ask(how, Ask::Budget), Budget)
     }
 
-    fn commit_of_tag(&self, how: How) -> Result<Option<String>, CallError> {
+    fn commit_of_tag(&self, how: How, tag: &str) -> Result<Option<String>, CallError> {
+        if tag != TAG {
+            return Ok(None);
+        }
         told!(self.ask(how, Ask::CommitOfTag), Commit)
     }
 
@@ -374,6 +377,12 @@ impl Outside for Process<'_> {
             let _ = self.hand_over(Asked { ask: Ask::Say(text.to_string()), patience: None, heeds_signals: false });
         }
     }
+
+    fn last_rate(&self) -> Option<u64> {
+        None
+    }
+
+    fn remember_rate(&self, _rate: u64) {}
 
     fn transfer(&self, what: String, bytes: u64) -> Transfer {
         CONSOLE.transfer(what, bytes)

@@ -11,6 +11,9 @@ use crate::text;
 /// What a build takes at most besides the images: a base image, a disk of 10 GiB at work, its compressed copy.
 const ROOM: u64 = 20 << 30;
 
+/// What a need is called that `--sync` meets.
+pub const FOLDER: &str = "packer directory";
+
 /// One thing that a build needs: what was found, or what is wrong with its cure.
 pub struct Need {
     pub what: &'static str,
@@ -67,7 +70,7 @@ fn judge(host: &Host, facts: &BTreeMap<String, String>, dir: &str) -> Vec<Need> 
     let mut needs = Vec::new();
     if fact("folder") == "yes" {
         needs.push(need(
-            "packer directory",
+            FOLDER,
             match (fact("build-script"), fact("writable")) {
                 ("yes", "yes") => Ok(dir.to_owned()),
                 ("yes", _) => Err(format!("no permission to write in {dir}; make it yours, or log in as its owner")),
@@ -87,10 +90,10 @@ fn judge(host: &Host, facts: &BTreeMap<String, String>, dir: &str) -> Vec<Need> 
             },
         });
     } else if fact("folder") == "denied" {
-        needs.push(need("packer directory", Err(format!("no permission to enter {dir}; {}", trouble::readable(host)))));
+        needs.push(need(FOLDER, Err(format!("no permission to enter {dir}; {}", trouble::readable(host)))));
     } else {
         let cure = "install the packer engine there, or name it with --remote-dir";
-        needs.push(need("packer directory", Err(format!("no folder {dir}; {cure}"))));
+        needs.push(need(FOLDER, Err(format!("no folder {dir}; {cure}"))));
     }
     for (tool, package) in [("packer", "packer"), ("qemu-img", "qemu-utils"), ("qemu-system-x86_64", "qemu-system-x86")]
     {

@@ -80,7 +80,7 @@ pub fn fits(history: &mut History, image: &str, was: Made<'_>, now: Made<'_>) ->
 }
 
 /// Whether an image is made of what a commit has.
-fn fits_commit(history: &mut History, image: &str, was: Made<'_>, commit: &str) -> anyhow::Result<Fit> {
+pub fn fits_commit(history: &mut History, image: &str, was: Made<'_>, commit: &str) -> anyhow::Result<Fit> {
     let built_from = BuiltFrom { commit: commit.to_owned(), dirty: false };
     fits(history, image, was, Made { inputs: None, built_from: Some(&built_from) })
 }

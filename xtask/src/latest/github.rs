@@ -22,6 +22,7 @@ use super::doors::Doors;
 use super::lock::{self, Permit};
 use super::outside::{Bell, Budget, Feed, How, Move, Outside, Push, Refs, Say, Seen, Take, Task};
 use super::own_clone::OwnClone;
+use super::rate;
 
 pub struct GitHub {
     /// Asks once; repeating is for those above.
@@ -40,7 +41,7 @@ impl GitHub {
             attempts: gh.tries().attempts,
             gh: gh.patient(1),
             git: git.clone(),
-            publisher: Arc::new(Publisher::new(git, address)),
+            publisher: Arc::new(Publisher::new(git, gh.repo(), address)),
             clone: Arc::default(),
             console: console.clone(),
             started: Instant::now(),
@@ -87,7 +88,13 @@ impl Outside for GitHub {
             let live = gh.release_by_tag(TAG);
             let refs = joined(refs);
             let releases = joined(releases)?;
-            Ok(Seen { live: live?, releases, refs: refs? })
+            let live = live?;
+            // Only a full release can have it.
+            let badge = match &live {
+                Some(live) if !live.prerelease => gh.newest()?,
+                _ => None,
+            };
+            Ok(Seen { live, releases, refs: refs?, badge })
         })
     }
 
@@ -146,8 +153,8 @@ impl Outside for GitHub {
         Ok(Budget { remaining, renews_in })
     }
 
-    fn commit_of_tag(&self, how: How) -> Result<Option<String>, CallError> {
-        self.gh(how).commit_of_tag(TAG)
+    fn commit_of_tag(&self, how: How, tag: &str) -> Result<Option<String>, CallError> {
+        self.gh(how).commit_of_tag(tag)
     }
 
     fn refs(&self, how: How) -> Result<Refs, CallError> {
@@ -269,6 +276,16 @@ impl Outside for GitHub {
             Say::Note => self.console.note(text),
             Say::Warning => self.console.warn(text),
             Say::Detail => self.console.detail(text),
+        }
+    }
+
+    fn last_rate(&self) -> Option<u64> {
+        rate::last(&self.git.common_dir().ok()?)
+    }
+
+    fn remember_rate(&self, rate: u64) {
+        if let Ok(dir) = self.git.common_dir() {
+            rate::remember(&dir, rate);
         }
     }
 

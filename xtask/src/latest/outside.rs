@@ -30,6 +30,8 @@ pub struct Seen {
     /// All releases, drafts among them.
     pub releases: Vec<Release>,
     pub refs: Refs,
+    /// The release that GitHub calls the repository's latest one, asked where `live` can be it.
+    pub badge: Option<u64>,
 }
 
 /// The two refs of the publishing repository that matter.
@@ -135,8 +137,8 @@ pub trait Outside: Sync {
 
     /// How many requests are left.
     fn budget(&self, how: How) -> Result<Budget, CallError>;
-    /// The commit of the tag `latest`, as GitHub's interface tells it.
-    fn commit_of_tag(&self, how: How) -> Result<Option<String>, CallError>;
+    /// The commit of a tag, as GitHub's interface tells it.
+    fn commit_of_tag(&self, how: How, tag: &str) -> Result<Option<String>, CallError>;
 
     fn refs(&self, how: How) -> Result<Refs, CallError>;
     /// The text of a lock's commit; `None` when it has none.
@@ -169,6 +171,9 @@ pub trait Outside: Sync {
     fn signal(&self) -> Option<usize>;
     fn random(&self) -> anyhow::Result<[u8; 16]>;
     fn say(&self, how: Say, text: fmt::Arguments<'_>);
+    /// Bytes a second of the last upload of this clone.
+    fn last_rate(&self) -> Option<u64>;
+    fn remember_rate(&self, rate: u64);
     fn transfer(&self, what: String, bytes: u64) -> Transfer;
     /// Does the numbered pieces of work, so many side by side where that can be.
     fn side_by_side(&self, jobs: usize, work: &(dyn Fn() + Sync));

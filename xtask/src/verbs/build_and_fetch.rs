@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::json;
 
-use super::{Common, Outcome};
+use super::{Common, Outcome, common};
 use crate::console::{Console, size};
 use crate::failure::{self, Problems};
 use crate::decide::History;
@@ -60,7 +60,7 @@ pub struct BuildAndFetch {
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     attempts: u32,
     #[command(flatten)]
-    pub common: Common,
+    pub common: common::Building,
 }
 
 impl BuildAndFetch {

@@ -1,6 +1,6 @@
 //! `check`: decides rebuild or skip, for each image, and says why.
 
-use super::{Common, Outcome};
+use super::{Common, Outcome, common};
 use crate::console::Console;
 use crate::decide::{self, Decision, FileChange, History, Moment, Report};
 use crate::failure;
@@ -36,7 +36,7 @@ pub struct Check {
     #[arg(long)]
     pub exit_code: bool,
     #[command(flatten)]
-    pub common: Common,
+    pub common: common::Asking,
 }
 
 /// Reading what is published is worth a second try and no more: without an answer there is still what is here.
@@ -69,6 +69,8 @@ impl Check {
                 decide::given(&mut history, revision, &common.remote, &images)?
             }
             None => {
+                let differs = common.repo().ok().and_then(|repo| common.remote_differs(&repo));
+                differs.iter().for_each(|said| console.note(said));
                 let asked = observed.insert(decide::observe(&history, gh(), &common.remote)?);
                 decide::choose(asked, &images)?
             }

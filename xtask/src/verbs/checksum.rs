@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{Common, Outcome};
+use super::{Common, Outcome, common};
 use crate::console::{Console, size};
 use crate::failure::{self, Problems};
 use crate::image::digest::Digest;
@@ -27,7 +27,7 @@ pub struct Checksum {
     #[arg(long, conflicts_with = "verify")]
     force: bool,
     #[command(flatten)]
-    pub common: Common,
+    pub common: common::Local,
 }
 
 impl Checksum {

@@ -20,6 +20,11 @@ impl Consent {
         self.execute
     }
 
+    /// Whether a person is to be asked, if one is there.
+    pub fn asks(self) -> bool {
+        !self.execute && !self.dry_run
+    }
+
     /// With `--execute` yes, with `--dry-run` no; else asks on a terminal, and elsewhere says how to go on.
     pub fn given(self, console: &Console, question: &str) -> anyhow::Result<bool> {
         if self.execute || self.dry_run {

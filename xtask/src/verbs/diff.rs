@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::json;
 
-use super::{Common, Outcome};
+use super::{Common, Outcome, common};
 use crate::console::Console;
 use crate::failure;
 use crate::gh::{Gh, Tries};
@@ -38,7 +38,7 @@ pub struct Diff {
     #[command(flatten)]
     tries: Tries,
     #[command(flatten)]
-    pub common: Common,
+    pub common: common::All,
 }
 
 impl Diff {

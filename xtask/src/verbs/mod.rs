@@ -1,60 +1,14 @@
 //! The verbs, one file each, and what they have in common.
 
+mod common;
 mod consent;
 
-use std::path::PathBuf;
-
-use clap::{Args, Subcommand};
+use clap::Subcommand;
 use serde_json::{Value, json};
 
 use crate::console::Console;
-use crate::packer::{self, Address, Repo};
 
-/// Options that every verb takes.
-#[derive(Args, Clone, Debug)]
-#[command(next_help_heading = "Common options")]
-pub struct Common {
-    /// The packer directory [default: packer]
-    #[arg(long, value_name = "DIR")]
-    pub packer_dir: Option<PathBuf>,
-    /// Images, flat or one folder each [default: <packer-dir>/images]
-    #[arg(long, value_name = "DIR")]
-    pub images: Option<PathBuf>,
-    /// The repository that publishes [default: the packer directory's own, else homestak-dev/packer]
-    #[arg(long, value_name = "[HOST/]OWNER/NAME", env = "HOMESTAK_PACKER_REPO", hide_env_values = true)]
-    pub repo: Option<String>,
-    /// The git remote where history and version tags come from
-    #[arg(long, value_name = "NAME", default_value = "origin")]
-    pub remote: String,
-    /// Another way for git to the same repository [default: its https address, with gh's login]
-    #[arg(long, value_name = "URL", env = "HOMESTAK_PACKER_GIT_URL", hide_env_values = true)]
-    pub git_url: Option<String>,
-    /// Print one JSON object on standard output
-    #[arg(long)]
-    pub json: bool,
-    /// Say more
-    #[arg(long)]
-    pub verbose: bool,
-}
-
-impl Common {
-    pub fn packer_dir(&self) -> PathBuf {
-        packer::packer_dir(self.packer_dir.as_deref())
-    }
-
-    pub fn images(&self) -> PathBuf {
-        self.images.clone().unwrap_or_else(|| self.packer_dir().join("images"))
-    }
-
-    pub fn repo(&self) -> anyhow::Result<Repo> {
-        packer::repo(self.repo.as_deref(), &self.packer_dir(), &self.remote)
-    }
-
-    /// Where git reaches the repository that publishes.
-    pub fn address(&self, repo: &Repo) -> Address {
-        Address::new(self.git_url.as_deref(), repo)
-    }
-}
+pub use common::Common;
 
 /// How a verb ended: an exit code and the fields of its JSON object.
 #[derive(Debug)]
@@ -103,8 +57,8 @@ macro_rules! verbs {
         }
 
         impl Verb {
-            pub fn common(&self) -> &Common {
-                match self { $(Self::$name(verb) => &verb.common),* }
+            pub fn common(&self) -> Common {
+                match self { $(Self::$name(verb) => (&verb.common).into()),* }
             }
 
             pub fn run(self, common: &Common, console: &Console) -> anyhow::Result<Outcome> {
@@ -115,18 +69,19 @@ macro_rules! verbs {
 }
 
 verbs! {
+    release::Release,
+    rehearse::Rehearse,
     check::Check,
     diff::Diff,
-    document::Document,
     status::Status,
-    doctor::Doctor,
+    document::Document,
     #[command(visible_alias = "build")]
     build_and_fetch::BuildAndFetch,
+    split::Split,
     checksum::Checksum,
-    download::Download,
     publish::Publish,
     verify::Verify,
-    rehearse::Rehearse,
+    download::Download,
+    doctor::Doctor,
     rollback::Rollback,
-    split::Split,
 }

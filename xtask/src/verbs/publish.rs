@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::consent::Consent;
-use super::{Common, Outcome};
+use super::{Common, Outcome, common};
 use crate::console::Console;
 use crate::decide::{self, Decision, History};
 use crate::failure::{self, Problems};
@@ -19,6 +19,8 @@ use crate::latest::fits;
 use crate::latest::doors::Doors;
 use crate::latest::github::GitHub;
 use crate::latest::look::Look;
+use crate::latest::plan::Step;
+use crate::latest::preview::Change;
 use crate::latest::publish::{Ended, Person, Planned};
 use crate::latest::set::{Set, SetImage};
 use crate::latest::{self, TAG, preflight, source};
@@ -70,7 +72,7 @@ pub struct Publish {
     #[command(flatten)]
     tries: Tries,
     #[command(flatten)]
-    pub common: Common,
+    pub common: common::All,
 }
 
 /// GitHub takes 1000 assets on a release; one more than the set's is needed while a manifest is replaced.
@@ -80,6 +82,7 @@ impl Publish {
     pub fn run(self, common: &Common, console: &Console) -> anyhow::Result<Outcome> {
         interrupt::watch();
         let gh = Gh::new(common.repo()?, self.tries, console);
+        common.remote_differs(gh.repo()).iter().for_each(|said| console.note(said));
         let packer_dir = common.packer_dir();
         if !packer_dir.is_dir() {
             return Err(failure::missing(format!(
@@ -91,7 +94,7 @@ impl Publish {
         let outside = GitHub::new(&gh, &git, common.address(gh.repo()), console);
         let doors = Doors::new(&outside);
 
-        for warning in preflight::repository(&gh)?.warnings {
+        for warning in preflight::repository(&gh, outside.publisher())?.warnings {
             console.note(warning);
         }
         let wish = latest::publish::Publish {
@@ -103,7 +106,7 @@ impl Publish {
         };
         let mut person = Asked { verb: &self, common, gh: &gh, git: &git, console };
         match wish.run(doors, &mut person)? {
-            Ended::Unhealed(heal) => Ok(Outcome::done(json!({ "executed": false, "plan": [heal] }))),
+            Ended::Unhealed(heal) => Ok(Outcome::done(json!({ "executed": false, "plan": [{ "do": "heal", "what": heal }] }))),
             Ended::Planned(planned) => {
                 if planned.executed && !planned.steps.is_empty() {
                     console.line(format_args!("{} {TAG} is {} now", console.green("done:"), planned.set.source));
@@ -117,7 +120,7 @@ impl Publish {
     /// What `latest` is to become. All that is wrong is reported at once.
     fn want(&self, common: &Common, gh: &Gh, git: &Git, look: &Look) -> anyhow::Result<(Set, Vec<String>)> {
         let mut problems = Problems::default();
-        let source = source::find(gh, git, &common.remote, &self.source, &mut problems);
+        let source = source::find(gh, git, &common.remote, &common.address(gh.repo()), &self.source, &mut problems);
         let mut history = History::open(&common.packer_dir())?;
         let wish = Wish {
             packer_dir: common.packer_dir(),
@@ -199,14 +202,25 @@ fn unchanged(
 
 fn to_json(planned: &Planned, executed: bool) -> Value {
     let image = |image: &SetImage| {
-        json!({ "name": image.name, "size": image.size, "sha256": image.sha256, "parts": image.pieces.len() })
+        let line = planned.preview.images.iter().find(|line| line.name == image.name);
+        let mut object =
+            json!({ "name": image.name, "size": image.size, "sha256": image.sha256, "parts": image.pieces.len() });
+        if let (Some(object), Some(Value::Object(change))) =
+            (object.as_object_mut(), line.map(|line| line.change.to_json()))
+        {
+            object.extend(change);
+        }
+        object
     };
+    let dropped = planned.preview.images.iter().filter(|line| line.change == Change::Dropped).map(|line| &line.name);
     json!({
         "executed": executed,
         "source": planned.set.source,
         "commit": planned.set.commit,
         "images": planned.set.images.iter().map(image).collect::<Vec<_>>(),
-        "plan": planned.steps.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "dropped": dropped.collect::<Vec<_>>(),
+        "plan": planned.steps.iter().flat_map(Step::to_json).collect::<Vec<_>>(),
+        "preview": planned.preview.to_json(planned.rate),
         "warnings": planned.warnings,
         "release": planned.release,
     })

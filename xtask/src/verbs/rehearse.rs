@@ -11,7 +11,7 @@ use anyhow::Context as _;
 use serde_json::Value;
 use xshell::{Shell, cmd};
 
-use super::{Common, Outcome};
+use super::{Common, Outcome, common};
 use crate::console::Console;
 use crate::{failure, interrupt, packer, process};
 
@@ -30,8 +30,11 @@ pub struct Rehearse {
     /// Leave the folder with everything in it
     #[arg(long)]
     keep: bool,
+    /// Start a shell in that world, which stays up until the shell ends, and show what can be tried in it
+    #[arg(long, conflicts_with = "json")]
+    shell: bool,
     #[command(flatten)]
-    pub common: Common,
+    pub common: common::Rehearsing,
 }
 
 impl Rehearse {
@@ -60,10 +63,16 @@ impl Rehearse {
         if self.keep {
             cmd = cmd.arg("--keep");
         }
+        if self.shell {
+            cmd = cmd.arg("--shell");
+        }
         if common.json {
             cmd = cmd.arg("--json");
         }
         let mut command = process::command(cmd);
+        if self.shell {
+            command.stdin(Stdio::inherit());
+        }
         command.stderr(Stdio::inherit()).stdout(if common.json { Stdio::piped() } else { Stdio::inherit() });
         let output = command.output().context("starting cargo for the rehearsal")?;
         interrupt::check()?;

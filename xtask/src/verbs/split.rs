@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use serde_json::{Value, json};
 
 use super::checksum::{differs, hashed, write};
-use super::{Common, Outcome};
+use super::{Common, Outcome, common};
 use crate::console::{Console, size};
 use crate::failure::{self, Problems};
 use crate::image::cut;
@@ -27,11 +27,11 @@ pub struct Split {
     /// Images [default: all that are there]
     #[arg(value_name = "IMAGE")]
     names: Vec<String>,
-    /// The most that a part may have: bytes, or a number with KiB, MiB or GiB
-    #[arg(long, value_name = "SIZE", default_value_t)]
+    /// Bytes a part may have, or a number with KiB, MiB, GiB [default: 2 GiB - 1]
+    #[arg(long, value_name = "SIZE", default_value_t, hide_default_value = true)]
     part_size: PartSize,
     #[command(flatten)]
-    pub common: Common,
+    pub common: common::Local,
 }
 
 impl Split {

@@ -1,23 +1,23 @@
 //! `status`: the image checklist, the state of `latest`, and what to do next.
 
-use super::{Common, Outcome};
+use super::{Common, Outcome, common};
 use crate::checklist::{self, Checklist, Latest, Local};
 use crate::console::Console;
 use crate::decide::{self, History, Moment, Observed};
 use crate::gh::{Gh, Tries};
 use crate::latest::doors::Doors;
 use crate::latest::github::GitHub;
-use crate::latest::look;
+use crate::latest::look::{self, Look};
 
 /// Show the image checklist, the state of `latest`, and what to do next
 #[derive(clap::Args)]
 pub struct Status {
     #[command(flatten)]
-    pub common: Common,
+    pub common: common::All,
 }
 
 /// Looking is worth a second try and no more.
-const TRIES: Tries = Tries { stall_timeout: 30, answer_timeout: 30, attempts: 2 };
+pub(super) const TRIES: Tries = Tries { stall_timeout: 30, answer_timeout: 30, attempts: 2 };
 
 const HEADINGS: [&str; 9] =
     ["image", "template", "local", "checksum", "parts", "published", "agree", "age", "check"];
@@ -25,51 +25,66 @@ const HEADINGS: [&str; 9] =
 impl Status {
     pub fn run(self, common: &Common, console: &Console) -> anyhow::Result<Outcome> {
         let mut history = History::open(&common.packer_dir())?;
-        let templates = history.templates(&Moment::WorkTree)?;
-        let gh = Gh::new(common.repo()?, TRIES, console);
-        let mut list = Checklist { head: history.head.clone(), ..Checklist::default() };
-        let outside = GitHub::new(&gh, history.git(), common.address(gh.repo()), console);
-        let doors = Doors::new(&outside);
-        let look = look::look(doors)
-            .and_then(|look| Latest::of(doors, &look).map(|latest| (look, latest)));
-        let live = match look {
-            Ok((look, latest)) => {
-                list.latest = Some(latest);
-                look.live
-            }
-            Err(error) => {
-                list.unasked.push(format!("{error:#}"));
-                None
-            }
-        };
-        list.rows = checklist::rows(&templates, &common.images(), live.as_ref())?;
-        let local_tags = history.git().local_tags()?;
-        list.version_here = local_tags
-            .iter()
-            .filter(|(name, tag)| crate::version::is_one(name) && Some(&tag.commit) == history.head.as_ref())
-            .map(|(name, _)| name.clone())
-            .reduce(|a, b| if crate::version::is_newer(&a, &b) { a } else { b });
-        if let Some(latest) = &list.latest {
-            // What was looked at already is not asked for again.
-            let tag = latest.tag.clone().map(|tag| (crate::latest::TAG.to_owned(), tag));
-            let mut remote_tags = local_tags.clone();
-            remote_tags.remove(crate::latest::TAG);
-            remote_tags.extend(tag);
-            let observed = Observed {
-                repo: gh.repo().to_string(),
-                remote: common.remote.clone(),
-                latest: Ok(live.as_ref().map(decide::Published::of)),
-                remote_tags: Ok(remote_tags),
-                local_tags,
-                head: history.head.clone(),
-            };
-            let bases = decide::choose(&observed, &templates)?;
-            let report = decide::decide(&mut history, &bases, &common.remote)?;
-            list.add_decisions(&report);
-        }
+        let (list, _) = look(common, console, &mut history, &Moment::WorkTree)?;
         show(&list, console);
         Ok(Outcome::done(list.to_json()))
     }
+}
+
+/// The checklist with check's decisions for a moment, and the look that it was made from. What can't be asked is said in it.
+pub(super) fn look(
+    common: &Common,
+    console: &Console,
+    history: &mut History,
+    moment: &Moment,
+) -> anyhow::Result<(Checklist, Option<Look>)> {
+    let templates = history.templates(moment)?;
+    let gh = Gh::new(common.repo()?, TRIES, console);
+    common.remote_differs(gh.repo()).iter().for_each(|said| console.note(said));
+    let mut list = Checklist { head: history.head.clone(), ..Checklist::default() };
+    let outside = GitHub::new(&gh, history.git(), common.address(gh.repo()), console);
+    let doors = Doors::new(&outside);
+    let look = look::look(doors).and_then(|look| Latest::of(doors, &look).map(|latest| (look, latest)));
+    let look = match look {
+        Ok((look, latest)) => {
+            list.latest = Some(latest);
+            Some(look)
+        }
+        Err(error) => {
+            list.unasked.push(format!("{error:#}"));
+            None
+        }
+    };
+    let live = look.as_ref().and_then(|look| look.live.as_ref());
+    list.rows = checklist::rows(&templates, &common.images(), live)?;
+    let local_tags = history.git().local_tags()?;
+    list.version_here = local_tags
+        .iter()
+        .filter(|(name, tag)| crate::version::is_one(name) && Some(&tag.commit) == history.head.as_ref())
+        .map(|(name, _)| name.clone())
+        .reduce(|a, b| if crate::version::is_newer(&a, &b) { a } else { b });
+    if let Some(latest) = &list.latest {
+        // What was looked at already is not asked for again.
+        let tag = latest.tag.clone().map(|tag| (crate::latest::TAG.to_owned(), tag));
+        let mut remote_tags = local_tags.clone();
+        remote_tags.remove(crate::latest::TAG);
+        remote_tags.extend(tag);
+        let observed = Observed {
+            repo: gh.repo().to_string(),
+            remote: common.remote.clone(),
+            latest: Ok(live.map(decide::Published::of)),
+            remote_tags: Ok(remote_tags),
+            local_tags,
+            head: match moment {
+                Moment::WorkTree => history.head.clone(),
+                Moment::Commit(commit) => Some(commit.clone()),
+            },
+        };
+        let bases = decide::choose(&observed, &templates)?;
+        let report = decide::decide_for(history, &bases, &common.remote, moment)?;
+        list.add_decisions(&report);
+    }
+    Ok((list, look))
 }
 
 fn show(list: &Checklist, console: &Console) {

@@ -1,6 +1,8 @@
 //! Phase 64 from its first command to its last, on this machine: what a release engineer types, typed for them, with the
 //! tool's own binary and the real `gh`, `git`, `ssh` and `scp`. Only the addresses lead to stand-ins.
 
+mod shell;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -39,6 +41,9 @@ struct Arguments {
     /// One JSON object on standard output, all else on standard error
     #[arg(long)]
     json: bool,
+    /// Type nothing; start a shell in the world
+    #[arg(long, conflicts_with = "json")]
+    shell: bool,
 }
 
 fn main() -> ExitCode {
@@ -82,7 +87,12 @@ fn rehearse(arguments: &Arguments, interrupted: &AtomicBool) -> anyhow::Result<s
     if arguments.keep {
         world.keep();
     }
-    let result = phase(arguments, &mut world, started, interrupted);
+    let result = prepare(arguments, &mut world).and_then(|host| {
+        if arguments.shell {
+            return shell::shell(arguments, &world).map(|()| serde_json::Value::Null);
+        }
+        phase(arguments, &world, host, started, interrupted)
+    });
     if interrupted.load(Ordering::Relaxed) {
         // Nobody looks for what went wrong.
         if !arguments.keep {
@@ -96,18 +106,24 @@ fn rehearse(arguments: &Arguments, interrupted: &AtomicBool) -> anyhow::Result<s
     result
 }
 
-fn phase(
-    arguments: &Arguments,
-    world: &mut World,
-    started: Instant,
-    interrupted: &AtomicBool,
-) -> anyhow::Result<serde_json::Value> {
+/// A build host with nothing of its own, and a `latest` that somebody made by hand.
+fn prepare(arguments: &Arguments, world: &mut World) -> anyhow::Result<BuildHost> {
     let network = Network::create(&world.dir().join("ssh"))?;
     let host = bare_host(arguments, world, &network)?;
     world.first_on_path(&network.bin())?;
     world.build_all(1, Some("v0.44"))?;
     world.publish_by_hand("v0.44")?;
     fs::remove_dir_all(world.images())?;
+    Ok(host)
+}
+
+fn phase(
+    arguments: &Arguments,
+    world: &World,
+    host: BuildHost,
+    started: Instant,
+    interrupted: &AtomicBool,
+) -> anyhow::Result<serde_json::Value> {
     let before = latest(world)?;
     let mut stages = Stages { world, json: arguments.json, done: Vec::new(), interrupted };
     stages.say(&format!(

@@ -1,0 +1,65 @@
+//! `--shell`: the rehearsal's world stays up, and a person types in it.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::Stdio;
+
+use anyhow::{Context as _, ensure};
+use github_stand_in::SeedRelease;
+use rehearsal::world::{REPOSITORY, World};
+
+use super::Arguments;
+
+/// What can be tried, and what it is for.
+const TRY: [(&str, &str); 8] = [
+    ("cargo xtask packer release v0.45 --host builder --sync --issue 1", "the whole phase; it asks before each change"),
+    ("cargo xtask packer status", "what there is, and what is next"),
+    ("cargo xtask packer check", "which images need a rebuild, and why"),
+    ("gh release view latest --repo homestak-dev/packer", "what readers see"),
+    ("gh api repos/homestak-dev/packer/issues/1/comments --jq '.[].body'", "what the release issue says"),
+    ("cargo xtask packer verify --download", "read every published byte"),
+    ("cargo xtask packer rollback", "put back what the publish replaced"),
+    ("exit", "end the world; nothing is left of it"),
+];
+
+/// Runs a shell until its end. What it last ran doesn't count as the rehearsal's failure.
+pub fn shell(arguments: &Arguments, world: &World) -> anyhow::Result<()> {
+    world.hub().seed_release(REPOSITORY, SeedRelease::draft("v0.45").body("What is new in v0.45."))?;
+    world.hub().seed_issue(REPOSITORY, "Release v0.45")?;
+    cargo(&world.bin().join("cargo"), &arguments.tool)?;
+    let width = TRY.iter().map(|(line, _)| line.len()).max().unwrap_or(0);
+    println!(
+        "This shell is in a world of its own, on this machine: a packer repository with v0.43, v0.44 and v0.45, a stand-in for\n\
+         GitHub whose `latest` somebody made by hand for v0.44, a draft of the release v0.45 with its issue, and a build host\n\
+         `builder`, where packer is a stand-in that makes images of {} MiB. gh, git, ssh and scp are the real ones.\n\nTry:",
+        arguments.mib
+    );
+    for (line, what) in TRY {
+        println!("  {line:width$}  {what}");
+    }
+    println!();
+    // Without the person's own start-up files, which would change PATH.
+    let mut shell = world.command("bash");
+    shell.args(["--norc", "--noprofile"]).stdin(Stdio::inherit());
+    for name in ["TERM", "NO_COLOR", "COLORTERM"] {
+        if let Some(value) = std::env::var_os(name) {
+            shell.env(name, value);
+        }
+    }
+    shell.env("PS1", "rehearsal$ ").env("BASH_SILENCE_DEPRECATION_WARNING", "1");
+    let status = shell.status().context("starting bash")?;
+    ensure!(status.code().is_some(), "a signal ended the shell: {status}");
+    Ok(())
+}
+
+/// What answers to `cargo xtask` in the world, which holds no workspace.
+fn cargo(path: &Path, tool: &Path) -> anyhow::Result<()> {
+    let tool = tool.to_str().context("the tool lies in a folder whose name is no UTF-8")?.replace('\'', r"'\''");
+    let script = format!(
+        "#!/bin/sh\nif [ \"$1\" = xtask ]; then\n    shift\n    exec '{tool}' \"$@\"\nfi\n\
+         echo 'in this shell there is `cargo xtask` alone; `exit` leads back' >&2\nexit 2\n"
+    );
+    fs::write(path, script).with_context(|| format!("writing {}", path.display()))?;
+    Ok(fs::set_permissions(path, fs::Permissions::from_mode(0o755))?)
+}
