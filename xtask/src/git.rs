@@ -9,12 +9,14 @@ use xshell::cmd;
 
 mod objects;
 mod publisher;
+mod words;
 
 use crate::failure;
 use crate::process;
 
 pub use objects::{Checkout, LastChange, Objects, TreeEntry};
 pub use publisher::{Publisher, Update, Waits};
+pub use words::cure;
 
 /// The repository that a directory is in.
 #[derive(Clone)]
@@ -71,10 +73,23 @@ impl Git {
     }
 
     /// The work tree's top folder; `None` outside of any repository.
+    ///
+    /// # Errors
+    ///
+    /// Exit code 3 in a repository that git doesn't trust or can't read: with git's own reason and cure.
     pub fn top(&self) -> anyhow::Result<Option<PathBuf>> {
         let (sh, dir) = (process::shell()?, &self.dir);
         let finished = process::output(cmd!(sh, "git -C {dir} rev-parse --show-toplevel"))?;
-        Ok(finished.status.success().then(|| PathBuf::from(finished.text())))
+        if !finished.status.success() {
+            let outside = ["not a git repository", "must be run in a work tree"];
+            let is_outside = outside.iter().any(|words| finished.stderr.contains(words));
+            return if is_outside { Ok(None) } else { Err(self.refused(&finished)) };
+        }
+        Ok(Some(PathBuf::from(finished.text())))
+    }
+
+    fn refused(&self, finished: &process::Finished) -> anyhow::Error {
+        failure::missing(format!("git refuses the clone {}: {}", self.dir.display(), finished.stderr.trim()))
     }
 
     /// HEAD in few digits, with `-dirty` when a file that git knows isn't as committed. Empty where there is no commit.
@@ -139,6 +154,9 @@ impl Git {
     pub fn remote_url(&self, remote: &str) -> anyhow::Result<Option<String>> {
         let (sh, dir) = (process::shell()?, &self.dir);
         let finished = process::output(cmd!(sh, "git -C {dir} remote get-url -- {remote}"))?;
+        if !finished.status.success() && !finished.stderr.contains("No such remote") {
+            return Err(self.refused(&finished));
+        }
         Ok(finished.status.success().then(|| finished.text()).filter(|url| !url.is_empty()))
     }
 

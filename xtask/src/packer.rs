@@ -6,6 +6,7 @@ use anyhow::Context as _;
 
 use crate::failure;
 use crate::git::Git;
+use crate::ssh;
 
 /// `[HOST/]OWNER/NAME` on GitHub.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,16 +46,14 @@ impl Address {
             .collect()
     }
 
+    /// Whether somebody named it.
+    pub fn is_given(&self) -> bool {
+        self.given
+    }
+
     /// Without a password that may stand in it.
     pub fn shown(&self) -> String {
-        match self.url.split_once("://") {
-            Some((scheme, rest)) => {
-                let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
-                let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-                format!("{scheme}://{host}/{path}")
-            }
-            None => self.url.clone(),
-        }
+        without_password(&self.url)
     }
 }
 
@@ -67,6 +66,26 @@ impl std::fmt::Display for Repo {
             write!(f, "{}/", self.host)?;
         }
         write!(f, "{}/{}", self.owner, self.name)
+    }
+}
+
+impl Repo {
+    /// GitHub doesn't tell large letters from small ones in names.
+    pub fn is(&self, other: &Self) -> bool {
+        let same = |one: &str, other: &str| one.eq_ignore_ascii_case(other);
+        same(&self.host, &other.host) && same(&self.owner, &other.owner) && same(&self.name, &other.name)
+    }
+
+    /// The repository that a page on its host is of.
+    pub fn of_page(url: &str) -> Option<Self> {
+        let (_, rest) = url.split_once("://")?;
+        rest.splitn(4, '/').take(3).collect::<Vec<_>>().join("/").parse().ok()
+    }
+
+    /// The same host's repository of this `OWNER/NAME`.
+    pub fn renamed(&self, full_name: &str) -> Option<Self> {
+        let (owner, name) = full_name.split_once('/')?;
+        Some(Self { host: self.host.clone(), owner: owner.to_owned(), name: name.to_owned() })
     }
 }
 
@@ -100,39 +119,101 @@ impl std::str::FromStr for Repo {
     }
 }
 
-/// The repository that a remote's URL names, as `https://…`, `ssh://…` or `git@host:owner/name`.
-fn repo_in_url(url: &str) -> Option<Repo> {
-    let rest = match url.split_once("://") {
-        Some(("file", _)) => return None,
-        Some((_, rest)) => rest.to_owned(),
-        // scp-like: the first colon parts host and path. A path of this machine has a slash before it, or no colon.
-        None => {
-            url.split_once(':').filter(|(host, _)| !host.contains('/')).map(|(host, path)| format!("{host}/{path}"))?
+/// What a remote's URL leads to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// A folder of this machine: it says nothing of GitHub.
+    Here,
+    Repo(Repo),
+    /// `None`: not a form that names a repository.
+    Unknown,
+}
+
+/// What a URL leads to, as git understands it: `https://…`, `ssh://…`, or `git@host:owner/name`, with ssh's own names for hosts
+/// resolved by ssh.
+pub fn place(url: &str) -> Place {
+    let scheme = url.split_once("://").map(|(scheme, rest)| (scheme.to_ascii_lowercase(), rest));
+    let (ssh, authority, path) = match &scheme {
+        Some((scheme, _)) if scheme == "file" => return Place::Here,
+        Some((scheme, rest)) => {
+            let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+            (scheme.contains("ssh"), authority, path)
         }
+        // scp-like: the first colon parts host and path. A path of this machine has a slash before it, or no colon.
+        None => match url.strip_prefix('[').and_then(|rest| rest.split_once("]:")).or_else(|| url.split_once(':')) {
+            Some((host, path)) if !host.contains('/') && !path.starts_with(':') => (true, host, path),
+            Some((host, _)) if !host.contains('/') => return Place::Unknown,
+            _ => return Place::Here,
+        },
     };
-    let rest = rest.rsplit_once('@').map_or(rest.as_str(), |(_, rest)| rest);
-    let path = rest.trim_end_matches('/');
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    let host = host.split(':').next().unwrap_or_default().trim_end_matches('.').to_ascii_lowercase();
+    let path = path.trim_end_matches('/');
     let path = path.strip_suffix(".git").unwrap_or(path);
-    let mut parts = path.split('/');
-    let host = parts.next()?.split(':').next()?;
-    let host = if host == "ssh.github.com" { DEFAULT_HOST } else { host };
-    format!("{host}/{}", parts.collect::<Vec<_>>().join("/")).parse().ok()
+    let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
+    let Some(host) = github_host(host, ssh) else { return Place::Unknown };
+    match parts.as_slice() {
+        [owner, name] => format!("{host}/{owner}/{name}").parse().map_or(Place::Unknown, Place::Repo),
+        _ => Place::Unknown,
+    }
+}
+
+/// The host as gh calls it; `None` for an alias that ssh doesn't know.
+fn github_host(host: String, ssh: bool) -> Option<String> {
+    let known = |host: &str| matches!(host, "github.com" | "ssh.github.com" | "www.github.com");
+    if known(&host) {
+        return Some(DEFAULT_HOST.to_owned());
+    }
+    let host = if ssh { ssh::host_name(&host).unwrap_or(host) } else { host };
+    if known(&host) {
+        return Some(DEFAULT_HOST.to_owned());
+    }
+    // A host on the internet has a dot in its name; what ssh gives back without one is an alias that nothing explains.
+    (!ssh || host.contains('.')).then_some(host)
 }
 
 /// `--repo`, else `HOMESTAK_PACKER_REPO` (clap reads both into `asked`), else the remote of a packer directory that is a
 /// repository of its own, else the project's.
+///
+/// # Errors
+///
+/// Exit code 3 when git refuses to tell the remote, or nobody can tell which repository it is.
 pub fn repo(asked: Option<&str>, packer_dir: &Path, remote: &str) -> anyhow::Result<Repo> {
     if let Some(asked) = asked.filter(|asked| !asked.is_empty()) {
         return asked.parse();
     }
-    let git = Git::at(packer_dir);
-    if packer_dir.is_dir()
-        && is_own_repository(&git, packer_dir)?
-        && let Some(repo) = git.remote_url(remote)?.as_deref().and_then(repo_in_url)
-    {
-        return Ok(repo);
+    match remote_of(packer_dir, remote).context("can't tell which repository publishes")? {
+        None | Some((_, Place::Here)) => DEFAULT_REPO.parse(),
+        Some((_, Place::Repo(repo))) => Ok(repo),
+        Some((url, Place::Unknown)) => Err(failure::missing(format!(
+            "the remote `{remote}` is {}, and nobody can tell which repository on GitHub that is; name it with --repo [HOST/]OWNER/NAME",
+            without_password(&url)
+        ))),
     }
-    DEFAULT_REPO.parse()
+}
+
+/// Where a remote of the packer directory leads, if that is a repository of its own and has the remote.
+pub fn remote_of(packer_dir: &Path, remote: &str) -> anyhow::Result<Option<(String, Place)>> {
+    let git = Git::at(packer_dir);
+    if !packer_dir.is_dir() || !is_own_repository(&git, packer_dir)? {
+        return Ok(None);
+    }
+    Ok(git.remote_url(remote)?.map(|url| {
+        let place = place(&url);
+        (url, place)
+    }))
+}
+
+/// A URL as it may be shown.
+pub fn without_password(url: &str) -> String {
+    match url.split_once("://") {
+        Some((scheme, rest)) => {
+            let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+            let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+            format!("{scheme}://{host}/{path}")
+        }
+        None => url.to_owned(),
+    }
 }
 
 fn is_own_repository(git: &Git, packer_dir: &Path) -> anyhow::Result<bool> {
@@ -164,17 +245,34 @@ mod tests {
     #[test]
     fn repositories_are_read_from_urls() {
         for (url, expected) in [
-            ("https://github.com/homestak-dev/packer.git", Some("homestak-dev/packer")),
-            ("https://user:token@github.com/a/b", Some("a/b")),
-            ("git@github.com:a/b.git", Some("a/b")),
-            ("ssh://git@ssh.github.com:443/a/b.git", Some("a/b")),
-            ("ssh://git@ghe.example:2222/a/b", Some("ghe.example/a/b")),
-            ("/srv/git/packer.git", None),
-            ("../a/b", None),
-            ("file:///srv/a/b", None),
-            ("https://example.org/a/b/c", None),
+            ("https://github.com/homestak-dev/packer.git", "homestak-dev/packer"),
+            ("https://user:token@github.com/a/b", "a/b"),
+            ("HTTPS://GitHub.com:443/a/b.git/", "a/b"),
+            ("https://www.github.com/a/b", "a/b"),
+            ("https://ghe.example:8443//a/b", "ghe.example/a/b"),
+            ("git@github.com:a/b.git", "a/b"),
+            ("github.com:a/b", "a/b"),
+            ("git@github.com:/a/b.git", "a/b"),
+            ("[git@github.com:22]:a/b.git", "a/b"),
+            ("ssh://git@ssh.github.com:443/a/b.git", "a/b"),
+            ("ssh://git@github.com//a/b.git", "a/b"),
+            ("git+ssh://git@github.com/a/b", "a/b"),
+            ("git://github.com/a/b", "a/b"),
+            ("ssh://git@ghe.example:2222/a/b", "ghe.example/a/b"),
         ] {
-            assert_eq!(repo_in_url(url).map(|repo| repo.to_string()).as_deref(), expected, "{url}");
+            assert_eq!(place(url), Place::Repo(expected.parse().unwrap()), "{url}");
+        }
+        for url in ["/srv/git/packer.git", "../a/b", "file:///srv/a/b", "packer.git", "./a:b/c"] {
+            assert_eq!(place(url), Place::Here, "{url}");
+        }
+        for url in [
+            "https://example.org/a/b/c",
+            "https://github.com/a",
+            "git@github.com:22/a/b",
+            "ext::sh -c x",
+            "git@no-such-alias:a/b",
+        ] {
+            assert_eq!(place(url), Place::Unknown, "{url}");
         }
     }
 

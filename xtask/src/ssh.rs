@@ -393,6 +393,13 @@ pub fn is_installed() -> anyhow::Result<()> {
     process::output(cmd!(sh, "ssh -V")).map(drop)
 }
 
+/// The host that ssh's configuration says a name stands for; `None` when ssh can't say.
+pub fn host_name(alias: &str) -> Option<String> {
+    let sh = shell().ok()?;
+    let finished = process::output(cmd!(sh, "ssh -G -- {alias}")).ok().filter(|finished| finished.status.success())?;
+    finished.text().lines().find_map(|line| line.strip_prefix("hostname ")).map(|host| host.trim().to_ascii_lowercase())
+}
+
 /// What a script answered.
 #[derive(Debug)]
 pub struct Answer {

@@ -215,7 +215,7 @@ impl Outside for Process<'_> {
         let doors = Doors::new(self);
         let live = doors.release_by_tag(TAG)?;
         let releases = doors.releases()?;
-        Ok(Seen { live, releases, refs: doors.refs()? })
+        Ok(Seen { live, releases, refs: doors.refs()?, badge: None })
     }
 
     fn release_by_tag(&self, how: How, tag: &str) -> Result<Option<Release>, CallError> {
@@ -270,7 +270,10 @@ impl Outside for Process<'_> {
         told!(self.ask(how, Ask::Budget), Budget)
     }
 
-    fn commit_of_tag(&self, how: How) -> Result<Option<String>, CallError> {
+    fn commit_of_tag(&self, how: How, tag: &str) -> Result<Option<String>, CallError> {
+        if tag != TAG {
+            return Ok(None);
+        }
         told!(self.ask(how, Ask::CommitOfTag), Commit)
     }
 

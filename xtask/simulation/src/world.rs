@@ -463,5 +463,6 @@ fn asset(from: &github_stand_in::Asset) -> Asset {
         state: from.state.name().to_owned(),
         digest: from.digest.clone(),
         updated_at: None,
+        uploader: None,
     }
 }

@@ -173,6 +173,7 @@ impl Checklist {
             }
             lines.extend(drafts.iter().map(|draft| format!("{label:9} {} (draft {})", draft.what, draft.id)));
         }
+        lines.extend(self.rows.iter().filter_map(|row| Some(format!("altered   {}", row.altered.as_ref()?))));
         lines.extend(latest.lock.iter().map(|holder| format!("lock      {holder}")));
         lines.extend(latest.heal.iter().map(|heal| format!("broken    {heal}")));
         lines

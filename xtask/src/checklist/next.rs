@@ -26,6 +26,12 @@ pub fn next(list: &Checklist) -> String {
     if let Some(row) = list.rows.iter().find(|row| matches!(row.local, Local::Bad(_))) {
         return format!("mend the local files of {}: `cargo xtask packer status --json` has the reason", row.name);
     }
+    if let Some(source) = source
+        && list.rows.iter().any(|row| row.altered.is_some())
+        && list.rows.iter().all(|row| row.altered.is_none() || row.is_what_was_published())
+    {
+        return format!("put back what was changed by hand: {}", publish(source));
+    }
     let to_build = names(list, |row| row.template && row.needs_build());
     if !to_build.is_empty() {
         return format!("build: `cargo xtask packer build-and-fetch --host HOST {}`", to_build.join(" "));
@@ -61,6 +67,11 @@ impl Row {
         rebuild && !self.is_news()
     }
 
+    /// The very image that the manifest promises lies here.
+    fn is_what_was_published(&self) -> bool {
+        matches!(self.local, Local::Present { .. }) && self.agreement == Agreement::Same
+    }
+
     /// An image lies here that isn't the published one.
     pub fn is_news(&self) -> bool {
         let differs = self.agreement == Agreement::Differs || self.published.is_none();
@@ -87,6 +98,7 @@ mod tests {
             published: Some(super::super::row::PublishedImage { bytes: 1, parts: 0, sha256: None, updated_at: None }),
             agreement,
             age: None,
+            altered: None,
             decision: Some((decision, String::new())),
         }
     }
@@ -114,7 +126,16 @@ mod tests {
             list.latest.as_mut().unwrap().heal = Some("broken".into());
             list
         };
+        let altered = |mut list: Checklist| {
+            list.rows[0].altered = Some("changed".into());
+            list
+        };
         for (list, step) in [
+            (
+                altered(list(row(true, Same, Rebuild), Some("v2"))),
+                "put back what was changed by hand: `cargo xtask packer publish --source v1",
+            ),
+            (altered(list(row(false, Nothing, Rebuild), Some("v2"))), "build-and-fetch --host HOST a"),
             (list(row(true, Same, Skip), Some("v1")), "nothing: "),
             (list(row(false, Nothing, Skip), Some("v2")), "document --release v2"),
             (list(row(false, Nothing, Rebuild), Some("v2")), "build-and-fetch --host HOST a"),

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use serde_json::{Value, json};
 
 use crate::console::size;
-use crate::decide::Decision;
+use crate::decide::{Decision, Published};
 use crate::image::digest::Digest;
 use crate::image::local::{self, Files, LocalImage};
 use crate::image::name::Role;
@@ -25,6 +25,8 @@ pub struct Row {
     pub age: Option<Duration>,
     /// check's, with its reason.
     pub decision: Option<(Decision, String)>,
+    /// How its assets are not what the manifest says: somebody replaced or removed one by hand.
+    pub altered: Option<String>,
 }
 
 /// What lies in the images folder.
@@ -66,6 +68,7 @@ pub enum Agreement {
 /// A row for every image that has a template, lies here, or is published.
 pub fn rows(templates: &BTreeSet<String>, images: &Path, live: Option<&Live>) -> anyhow::Result<Vec<Row>> {
     let found = if images.is_dir() { local::scan(images)? } else { BTreeMap::new() };
+    let altered = live.map(|live| Published::of(live).damaged).unwrap_or_default();
     let published = live.map(published).unwrap_or_default();
     let names: BTreeSet<&String> = templates.iter().chain(found.keys()).chain(published.keys()).collect();
     let mut rows = Vec::new();
@@ -81,6 +84,7 @@ pub fn rows(templates: &BTreeSet<String>, images: &Path, live: Option<&Live>) ->
             local,
             published,
             decision: None,
+            altered: altered.get(name).cloned(),
         });
     }
     Ok(rows)
@@ -193,6 +197,7 @@ impl Row {
                 "updated_at": published.updated_at,
             })),
             "agreement": self.agreement.word(),
+            "altered": self.altered,
             "age_seconds": self.age.map(|age| age.as_secs()),
             "decision": self.decision.as_ref().map(|(decision, _)| decision.word()),
             "reason": self.decision.as_ref().map(|(_, reason)| reason),

@@ -48,9 +48,7 @@ impl Published {
     pub fn new(notes: &str, assets: &[Asset], manifest: Option<Result<Manifest, String>>) -> Self {
         let mut damaged = BTreeMap::new();
         for image in manifest.iter().flatten().flat_map(|manifest| &manifest.images) {
-            let found = image.assets().into_iter().find_map(|expected| {
-                audit::differs(&expected, assets.iter().find(|asset| asset.name == expected.file))
-            });
+            let found = image.assets().into_iter().find_map(|expected| audit::altered(&expected, assets));
             damaged.extend(found.map(|why| (image.name.clone(), why)));
         }
         Self { notes: notes.to_owned(), images: audit::images(assets), manifest, damaged }

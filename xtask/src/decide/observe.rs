@@ -16,7 +16,7 @@ pub fn observe(history: &History, gh: anyhow::Result<Gh>, remote: &str) -> anyho
     let repo = gh.as_ref().map_or_else(|_| "the repository".to_owned(), |gh| gh.repo().to_string());
     thread::scope(|scope| {
         let latest = scope.spawn(move || match gh {
-            Ok(gh) => published(&gh).map_err(|error| one_line(&error.to_string())),
+            Ok(gh) => published(&gh).map_err(|error| one_line(&format!("{:#}", anyhow::Error::from(error)))),
             Err(error) => Err(one_line(&format!("{error:#}"))),
         });
         let tags = scope.spawn(move || git.all_remote_tags(remote).map_err(|error| one_line(&format!("{error:#}"))));
@@ -34,7 +34,10 @@ pub fn observe(history: &History, gh: anyhow::Result<Gh>, remote: &str) -> anyho
 
 /// The release on `latest` with its manifest.
 pub fn published(gh: &Gh) -> Result<Option<Published>, CallError> {
-    let Some(release) = gh.release_by_tag(LATEST)? else { return Ok(None) };
+    let Some(release) = gh.release_by_tag(LATEST)? else {
+        // In a repository that isn't there nothing is published either, and that is no answer.
+        return gh.repository().map(|_| None);
+    };
     let manifest = match look::read_manifest(&release.assets, |asset| gh.read_asset(asset)) {
         Ok(manifest) => manifest.map(Ok),
         // Not to be reached is not the same as not to be read.

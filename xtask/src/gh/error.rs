@@ -33,6 +33,10 @@ pub struct Http {
     /// `already_exists`, `missing_field`, …
     codes: Vec<String>,
     rate: Option<Duration>,
+    /// The token was good for other requests of this run.
+    doubtful: bool,
+    /// What was asked, in words.
+    asked: String,
 }
 
 #[derive(Deserialize, Default)]
@@ -68,10 +72,22 @@ impl Http {
         let asked = header("retry-after").and_then(|value| value.parse().ok()).map(Duration::from_secs);
         let exhausted = header("x-ratelimit-remaining") == Some("0");
         let reset = header("x-ratelimit-reset").and_then(|value| value.parse().ok()).filter(|_| exhausted).map(until);
-        let limited = matches!(head.status, 403 | 429)
-            && (asked.is_some() || exhausted || head.status == 429 || message.to_lowercase().contains("rate limit"));
+        let words = message.to_lowercase();
+        let limited = match head.status {
+            429 => true,
+            403 => asked.is_some() || exhausted || ["rate limit", "abuse"].iter().any(|word| words.contains(word)),
+            // Of a release or a comment that was made right after others.
+            422 => words.contains("too quickly"),
+            _ => false,
+        };
         let rate = limited.then(|| asked.or(reset).unwrap_or(MINUTE).min(HOUR));
-        Self { status: head.status, message, codes, rate }
+        Self { status: head.status, message, codes, rate, doubtful: false, asked: String::new() }
+    }
+
+    pub(super) fn of_request(mut self, asked: &str, token_was_good: bool) -> Self {
+        asked.clone_into(&mut self.asked);
+        self.doubtful = token_was_good && self.status == 401;
+        self
     }
 
     /// 422 because the name or tag is taken.
@@ -111,7 +127,7 @@ impl CallError {
     /// Whether trying again can help: no answer, the server's own failure, or a limit that passes.
     pub fn passes(&self) -> bool {
         match self {
-            Self::Http(http) => http.status >= 500 || http.status == 408 || http.rate.is_some(),
+            Self::Http(http) => http.status >= 500 || http.status == 408 || http.rate.is_some() || http.doubtful,
             Self::Lost(_) | Self::Lapsed => true,
             Self::NoLogin(_) | Self::Interrupted | Self::Local(_) => false,
         }
@@ -124,6 +140,26 @@ impl CallError {
             Self::Lost(_) | Self::Interrupted => false,
             Self::NoLogin(_) | Self::Lapsed | Self::Local(_) => true,
         }
+    }
+
+    /// Whether nobody could be reached at all.
+    pub fn is_offline(&self) -> bool {
+        const WORDS: [&str; 8] = [
+            "error connecting to",
+            "dial tcp",
+            "dial unix",
+            "no such host",
+            "Could not resolve",
+            "Temporary failure in name resolution",
+            "Network is unreachable",
+            "Failed to connect",
+        ];
+        matches!(self, Self::Lost(reason) if WORDS.iter().any(|word| reason.contains(word)))
+    }
+
+    /// The listing has more, and GitHub shows no more of it.
+    pub fn ends_listing(&self) -> bool {
+        matches!(self, Self::Http(http) if http.status == 422 && http.message.to_lowercase().contains("only the first"))
     }
 
     /// How long GitHub asks to wait.
@@ -157,15 +193,23 @@ impl From<CallError> for anyhow::Error {
         let cure = match error.status() {
             Some(401) => "; the token was refused: run `gh auth login`, or set GH_TOKEN to a valid one",
             Some(403) => "; the token may not do this: it needs the `repo` scope, or Contents: read and write",
+            Some(404) => "; there is no such thing, or the token may not see it: check --repo and `gh auth status`",
+            _ if error.is_offline() => "; check the network, then run the same command again",
             _ => "",
+        };
+        let asked = match &error {
+            CallError::Http(http) if !http.asked.is_empty() => format!("{}: ", http.asked),
+            _ => String::new(),
+        };
+        let missing = |error: CallError| {
+            failure::Failure { kind: Kind::Missing, message: format!("{asked}{error}{cure}") }.into()
         };
         match error {
             CallError::Local(error) => error,
             CallError::Interrupted => failure::interrupted(error.to_string()),
-            CallError::NoLogin(_) | CallError::Http(Http { status: 401 | 403, rate: None, .. }) => {
-                failure::Failure { kind: Kind::Missing, message: format!("{error}{cure}") }.into()
-            }
-            _ => failure::failed(error.to_string()),
+            CallError::NoLogin(_) | CallError::Http(Http { status: 401 | 403 | 404, rate: None, .. }) => missing(error),
+            _ if error.is_offline() => missing(error),
+            _ => failure::failed(format!("{asked}{error}")),
         }
     }
 }
@@ -189,6 +233,12 @@ mod tests {
         let reset = [("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", never.as_str())];
         assert_eq!(seconds(http(403, &reset, "{}")), Some(3600));
         assert_eq!(seconds(http(403, &[], r#"{"message": "You have exceeded a secondary rate limit"}"#)), Some(60));
+        assert_eq!(
+            seconds(http(403, &[], r#"{"message": "You have triggered an abuse detection mechanism."}"#)),
+            Some(60)
+        );
+        let quick = r#"{"message": "Validation Failed", "errors": [{"code": "custom", "message": "was submitted too quickly"}]}"#;
+        assert_eq!(seconds(http(422, &[], quick)), Some(60));
         assert_eq!(seconds(http(403, &[("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "1")], "{}")), Some(1));
         assert_eq!(
             seconds(http(403, &[("x-ratelimit-remaining", "12")], r#"{"message": "Must have admin rights"}"#)),
@@ -217,6 +267,8 @@ mod tests {
             assert_eq!(CallError::Http(http(status, &[], "{}")).passes(), passes, "{status}");
         }
         assert!(CallError::Lost("EOF".into()).passes());
+        let after_good_answers = http(401, &[], "{}").of_request("reading", true);
+        assert!(CallError::Http(after_good_answers).passes());
     }
 
     #[test]

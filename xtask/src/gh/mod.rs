@@ -12,13 +12,15 @@ mod rulesets;
 mod transfer;
 
 use std::io::Write as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use anyhow::Context as _;
 use serde_json::Value;
 use xshell::cmd;
 
 use crate::console::Console;
+use crate::failure;
 use crate::packer::Repo;
 use crate::process::{self, Cut, Patience, Stream, Streamed};
 
@@ -63,6 +65,16 @@ pub struct Gh {
     tries: Tries,
     heed_signals: bool,
     console: Console,
+    seen: Arc<Seen>,
+}
+
+/// What the answers of a run have shown so far.
+#[derive(Default)]
+struct Seen {
+    /// GitHub took the token.
+    good: AtomicBool,
+    /// It was said that the repository has another name.
+    renamed: AtomicBool,
 }
 
 /// A request below `repos/OWNER/NAME`, or to a whole URL that GitHub gave.
@@ -99,13 +111,14 @@ pub(crate) struct Answer {
 
 impl Answer {
     fn json<T: serde::de::DeserializeOwned>(&self) -> Result<T, CallError> {
-        serde_json::from_slice(&self.body).context("reading GitHub's answer").map_err(CallError::Local)
+        serde_json::from_slice(&self.body)
+            .map_err(|error| CallError::Lost(format!("the answer can't be read ({error})")))
     }
 }
 
 impl Gh {
     pub fn new(repo: Repo, tries: Tries, console: &Console) -> Self {
-        Self { repo, tries, heed_signals: true, console: console.clone() }
+        Self { repo, tries, heed_signals: true, console: console.clone(), seen: Arc::default() }
     }
 
     pub fn repo(&self) -> &Repo {
@@ -133,7 +146,7 @@ impl Gh {
 
     /// Sends a request that may be repeated without harm, as often as allowed.
     pub(crate) fn call(&self, request: &Request) -> Result<Answer, CallError> {
-        let what = format!("{} {}", request.method, request.path);
+        let what = self.in_words(request);
         retry::repeat(&self.console, self.tries.attempts, self.heed_signals, &what, || self.once(request))
     }
 
@@ -169,7 +182,47 @@ impl Gh {
             })
         });
         let streamed = self.stream(cmd, patience, feed, None)?;
-        closed.why().map_or_else(|| judge(&streamed, &self.repo), Err)
+        let answer = closed.why().map_or_else(|| judge(&streamed, &self.repo), Err);
+        self.heed(answer, &self.in_words(request))
+    }
+
+    /// What a request is about, for people.
+    fn in_words(&self, request: &Request) -> String {
+        let path = request.path.split('?').next().unwrap_or_default();
+        let object = match path {
+            "" => format!("the repository {}", self.repo),
+            path if path.starts_with('/') => path.trim_start_matches('/').to_owned(),
+            path => format!("{path} of {}", self.repo),
+        };
+        let verb = match request.method {
+            "GET" => "reading",
+            "POST" => "adding to",
+            "DELETE" => "deleting",
+            _ => "changing",
+        };
+        format!("{verb} {object}")
+    }
+
+    /// One that was let in before may be refused once by mistake.
+    fn heed<T>(&self, answer: Result<T, CallError>, what: &str) -> Result<T, CallError> {
+        match answer {
+            Ok(answer) => {
+                self.seen.good.store(true, Ordering::Relaxed);
+                Ok(answer)
+            }
+            Err(CallError::Http(http)) => {
+                Err(CallError::Http(http.of_request(what, self.seen.good.load(Ordering::Relaxed))))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Says once that the repository has another name by now: GitHub leads those who read from the old one to the new one.
+    fn heed_name(&self, html_url: &str) {
+        let Some(now) = Repo::of_page(html_url) else { return };
+        if !now.is(&self.repo) && !self.seen.renamed.swap(true, Ordering::Relaxed) {
+            self.console.warn(format_args!("the repository {} was renamed to {now}; use --repo {now}", self.repo));
+        }
     }
 
     fn stream<'a>(
@@ -205,6 +258,10 @@ fn judge(streamed: &Streamed, repo: &Repo) -> Result<Answer, CallError> {
     let (head, body) = split_head(&finished.stdout);
     let head = Head::parse(&head);
     match head {
+        // A page for people, of a proxy that has something to say: nobody knows what became of the request.
+        Some(head) if (200..300).contains(&head.status) && head.is_page() => {
+            Err(CallError::Lost("a web page came in place of GitHub's answer".to_owned()))
+        }
         Some(head) if (200..300).contains(&head.status) && finished.status.success() => {
             Ok(Answer { headers: head.headers, body: body.to_vec() })
         }
@@ -226,6 +283,13 @@ fn no_answer(streamed: &Streamed, repo: &Repo) -> CallError {
     if finished.status.code() == Some(4) || said.contains("gh auth login") {
         return CallError::NoLogin(repo.host.clone());
     }
+    if said.contains("invalid header field value") {
+        let host = &repo.host;
+        return CallError::Local(failure::missing(format!(
+            "gh can't send its token for {host}: a line end or another control character is in it; set GH_TOKEN anew, \
+             or run `gh auth login --hostname {host}`"
+        )));
+    }
     let said = said.lines().next().unwrap_or_default();
     CallError::Lost(if said.is_empty() { format!("gh ended with {}", finished.status) } else { said.to_owned() })
 }
@@ -245,6 +309,10 @@ impl Head {
             line.split_once(':').map(|(name, value)| (name.trim().to_lowercase(), value.trim().to_owned()))
         };
         Some(Self { status, headers: lines.filter_map(header).collect() })
+    }
+
+    fn is_page(&self) -> bool {
+        self.headers.iter().any(|(name, value)| name == "content-type" && value.starts_with("text/html"))
     }
 }
 

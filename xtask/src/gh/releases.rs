@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::{CallError, Gate, Gh, Request};
+use super::{CallError, Gate, Gh, Request, retry};
 use crate::image::digest::Digest;
 
 /// A release, published or draft.
@@ -54,9 +54,22 @@ pub struct Asset {
     pub digest: Option<String>,
     #[serde(default)]
     pub updated_at: Option<String>,
+    #[serde(default)]
+    pub uploader: Option<Person>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Person {
+    pub login: String,
 }
 
 impl Asset {
+    /// Who put it there, and when it was last touched: `ana at 2026-01-02T03:04:05Z`.
+    pub fn last_touched(&self) -> String {
+        let who = self.uploader.as_ref().map_or("somebody", |person| person.login.as_str());
+        self.updated_at.as_ref().map_or_else(|| who.to_owned(), |at| format!("{who} at {at}"))
+    }
+
     pub fn is_uploaded(&self) -> bool {
         self.state == "uploaded"
     }
@@ -70,6 +83,9 @@ impl Asset {
 /// What the repository is and what the token may do there.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Repository {
+    /// `OWNER/NAME` as it is called now.
+    #[serde(default)]
+    pub full_name: String,
     #[serde(default)]
     pub archived: bool,
     #[serde(default)]
@@ -109,6 +125,8 @@ pub struct NewRelease {
     pub body: String,
     pub draft: bool,
     pub prerelease: bool,
+    /// GitHub's own "Latest" badge, which only a full release can have.
+    pub badge: bool,
 }
 
 impl NewRelease {
@@ -119,8 +137,8 @@ impl NewRelease {
             "body": self.body,
             "draft": self.draft,
             "prerelease": self.prerelease,
-            // A prerelease is never GitHub's "latest release"; said so in case it is made one by hand later.
-            "make_latest": "false",
+            // Said in any case: a release that is published gets the badge unless that is declined.
+            "make_latest": if self.badge && !self.draft && !self.prerelease { "true" } else { "false" },
         })
     }
 
@@ -130,8 +148,8 @@ impl NewRelease {
     }
 }
 
-/// GitHub's largest page.
-const PAGE: usize = 100;
+/// Sizes of a page, GitHub's largest first; each is a divisor of the one before, so that a listing goes on where it was.
+const PAGES: [usize; 3] = [100, 50, 10];
 
 impl Gh {
     pub fn repository(&self) -> Result<Repository, CallError> {
@@ -148,6 +166,15 @@ impl Gh {
         match self.call(&Request::get("/installation/repositories?per_page=1")) {
             Ok(_) => Ok(true),
             Err(error) if matches!(error.refusal(), Some(401 | 403 | 404)) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whose token it is; `None` for one that is no person's.
+    pub fn login(&self) -> Result<Option<String>, CallError> {
+        match self.call(&Request::get("/user")) {
+            Ok(answer) => answer.json().map(|person: Person| Some(person.login)),
+            Err(error) if matches!(error.refusal(), Some(401 | 403 | 404)) => Ok(None),
             Err(error) => Err(error),
         }
     }
@@ -172,7 +199,17 @@ impl Gh {
 
     /// All releases, drafts among them where the token may push.
     pub fn releases(&self) -> Result<Vec<Release>, CallError> {
-        self.pages("releases")
+        let releases: Vec<Release> = self.pages("releases")?;
+        releases.first().inspect(|release| self.heed_name(&release.html_url));
+        Ok(releases)
+    }
+
+    /// The release that GitHub calls the repository's latest one.
+    pub fn newest(&self) -> Result<Option<u64>, CallError> {
+        match absent(self.call(&Request::get("releases/latest")))? {
+            Some(answer) => answer.json().map(|release: Release| Some(release.id)),
+            None => Ok(None),
+        }
     }
 
     pub fn release(&self, id: u64) -> Result<Release, CallError> {
@@ -182,7 +219,11 @@ impl Gh {
     /// The published release on a tag: a draft is never found here.
     pub fn release_by_tag(&self, tag: &str) -> Result<Option<Release>, CallError> {
         match absent(self.call(&Request::get(format!("releases/tags/{}", escape(tag)))))? {
-            Some(answer) => answer.json().map(Some),
+            Some(answer) => {
+                let release: Release = answer.json()?;
+                self.heed_name(&release.html_url);
+                Ok(Some(release))
+            }
             None => Ok(None),
         }
     }
@@ -271,10 +312,27 @@ impl Gh {
     pub(super) fn pages<T: serde::de::DeserializeOwned>(&self, path: &str) -> Result<Vec<T>, CallError> {
         let and = if path.contains('?') { '&' } else { '?' };
         let mut all = Vec::new();
-        for page in 1.. {
-            let answer = self.call(&Request::get(format!("{path}{and}per_page={PAGE}&page={page}")))?;
+        let mut size = PAGES[0];
+        loop {
+            let at = all.len();
+            let what = format!("listing {path} of {}", self.repo);
+            let answer = retry::repeat(&self.console, self.tries.attempts, self.heed_signals, &what, || {
+                loop {
+                    let page = format!("{path}{and}per_page={size}&page={}", at / size + 1);
+                    let answer = self.once(&Request::get(page));
+                    // A page that takes GitHub too long takes it too long again: a smaller one is asked for at once.
+                    match PAGES.into_iter().find(|smaller| *smaller < size) {
+                        Some(smaller) if matches!(&answer, Err(error) if error.status() >= Some(500)) => size = smaller,
+                        _ => return answer,
+                    }
+                }
+            });
+            let answer = match answer {
+                Err(error) if error.ends_listing() => break,
+                answer => answer?,
+            };
             let items: Vec<T> = answer.json()?;
-            let last = items.len() < PAGE;
+            let last = items.len() < size;
             all.extend(items);
             if last {
                 break;

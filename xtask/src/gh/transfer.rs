@@ -48,7 +48,8 @@ impl Gh {
         if let Some(why) = closed.why() {
             return Err(why);
         }
-        match judge(&streamed, &self.repo) {
+        let what = format!("uploading {}", upload.name);
+        match self.heed(judge(&streamed, &self.repo), &what) {
             // An input that could not be read, or turned out to be wrong, is the reason for a broken upload, not its
             // result. A broken pipe is the result: gh ended first.
             Err(CallError::Lost(reason)) => match streamed.fed {
@@ -87,7 +88,8 @@ impl Gh {
             Some(Box::new(|pipe| drain_asset(pipe, wanted, take, &mut refusal))),
         )?;
         match (refusal, &streamed.drained) {
-            (Some(refusal), _) => Err(CallError::Http(refusal)),
+            (Some(Refused::Page), _) => Err(CallError::Lost("a web page came in place of the asset".to_owned())),
+            (Some(Refused::Http(http)), _) => self.heed(Err(CallError::Http(http)), "reading an asset"),
             (None, Ok(())) if streamed.finished.status.success() && streamed.cut.is_none() => Ok(()),
             (None, Ok(())) => Err(no_answer(&streamed, &self.repo)),
             (None, Err(_)) => Err(streamed.drained.map_err(CallError::Local).err().unwrap_or(CallError::Interrupted)),
@@ -159,13 +161,20 @@ impl Gh {
 /// More than a manifest of a thousand parts has.
 pub const SMALL: u64 = 1 << 20;
 
+/// What came in place of an asset.
+enum Refused {
+    Http(Http),
+    /// Of a proxy.
+    Page,
+}
+
 /// Reads the head of an answer, then hands on its body; a body that comes with another status than `wanted` is GitHub's
 /// reason and not the asset.
 fn drain_asset(
     pipe: &mut dyn Read,
     wanted: u16,
     mut take: impl FnMut(&[u8]) -> anyhow::Result<()>,
-    refusal: &mut Option<Http>,
+    refusal: &mut Option<Refused>,
 ) -> anyhow::Result<()> {
     let mut reader = BufReader::with_capacity(64 * 1024, pipe);
     let mut head = String::new();
@@ -174,7 +183,11 @@ fn drain_asset(
         Some(head) if head.status != wanted => {
             let mut body = Vec::new();
             reader.take(SMALL).read_to_end(&mut body)?;
-            *refusal = Some(Http::new(&head, &body));
+            *refusal = Some(Refused::Http(Http::new(&head, &body)));
+            Ok(())
+        }
+        Some(head) if head.is_page() => {
+            *refusal = Some(Refused::Page);
             Ok(())
         }
         _ => loop {

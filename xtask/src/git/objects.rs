@@ -109,7 +109,7 @@ impl Git {
         if !finished.status.success() {
             // A repository that git doesn't trust or can't read is one all the same.
             let none = finished.stderr.contains("not a git repository") || finished.stderr.contains("work tree");
-            return if none { Ok(None) } else { Err(finished.error()) };
+            return if none { Ok(None) } else { Err(self.refused(&finished)) };
         }
         let text = String::from_utf8_lossy(&finished.stdout).into_owned();
         let mut lines = text.lines();

@@ -7,22 +7,29 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
 use xshell::cmd;
 
+use super::words::{all_lines, cure, first_line, judge, passes};
 use super::{Git, Pushed, TagRef, tag_in};
 use crate::failure;
 use crate::gh::CallError;
-use crate::packer::Address;
+use crate::packer::{Address, Place, Repo, place, without_password};
 use crate::process::{self, Cut, Feed, Finished, Patience, Stream};
 
 /// Where the tag and the lock live.
 pub struct Publisher {
     git: Git,
     address: Address,
+    repo: Repo,
     bare: OnceLock<PathBuf>,
+    /// The settings of the clone were looked at: reading leads to the repository.
+    leads_there: OnceLock<()>,
+    /// A push was let in, if only one without an effect.
+    let_in: AtomicBool,
 }
 
 /// How long git may take, and whether a signal ends it.
@@ -39,8 +46,9 @@ pub type Update<'a> = (&'a str, Option<&'a str>, Option<&'a str>);
 const OWN: Waits = Waits { at_most: Duration::from_secs(60), heeds_signals: true };
 
 impl Publisher {
-    pub fn new(git: &Git, address: Address) -> Self {
-        Self { git: git.clone(), address, bare: OnceLock::new() }
+    pub fn new(git: &Git, repo: &Repo, address: Address) -> Self {
+        let (bare, leads_there, let_in) = (OnceLock::new(), OnceLock::new(), AtomicBool::new(false));
+        Self { git: git.clone(), address, repo: repo.clone(), bare, leads_there, let_in }
     }
 
     pub fn url(&self) -> &str {
@@ -49,6 +57,10 @@ impl Publisher {
 
     /// The tag, and the object of another ref, from one question.
     pub fn refs(&self, waits: Waits, tag: &str, other: &str) -> Result<(Option<TagRef>, Option<String>), CallError> {
+        if self.leads_there.get().is_none() {
+            self.reads_there(self.git.dir())?;
+            self.leads_there.get_or_init(|| ());
+        }
         let (full, peeled) = (format!("refs/tags/{tag}"), format!("refs/tags/{tag}^{{}}"));
         let args = ["ls-remote", "--end-of-options", &self.address.url, &full, &peeled, other];
         let finished = self.run(waits, self.git.dir(), &args, None)?;
@@ -77,17 +89,28 @@ impl Publisher {
         args.extend(["--".to_owned(), self.address.url.clone()]);
         args.extend(updates.iter().map(|(name, object, _)| format!("{}:{name}", object.unwrap_or_default())));
         let args: Vec<&str> = args.iter().map(String::as_str).collect();
-        let finished = self.run(waits, &bare, &args, None)?;
-        judge(&finished)
+        match judge(&self.run(waits, &bare, &args, None)?)? {
+            // One that was let in before may be refused once by mistake.
+            Pushed::Refused(said) if said.contains("Authentication failed") && self.let_in.load(Ordering::Relaxed) => {
+                Err(CallError::Lost(said))
+            }
+            pushed => Ok(pushed),
+        }
     }
 
-    /// Whether a push would be let in, as far as that shows without one: the login, and its right to write at all.
+    /// Whether a push would be let in, as far as that shows without one: the way leads to the repository, the login is
+    /// known there, and it may write at all. What GitHub holds back for rules and scopes shows only at the real push.
     ///
     /// # Errors
     ///
-    /// No answer.
-    pub fn may_push(&self, name: &str) -> Result<Pushed, CallError> {
+    /// Exit code 3: what stands in the way; or no answer.
+    pub fn may_push(&self, name: &str) -> Result<(), CallError> {
         let bare = self.bare().map_err(CallError::Local)?;
+        // Settings of the person reach the pushes; those of the clone don't, and mislead whoever reads there.
+        for dir in [self.git.dir(), &bare] {
+            self.reads_there(dir)?;
+            self.pushes_there(dir)?;
+        }
         let id = self.commit("{}").map_err(CallError::Local)?;
         let refspec = format!("{id}:{name}");
         let args = [
@@ -102,7 +125,76 @@ impl Publisher {
             &self.address.url,
             &refspec,
         ];
-        judge(&self.run(OWN, &bare, &args, None)?)
+        match judge(&self.run(OWN, &bare, &args, None)?)? {
+            Pushed::Refused(said) => Err(CallError::Local(failure::missing(format!(
+                "a push to {} is not let in, so nothing was sent: {said}{}",
+                self.address.shown(),
+                cure(&said)
+            )))),
+            Pushed::Moved | Pushed::Already | Pushed::Stale => {
+                self.let_in.store(true, Ordering::Relaxed);
+                Ok(())
+            }
+        }
+    }
+
+    /// # Errors
+    ///
+    /// Exit code 3: `insteadOf` leads to another repository.
+    fn reads_there(&self, dir: &Path) -> Result<(), CallError> {
+        let host_of = |repo: &Repo| repo.host.to_lowercase();
+        match place(&self.address.url) {
+            // Another host may be a way there; on the same one it is what it says.
+            Place::Repo(there) if host_of(&there) == host_of(&self.repo) && !there.is(&self.repo) => {
+                return Err(CallError::Local(failure::missing(format!(
+                    "--git-url (HOMESTAK_PACKER_GIT_URL) names {there}, and {} publishes; name a way to that",
+                    self.repo
+                ))));
+            }
+            _ => {}
+        }
+        let found = self.run(OWN, dir, &["ls-remote", "--get-url", "--", &self.address.url], None)?;
+        if found.status.success() { self.is_the_same(&found.text(), "insteadOf") } else { Ok(()) }
+    }
+
+    /// git has no question for the address of a push to a URL, so the longest setting that fits is found here, as git does.
+    /// <https://git-scm.com/docs/git-config#Documentation/git-config.txt-urlbasepushInsteadOf>
+    ///
+    /// # Errors
+    ///
+    /// Exit code 3: `pushInsteadOf` leads to another repository.
+    fn pushes_there(&self, dir: &Path) -> Result<(), CallError> {
+        let asked = ["config", "-z", "--get-regexp", r"^url\..*\.pushinsteadof$"];
+        let found = self.run(OWN, dir, &asked, None)?;
+        let settings = String::from_utf8_lossy(&found.stdout).into_owned();
+        let fits = settings.split('\0').filter_map(|setting| {
+            let (key, start) = setting.split_once('\n')?;
+            let base = key.strip_prefix("url.")?.strip_suffix(".pushinsteadof")?;
+            Some((start.len(), format!("{base}{}", self.address.url.strip_prefix(start)?)))
+        });
+        fits.max_by_key(|(length, _)| *length).map_or(Ok(()), |(_, leads)| self.is_the_same(&leads, "pushInsteadOf"))
+    }
+
+    fn is_the_same(&self, leads: &str, setting: &str) -> Result<(), CallError> {
+        let url = &self.address.url;
+        if leads == url {
+            return Ok(());
+        }
+        let same = match (place(leads), place(url)) {
+            (Place::Repo(there), _) => there.is(&self.repo),
+            (Place::Here, Place::Here) => is_same_folder(leads, url),
+            _ => false,
+        };
+        if same {
+            return Ok(());
+        }
+        Err(CallError::Local(failure::missing(format!(
+            "git's setting `{setting}` leads {} to {}, which is another repository than {}; take the setting away \
+             (`git config --show-origin --get-regexp '^url'` shows where it stands), or name the way with --git-url",
+            self.address.shown(),
+            without_password(leads),
+            self.repo
+        ))))
     }
 
     /// A parentless commit on the empty tree with this message; it says nothing of who makes it.
@@ -135,11 +227,15 @@ impl Publisher {
     }
 
     fn refused_to_read(&self, finished: &Finished) -> CallError {
-        let said = first_line(&finished.stderr);
         if passes(&finished.stderr) {
-            return CallError::Lost(said);
+            return CallError::Lost(format!("{}: {}", self.address.shown(), first_line(&finished.stderr)));
         }
-        CallError::Local(failure::missing(format!("can't read the tags of {} ({said})", self.address.shown())))
+        let said = all_lines(&finished.stderr);
+        CallError::Local(failure::missing(format!(
+            "can't read the tags of {}: {said}{}",
+            self.address.shown(),
+            cure(&said)
+        )))
     }
 
     /// Made when it is first needed.
@@ -185,95 +281,7 @@ impl Publisher {
     }
 }
 
-/// What a push came to: the porcelain lines say it a ref, standard error what the other side said.
-fn judge(finished: &Finished) -> Result<Pushed, CallError> {
-    if finished.status.success() {
-        return Ok(Pushed::Moved);
-    }
-    let text = finished.text();
-    let rejected: Vec<&str> = text.lines().filter(|line| line.starts_with('!')).collect();
-    // "cannot lock ref" is a rival that moved it while this push was under way.
-    const STALE: [&str; 5] =
-        ["stale info", "cannot lock ref", "fetch first", "reference already exists", "failed to update ref"];
-    if rejected.iter().any(|line| STALE.iter().any(|word| line.contains(word))) {
-        return Ok(Pushed::Stale);
-    }
-    let reason = |line: &&str| line.split('\t').nth(2).map(str::to_owned);
-    let mut said: Vec<String> = rejected.iter().filter(|line| !line.contains("atomic")).filter_map(reason).collect();
-    let remote = finished.stderr.lines().filter_map(|line| line.strip_prefix("remote:")).map(str::trim);
-    said.extend(remote.filter(|line| !line.is_empty()).map(str::to_owned));
-    if said.is_empty() {
-        if passes(&finished.stderr) || finished.stderr.trim().is_empty() {
-            return Err(CallError::Lost(first_line(&finished.stderr)));
-        }
-        said.push(
-            finished.stderr.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; "),
-        );
-    }
-    Ok(Pushed::Refused(said.join("; ").chars().filter(|c| !c.is_control()).collect()))
-}
-
-/// Words of a connection that didn't hold, which another try can mend.
-fn passes(stderr: &str) -> bool {
-    const WORDS: [&str; 10] = [
-        "Could not resolve",
-        "timed out",
-        "Connection re",
-        "Failed to connect",
-        "hung up",
-        "early EOF",
-        "RPC failed",
-        "Temporary failure",
-        "returned error: 5",
-        "returned error: 429",
-    ];
-    WORDS.iter().any(|word| stderr.contains(word))
-}
-
-fn first_line(text: &str) -> String {
-    let line = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("no answer");
-    line.chars().filter(|c| !c.is_control()).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use std::os::unix::process::ExitStatusExt as _;
-
-    use super::*;
-
-    fn ended(code: i32, stdout: &str, stderr: &str) -> Finished {
-        Finished {
-            command: "git push".to_owned(),
-            status: std::process::ExitStatus::from_raw(code << 8),
-            stdout: stdout.as_bytes().to_vec(),
-            stderr: stderr.to_owned(),
-        }
-    }
-
-    #[test]
-    fn what_a_push_came_to_is_told_apart() {
-        let stale = "To x\n!\ta:refs/packer/lock\t[rejected] (stale info)\n!\tb:refs/tags/latest\t[rejected] (atomic push failed)\nDone";
-        let declined = "To x\n!\ta:refs/packer/lock\t[remote rejected] (pre-receive hook declined)";
-        for (code, stdout, stderr, expected) in [
-            (0, "To x\n*\ta:refs/packer/lock\t[new reference]\nDone", "", Some(Pushed::Moved)),
-            (1, stale, "", Some(Pushed::Stale)),
-            (1, "!\ta:refs/packer/lock\t[remote rejected] (cannot lock ref 'x')", "", Some(Pushed::Stale)),
-            (
-                1,
-                declined,
-                "remote: not here\nerror: failed to push some refs",
-                Some(Pushed::Refused("[remote rejected] (pre-receive hook declined); not here".to_owned())),
-            ),
-            (
-                128,
-                "",
-                "fatal: unable to access 'x': The requested URL returned error: 403",
-                Some(Pushed::Refused("fatal: unable to access 'x': The requested URL returned error: 403".to_owned())),
-            ),
-            (128, "", "fatal: Could not resolve host: x", None),
-            (128, "", "", None),
-        ] {
-            assert_eq!(judge(&ended(code, stdout, stderr)).ok(), expected, "{stdout} {stderr}");
-        }
-    }
+fn is_same_folder(one: &str, other: &str) -> bool {
+    let folder = |url: &str| fs::canonicalize(url.strip_prefix("file://").unwrap_or(url)).ok();
+    folder(one).is_some_and(|found| folder(other) == Some(found))
 }

@@ -50,6 +50,46 @@ pub fn published(doors: Doors<'_>, live: &Live, tag: Option<&TagRef>) -> anyhow:
     Ok(audit)
 }
 
+/// Whether each template has its image there, and, without a manifest, whether the tag is where the notes say.
+pub fn full_set(
+    doors: Doors<'_>,
+    live: &Live,
+    tag: Option<&TagRef>,
+    templates: &BTreeSet<String>,
+    audit: &mut Audit,
+) -> anyhow::Result<()> {
+    if let Some(manifest) = &live.manifest {
+        let without = templates.iter().filter(|name| manifest.image(name).is_none());
+        audit
+            .unproven
+            .extend(without.map(|name| format!("{name} has a template here and is not in the published set")));
+        return Ok(());
+    }
+    let there = images(&live.assets);
+    for name in templates.difference(&there) {
+        audit.differs(format!("{} is missing on the release, and there is a template for it", name::whole(name)));
+    }
+    if there.is_empty() && templates.is_empty() {
+        audit.differs("no image is on the release");
+    }
+    let Some(tag) = tag else {
+        audit.differs(format!("tag {TAG} is missing on the remote"));
+        return Ok(());
+    };
+    let version = notes::points_to(live.release.notes());
+    match version.map(|version| doors.commit_of_tag(version)).transpose()?.flatten() {
+        Some(commit) if commit == tag.commit => {}
+        Some(commit) => audit.differs(format!(
+            "tag {TAG} is at {}, the notes say {} at {commit}",
+            tag.commit,
+            version.unwrap_or_default()
+        )),
+        None => audit.unproven.push(format!("nothing tells whether the tag {TAG} belongs to these images")),
+    }
+    audit.unproven.push("nothing tells what the images were built from".to_owned());
+    Ok(())
+}
+
 fn with_manifest(audit: &mut Audit, live: &Live, manifest: &Manifest, tag: Option<&TagRef>) {
     match tag {
         None => audit.differs(format!("tag {TAG} is missing on the remote")),
@@ -69,7 +109,7 @@ fn with_manifest(audit: &mut Audit, live: &Live, manifest: &Manifest, tag: Optio
             // Those that broke off are told already.
             None | Some(Difference::Broken) => {}
             Some(Difference::Unknown) => audit.unproven.push(format!("GitHub gives no digest for {}", expected.file)),
-            Some(_) => audit.differences.extend(differs(expected, asset)),
+            Some(_) => audit.differences.extend(altered(expected, &live.assets)),
         }
     }
     for image in manifest.images.iter().filter(|image| !image.parts.is_empty()) {
@@ -101,6 +141,16 @@ pub fn differs(expected: &manifest::Expected, asset: Option<&Asset>) -> Option<S
         }
         Difference::Unknown => None,
     }
+}
+
+/// The same of an asset among others, and who touched it last.
+pub fn altered(expected: &manifest::Expected, assets: &[Asset]) -> Option<String> {
+    let asset = assets.iter().find(|asset| asset.name == expected.file);
+    let differs = differs(expected, asset)?;
+    Some(match asset {
+        Some(asset) => format!("{differs}; last touched by {}", asset.last_touched()),
+        None => differs,
+    })
 }
 
 /// Without a manifest the checksum files are all that vouches for the images.

@@ -184,8 +184,9 @@ impl<'a> Doors<'a> {
         self.repeat(format_args!("asking for the limits"), || self.outside.budget(self.how))
     }
 
-    pub fn commit_of_tag(&self) -> Result<Option<String>, CallError> {
-        self.repeat(format_args!("reading the tag through GitHub's interface"), || self.outside.commit_of_tag(self.how))
+    pub fn commit_of_tag(&self, tag: &str) -> Result<Option<String>, CallError> {
+        let what = format_args!("reading the tag {tag} through GitHub's interface");
+        self.repeat(what, || self.outside.commit_of_tag(self.how, tag))
     }
 }
 

@@ -11,7 +11,7 @@ use super::{prove, send};
 /// Sends what is missing, `jobs` images side by side. What is right already is kept.
 pub fn fill(stage: &Stage<'_>, set: &Set, jobs: usize) -> anyhow::Result<Manifest> {
     let mut tries = stage.held.backoff();
-    let mut have = if stage.is_new { Vec::new() } else { stage.assets()? };
+    let mut have = if stage.is_new() { Vec::new() } else { stage.assets()? };
     loop {
         remove_strangers(stage, set, &have)?;
         let images = send::images(stage, set, &have, jobs)?;

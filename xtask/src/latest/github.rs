@@ -40,7 +40,7 @@ impl GitHub {
             attempts: gh.tries().attempts,
             gh: gh.patient(1),
             git: git.clone(),
-            publisher: Arc::new(Publisher::new(git, address)),
+            publisher: Arc::new(Publisher::new(git, gh.repo(), address)),
             clone: Arc::default(),
             console: console.clone(),
             started: Instant::now(),
@@ -87,7 +87,13 @@ impl Outside for GitHub {
             let live = gh.release_by_tag(TAG);
             let refs = joined(refs);
             let releases = joined(releases)?;
-            Ok(Seen { live: live?, releases, refs: refs? })
+            let live = live?;
+            // Only a full release can have it.
+            let badge = match &live {
+                Some(live) if !live.prerelease => gh.newest()?,
+                _ => None,
+            };
+            Ok(Seen { live, releases, refs: refs?, badge })
         })
     }
 
@@ -146,8 +152,8 @@ impl Outside for GitHub {
         Ok(Budget { remaining, renews_in })
     }
 
-    fn commit_of_tag(&self, how: How) -> Result<Option<String>, CallError> {
-        self.gh(how).commit_of_tag(TAG)
+    fn commit_of_tag(&self, how: How, tag: &str) -> Result<Option<String>, CallError> {
+        self.gh(how).commit_of_tag(tag)
     }
 
     fn refs(&self, how: How) -> Result<Refs, CallError> {

@@ -6,17 +6,20 @@
 
 use std::fmt;
 
-use crate::gh::Release;
+use crate::failure;
+use crate::gh::{Asset, Release};
 use crate::git::TagRef;
 use crate::image::digest::Digest;
+use crate::image::name;
 use crate::manifest::{self, Manifest};
 
 use super::doors::Doors;
+use super::face::Face;
 use super::held::Held;
 use super::look::{self, Live, Look, PreviousDraft};
 use super::marker::Replaced;
-use super::switch::{self, Face};
-use super::{TAG, notes, prove};
+use super::switch;
+use super::{TAG, audit, notes, prove};
 
 /// One thing that is put right.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -128,6 +131,12 @@ fn without_live(doors: Doors<'_>, look: &Look) -> anyhow::Result<Option<Heal>> {
     {
         return Ok(Some(was_live(back, its)));
     }
+    // Somebody made a `latest` by hand in place of the one that is stamped, and it lost its tag since.
+    if let [fallen] = look.fallen.as_slice()
+        && matches!(doors.release(stamp.by), Err(error) if error.refusal() == Some(404))
+    {
+        return lost_its_tag(doors, fallen);
+    }
     Ok(Some(was_live(old, stamp)))
 }
 
@@ -148,14 +157,49 @@ fn never_replaced(doors: Doors<'_>, look: &Look) -> anyhow::Result<Option<Heal>>
 }
 
 fn lost_its_tag(doors: Doors<'_>, fallen: &Release) -> anyhow::Result<Option<Heal>> {
-    let Some(found) = whole(doors, fallen)? else { return Ok(None) };
+    let assets = doors.assets(fallen.id)?;
+    let commit = match look::read_manifest(&assets, |asset| doors.read_asset(asset))? {
+        Some(manifest) => manifest.commit,
+        // A draft that somebody began and that nobody ever saw.
+        None if audit::images(&assets).is_empty() => return Ok(None),
+        None => of_handmade(doors, fallen, &assets)?,
+    };
     let face = Face {
         title: fallen.name.clone().unwrap_or_default(),
         notes: fallen.notes().to_owned(),
         prerelease: fallen.prerelease,
+        badge: false,
     };
-    let tag = TagRef { object: found.manifest.commit.clone(), commit: found.manifest.commit };
+    let tag = TagRef { object: commit.clone(), commit };
     Ok(Some(Heal::Publish { release: fallen.id, face: Box::new(face), tag: Some(tag), why: Why::LostItsTag }))
+}
+
+/// The commit of a release made by hand: that of the version which its notes name.
+///
+/// # Errors
+///
+/// Exit code 3: nothing tells, or it is no set that anybody would have published.
+fn of_handmade(doors: Doors<'_>, fallen: &Release, assets: &[Asset]) -> anyhow::Result<String> {
+    let by_hand = |why: &str| {
+        failure::missing(format!(
+            "release {} is a draft named {TAG}, as it becomes when somebody deletes the tag, and {why}; if it was live, make \
+             the tag again (`git push URL COMMIT:refs/tags/{TAG}`) and publish it (`gh api --method PATCH \
+             repos/{}/{}/releases/{} -f tag_name={TAG} -F draft=false -F prerelease={}`), else delete the draft",
+            fallen.id,
+            doors.repo().owner,
+            doors.repo().name,
+            fallen.id,
+            fallen.prerelease
+        ))
+    };
+    let images = audit::images(assets);
+    if !images.iter().all(|image| assets.iter().any(|asset| asset.name == name::checksum(image))) {
+        return Err(by_hand("it holds no whole set of images"));
+    }
+    let Some(version) = notes::points_to(fallen.notes()) else {
+        return Err(by_hand("its notes don't say which version it stands for"));
+    };
+    doors.commit_of_tag(version)?.ok_or_else(|| by_hand("the version that its notes name has no tag"))
 }
 
 fn was_live(draft: &PreviousDraft, stamp: &Replaced) -> Heal {

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::failure;
 use crate::gh::CallError;
-use crate::git::Pushed;
+use crate::git::{self, Pushed};
 
 use super::doors::Doors;
 use super::outside::{Bell, How, Move, Outside, Push};
@@ -125,6 +125,8 @@ struct State {
     gap: Option<Duration>,
     /// Until when a request whose answer was not clear may still arrive.
     unclear_until: Option<Duration>,
+    /// What this run did half-way it has taken back itself.
+    in_order: bool,
 }
 
 /// What a push of the lock came to.
@@ -223,6 +225,7 @@ pub fn acquire(doors: Doors<'_>, claim: &Claim) -> anyhow::Result<Lease> {
         renewing: false,
         gap: None,
         unclear_until: None,
+        in_order: false,
     };
     let lease = Lease(Arc::new(Inner { note, state: Mutex::new(state), stop: Arc::default() }));
     let alone_in_clone = outside.hold_clone()?;
@@ -360,8 +363,15 @@ impl Lease {
         Ok(())
     }
 
-    pub fn is_lost(&self) -> bool {
-        self.state().lost.is_some()
+    /// All is as it was before this run: there is nothing to heal.
+    pub fn is_in_order(&self) {
+        self.state().in_order = true;
+    }
+
+    /// Whether a run that failed has something to heal, and may.
+    pub fn may_heal(&self) -> bool {
+        let state = self.state();
+        state.lost.is_none() && !state.in_order
     }
 
     /// From now on until [`Self::gap_ends`] nothing is live: permits don't wait for renewals.
@@ -435,9 +445,10 @@ impl Lease {
             Ok(Pushed::Refused(said)) => {
                 self.state().unanswered.retain(|(pushed, _)| *pushed != id);
                 return Err(failure::missing(format!(
-                    "{} refuses the push to {}: {said}",
+                    "{} refuses the push to {}: {said}{}",
                     outside.repo(),
-                    if tag.is_some() { "the tag `latest`" } else { REF }
+                    if tag.is_some() { "the tag `latest`" } else { REF },
+                    git::cure(&said)
                 )));
             }
             Ok(Pushed::Stale) | Err(_) => {}

@@ -32,6 +32,8 @@ pub struct Live {
     /// `None` on a release made by hand.
     pub manifest: Option<Manifest>,
     pub digest: Option<Digest>,
+    /// It has GitHub's own "Latest" badge.
+    pub badge: bool,
     /// The manifest was set aside by a relabelling that ended before the new one took its name.
     pub aside: Option<Asset>,
 }
@@ -70,11 +72,12 @@ pub fn look(doors: Doors<'_>) -> anyhow::Result<Look> {
             _ => {}
         }
     }
-    look.live = seen.live.map(|release| with_assets(doors, release)).transpose()?;
+    let badge = seen.badge;
+    look.live = seen.live.map(|release| with_assets(doors, release, badge)).transpose()?;
     Ok(look)
 }
 
-fn with_assets(doors: Doors<'_>, release: Release) -> anyhow::Result<Live> {
+fn with_assets(doors: Doors<'_>, release: Release, badge: Option<u64>) -> anyhow::Result<Live> {
     let assets = doors.assets(release.id)?;
     let aside = relabel::aside(&assets).cloned();
     let found = match &aside {
@@ -82,7 +85,8 @@ fn with_assets(doors: Doors<'_>, release: Release) -> anyhow::Result<Live> {
         None => read(&assets, |asset| doors.read_asset(asset))?,
     };
     let (manifest, digest) = found.unzip();
-    Ok(Live { release, assets, manifest, digest, aside })
+    let badge = badge == Some(release.id);
+    Ok(Live { release, assets, manifest, digest, badge, aside })
 }
 
 /// The manifest among some assets; `None` when there is none.

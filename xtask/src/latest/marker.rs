@@ -65,6 +65,9 @@ pub struct Replaced {
     pub title: Option<String>,
     #[serde(default)]
     pub full_release: bool,
+    /// It had GitHub's own "Latest" badge.
+    #[serde(default)]
+    pub badge: bool,
     /// RFC 3339, UTC. Never before that of another stamp, whatever the clock says.
     pub at: String,
 }

@@ -5,6 +5,7 @@ pub mod audit;
 pub mod changes;
 pub mod choose;
 pub mod doors;
+pub mod face;
 pub mod fill;
 pub mod fits;
 pub mod github;

@@ -1,6 +1,9 @@
 //! The text of the published release: `Points to v0.45`, then a table of the images.
 
+use std::fmt::Display;
+
 use crate::console::size;
+use crate::failure;
 use crate::image::name;
 use crate::manifest::{Image, Manifest};
 
@@ -40,6 +43,24 @@ pub fn points_to(notes: &str) -> Option<&str> {
     let rest = notes.lines().find_map(|line| line.trim().strip_prefix(POINTS_TO))?;
     let version = rest.split_whitespace().next()?.trim_matches(['`', '*', '"', '\'', '.', ',', ';']);
     (!version.is_empty()).then_some(version)
+}
+
+/// Characters that GitHub takes as a release's notes.
+pub const MOST: usize = 125_000;
+/// Characters that GitHub takes as a comment.
+pub const MOST_IN_COMMENT: usize = 65_536;
+
+/// # Errors
+///
+/// Exit code 3: more than GitHub takes.
+pub fn fit(what: impl Display, length: usize, most: usize) -> anyhow::Result<()> {
+    if length <= most {
+        return Ok(());
+    }
+    Err(failure::missing(format!(
+        "{what} would have {length} characters, and GitHub takes {most}: shorten by {} or more, then run again",
+        length - most
+    )))
 }
 
 /// A version comes from a file on the build host: it must not end the table's cell.

@@ -30,6 +30,8 @@ pub struct Seen {
     /// All releases, drafts among them.
     pub releases: Vec<Release>,
     pub refs: Refs,
+    /// The release that GitHub calls the repository's latest one, asked where `live` can be it.
+    pub badge: Option<u64>,
 }
 
 /// The two refs of the publishing repository that matter.
@@ -135,8 +137,8 @@ pub trait Outside: Sync {
 
     /// How many requests are left.
     fn budget(&self, how: How) -> Result<Budget, CallError>;
-    /// The commit of the tag `latest`, as GitHub's interface tells it.
-    fn commit_of_tag(&self, how: How) -> Result<Option<String>, CallError>;
+    /// The commit of a tag, as GitHub's interface tells it.
+    fn commit_of_tag(&self, how: How, tag: &str) -> Result<Option<String>, CallError>;
 
     fn refs(&self, how: How) -> Result<Refs, CallError>;
     /// The text of a lock's commit; `None` when it has none.

@@ -1,9 +1,14 @@
 //! What the repository and the token must allow before anything is changed there.
 
+use std::thread;
+
+use crate::backoff;
 use crate::failure::{self, Problems};
 use crate::gh::{CallError, Gh, Immutability};
+use crate::git::Publisher;
+use crate::process::joined;
 
-use super::TAG;
+use super::{TAG, lock};
 
 /// What was found in order.
 #[derive(Debug, Default)]
@@ -15,19 +20,63 @@ pub struct Allowed {
 /// All that was found.
 #[derive(Debug)]
 pub struct Examined {
+    /// `OWNER/NAME` as GitHub calls it now.
+    pub full_name: String,
     pub problems: Problems,
     pub warnings: Vec<String>,
     /// Of a classic token; others have none.
     pub scopes: Option<Vec<String>>,
 }
 
+/// For whoever is about to change something: what GitHub says, and whether git may push.
+///
 /// # Errors
 ///
 /// Exit code 3 with all that is missing, each with its cure.
-pub fn repository(gh: &Gh) -> anyhow::Result<Allowed> {
-    let Examined { problems, warnings, .. } = examine(gh)?;
+pub fn repository(gh: &Gh, publisher: &Publisher) -> anyhow::Result<Allowed> {
+    let (examined, pushed) = thread::scope(|scope| {
+        let pushed = scope.spawn(|| may_push(gh, publisher));
+        (examine(gh), joined(pushed))
+    });
+    let Examined { mut problems, warnings, .. } = examined?;
+    problems.keep(pushed);
     problems.into_result()?;
     Ok(Allowed { warnings })
+}
+
+/// A push without an effect: it shows whether the login that git has may write at all.
+///
+/// # Errors
+///
+/// Exit code 3.
+pub fn may_push(gh: &Gh, publisher: &Publisher) -> anyhow::Result<()> {
+    let mut failures = 0;
+    loop {
+        match publisher.may_push(lock::REF) {
+            Err(error) if error.passes() && failures + 1 < gh.tries().attempts => {
+                failures += 1;
+                backoff::pause(backoff::delay(failures))?;
+            }
+            Err(error) if error.passes() => {
+                return Err(failure::missing(format!(
+                    "whether a push is let in could not be asked, so nothing was sent: {error}; check the network, then run again"
+                )));
+            }
+            result => return Ok(result?),
+        }
+    }
+}
+
+/// # Errors
+///
+/// Exit code 3: the repository has another name by now, under which alone it takes changes.
+pub fn has_its_name(gh: &Gh, full_name: &str) -> anyhow::Result<()> {
+    match gh.repo().renamed(full_name) {
+        Some(now) if !now.is(gh.repo()) => {
+            Err(failure::missing(format!("the repository {} was renamed to {now}; use --repo {now}", gh.repo())))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Asks for the repository itself, not for `/user`: that works for every kind of token.
@@ -45,6 +94,7 @@ pub fn examine(gh: &Gh) -> anyhow::Result<Examined> {
         _ => error.into(),
     })?;
     let mut problems = Problems::default();
+    problems.keep(has_its_name(gh, &facts.full_name));
     if facts.archived {
         problems.push(failure::missing(format!(
             "repository {repo} is archived, so nothing can be published; unarchive it in its settings"
@@ -73,7 +123,7 @@ pub fn examine(gh: &Gh) -> anyhow::Result<Examined> {
         }
         rules(gh, &mut problems, &mut warnings)?;
     }
-    Ok(Examined { problems, warnings, scopes: facts.scopes })
+    Ok(Examined { full_name: facts.full_name, problems, warnings, scopes: facts.scopes })
 }
 
 /// Rules on the tag itself, which must be made once and moved at every publish.

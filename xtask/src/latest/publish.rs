@@ -9,6 +9,7 @@ use crate::image::digest::Digest;
 use crate::manifest::Manifest;
 
 use super::doors::Doors;
+use super::face::{Face, Old};
 use super::heal::{self, Heal};
 use super::held::Held;
 use super::lock::Claim;
@@ -17,7 +18,7 @@ use super::plan::{self, Draft, Step, TagMove, Want};
 use super::session;
 use super::set::Set;
 use super::stage::{self, Stage};
-use super::switch::{self, Change, Face, Old};
+use super::switch::{self, Change};
 use super::{INCOMING, TAG, changes, fill, notes, relabel};
 
 /// What the person asked for.
@@ -126,6 +127,10 @@ impl Publish {
         let (discard, drafts) = self.drafts(doors, look, &set)?;
         let steps = plan::plan(&Want { set: &set, discard, drafts, keep_previous: self.keep_previous }, look);
         let release = look.live.as_ref().map(|live| live.release.id);
+        if let Some(live) = look.live.as_ref().filter(|_| steps.iter().any(|step| matches!(step, Step::Switch { .. })))
+        {
+            Old::of(live, look).notes_fit()?;
+        }
         Ok(Planned { set, steps, warnings, release, executed: false })
     }
 

@@ -56,6 +56,7 @@ pub fn relabel(
         body: notes::text(manifest) + changes::kept(live.release.notes()),
         draft: false,
         prerelease: true,
+        badge: false,
     };
     deaf.update_release(format_args!("writing the notes of {TAG}"), live.release.id, &face, |now| {
         if now.draft || now.tag_name != TAG {
@@ -84,6 +85,7 @@ pub fn stamp(held: Held<'_>, back: &PreviousDraft, live: u64, manifest: Digest) 
         body: body.clone(),
         draft: true,
         prerelease: back.release.prerelease,
+        badge: false,
     };
     held.update_release("stamping the way back", back.release.id, &again, |now| {
         let there: Option<Replaced> = marker::read(now.notes());

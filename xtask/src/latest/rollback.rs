@@ -8,13 +8,14 @@ use crate::git::TagRef;
 use crate::manifest::Manifest;
 
 use super::doors::Doors;
+use super::face::{Face, Old};
 use super::heal::{self, Heal};
 use super::lock::Claim;
 use super::look::{self, Live, Look, PreviousDraft};
 use super::marker::Replaced;
 use super::publish::Person;
 use super::session;
-use super::switch::{self, Change, Face, Old};
+use super::switch::{self, Change};
 use super::{TAG, audit, notes};
 
 /// How a rollback ended.
@@ -144,8 +145,10 @@ fn plan(doors: Doors<'_>, look: &Look) -> anyhow::Result<Plan> {
         )));
     };
     let object = doors.outside().bring(&target)?;
+    let old = Old::of(&live, look);
+    old.notes_fit()?;
     Ok(Plan {
-        old: Old::of(&live, look),
+        old,
         live,
         previous,
         replaced,
@@ -165,7 +168,7 @@ fn prove(doors: Doors<'_>, previous: &PreviousDraft) -> anyhow::Result<Option<Ma
     // half-way left those of the version before.
     let body = manifest.as_ref().map(notes::text).or_else(|| previous.release.body.clone());
     let release = Release { prerelease: true, body, ..previous.release.clone() };
-    let as_live = Live { release, assets, manifest, digest, aside: None };
+    let as_live = Live { release, assets, manifest, digest, badge: false, aside: None };
     let audit = audit::published(doors, &as_live, tag.as_ref())?;
     if audit.differences.is_empty() {
         return Ok(as_live.manifest);

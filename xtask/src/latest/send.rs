@@ -163,7 +163,7 @@ impl Placing<'_> {
                 Err(error) => Err(error),
             };
             if let Err(error) = result {
-                backoff.wait_for(&self.piece.file, error, CallError::name_taken)?;
+                backoff.wait_for(&self.piece.file, error, |error| error.name_taken() || stage.may_be_late(error))?;
                 sent = true;
                 // The upload may have been completed all the same, or have left a broken asset that takes the name.
                 there = stage.assets()?.into_iter().find(|asset| asset.name == self.piece.file);

@@ -19,7 +19,7 @@ pub fn under_lock<T>(
     let held = Held::new(doors, &lease);
     let result = work(held);
     if result.is_err()
-        && !lease.is_lost()
+        && lease.may_heal()
         && let Err(error) = heal::all(held.deaf())
     {
         doors.warn(format_args!(

@@ -15,8 +15,8 @@ use super::set::Set;
 pub struct Stage<'a> {
     pub held: Held<'a>,
     pub release: Release,
-    /// Made by this run a moment ago, so that nothing is on it.
-    pub(super) is_new: bool,
+    /// When this run made it: nothing is on it then, and for a while it may not be found by its id.
+    made_at: Option<Duration>,
 }
 
 /// How long a listing may lag behind what was created. Reported for seconds: <https://github.com/cli/cli/issues/6599>
@@ -38,6 +38,7 @@ impl<'a> Stage<'a> {
             body: marker::write(&text, &marker),
             draft: true,
             prerelease: true,
+            badge: false,
         };
         let mut asked = false;
         let release = held.change(
@@ -52,12 +53,12 @@ impl<'a> Stage<'a> {
                 Ok(draft.is(&made).then_some(made))
             },
         )?;
-        Ok(Self { held, release, is_new: true })
+        Ok(Self { held, release, made_at: Some(held.now()) })
     }
 
     /// Goes on with a draft of the same set.
     pub fn go_on(held: Held<'a>, draft: u64) -> anyhow::Result<Self> {
-        let stage = Self { held, release: held.release(draft)?, is_new: false };
+        let stage = Self { held, release: held.release(draft)?, made_at: None };
         stage.is_still_a_draft(&stage.release)?;
         Ok(stage)
     }
@@ -68,7 +69,7 @@ impl<'a> Stage<'a> {
     ///
     /// It is a draft no more.
     pub fn look_again(&self) -> anyhow::Result<()> {
-        match self.held.release(self.release.id) {
+        match self.once_known(|| self.held.release(self.release.id)) {
             Ok(now) => self.is_still_a_draft(&now),
             Err(error) if error.status() == Some(404) => Err(self.gone("deleted")),
             Err(error) => Err(anyhow::Error::from(error).context("reading the draft again")),
@@ -87,7 +88,28 @@ impl<'a> Stage<'a> {
     }
 
     pub fn assets(&self) -> Result<Vec<Asset>, CallError> {
-        self.held.assets(self.release.id)
+        self.once_known(|| self.held.assets(self.release.id))
+    }
+
+    /// This run made it, so nothing is on it but what this run puts there.
+    pub(super) fn is_new(&self) -> bool {
+        self.made_at.is_some()
+    }
+
+    /// Whether "not found" can be said of it although it is there.
+    /// Reported for seconds: <https://github.com/softprops/action-gh-release/issues/760>
+    pub(super) fn may_be_late(&self, error: &CallError) -> bool {
+        let fresh = self.made_at.is_some_and(|made| self.held.now().saturating_sub(made) < LAG);
+        fresh && error.refusal() == Some(404)
+    }
+
+    fn once_known<T>(&self, ask: impl Fn() -> Result<T, CallError>) -> Result<T, CallError> {
+        loop {
+            match ask() {
+                Err(error) if self.may_be_late(&error) => self.held.pause(Duration::from_secs(1))?,
+                answer => return answer,
+            }
+        }
     }
 
     /// Removes one asset of the draft.

@@ -8,49 +8,14 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use crate::failure;
-use crate::gh::{CallError, NewRelease, Release};
+use crate::gh::CallError;
 use crate::git::TagRef;
 use crate::image::digest::Digest;
 
+use super::TAG;
+use super::face::{Face, Old};
 use super::held::Held;
 use super::lock;
-use super::look::{Live, Look};
-use super::marker::{self, Replaced};
-use super::{PREVIOUS, TAG, TITLE};
-
-/// What a release looks like when it is live.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Face {
-    pub title: String,
-    pub notes: String,
-    pub prerelease: bool,
-}
-
-impl Face {
-    /// As this tool publishes.
-    pub fn ours(notes: String) -> Self {
-        Self { title: TITLE.to_owned(), notes, prerelease: true }
-    }
-
-    /// As it was before it was replaced, by its stamp.
-    pub fn before(release: &Release, stamp: &Replaced) -> Self {
-        Self {
-            title: stamp.title.clone().unwrap_or_else(|| TITLE.to_owned()),
-            notes: marker::strip::<Replaced>(release.notes()),
-            prerelease: !stamp.full_release,
-        }
-    }
-
-    fn live(&self) -> NewRelease {
-        NewRelease {
-            tag_name: TAG.to_owned(),
-            name: self.title.clone(),
-            body: self.notes.clone(),
-            draft: false,
-            prerelease: self.prerelease,
-        }
-    }
-}
 
 /// What is to take the place of what.
 #[derive(Debug, Clone)]
@@ -65,74 +30,6 @@ pub struct Change {
     pub face: Face,
     /// What the tag is to point to.
     pub target: TagRef,
-}
-
-/// The release that is replaced, with all that a way back needs.
-#[derive(Debug, Clone)]
-pub struct Old {
-    pub release: Release,
-    pub manifest: Option<Digest>,
-    /// The tag of its set.
-    pub tag: Option<TagRef>,
-    /// The newest stamp that is there: a newer one says a later time, whatever the clock does.
-    pub newest_stamp: Option<String>,
-}
-
-impl Old {
-    pub fn of(live: &Live, look: &Look) -> Self {
-        // Where the manifest names a commit, only a tag that peels to it is that set's.
-        let tag = match (&live.manifest, &look.tag) {
-            (Some(manifest), Some(tag)) if tag.commit == manifest.commit => Some(tag.clone()),
-            (Some(manifest), _) => Some(TagRef { object: manifest.commit.clone(), commit: manifest.commit.clone() }),
-            (None, tag) => tag.clone(),
-        };
-        let stamps = look.previous.iter().filter_map(|draft| draft.marker.as_ref());
-        Self {
-            release: live.release.clone(),
-            manifest: live.digest,
-            tag,
-            newest_stamp: stamps.map(|stamp| stamp.at.clone()).max(),
-        }
-    }
-
-    /// As the draft `latest-previous`.
-    fn hidden(&self, held: Held<'_>, change: &Change) -> NewRelease {
-        let title = self.release.name.clone().unwrap_or_default();
-        let stamp = Replaced {
-            by: change.new,
-            by_manifest: change.manifest,
-            manifest: self.manifest,
-            tag_object: self.tag.as_ref().map(|tag| tag.object.clone()),
-            commit: self.tag.as_ref().map(|tag| tag.commit.clone()),
-            title: (title != TITLE).then_some(title),
-            full_release: !self.release.prerelease,
-            at: after(held, self.newest_stamp.as_deref()),
-        };
-        NewRelease {
-            tag_name: PREVIOUS.to_owned(),
-            name: format!("{TITLE} (previous)"),
-            body: marker::write(self.release.notes(), &stamp),
-            draft: true,
-            prerelease: self.release.prerelease,
-        }
-    }
-
-    fn live(&self) -> NewRelease {
-        Face {
-            title: self.release.name.clone().unwrap_or_default(),
-            notes: self.release.notes().to_owned(),
-            prerelease: self.release.prerelease,
-        }
-        .live()
-    }
-}
-
-/// Now, or a second after the newest stamp: the order of stamps must not hang on a clock.
-fn after(held: Held<'_>, newest: Option<&str>) -> String {
-    let now = held.outside().wall_clock();
-    let newest = newest.and_then(|at| humantime::parse_rfc3339(at).ok());
-    let at = newest.map_or(now, |newest| now.max(newest + Duration::from_secs(1)));
-    humantime::format_rfc3339_seconds(at).to_string()
 }
 
 /// How long publishing and restoring are tried in turn before a person must type the commands.
@@ -229,7 +126,7 @@ fn has_budget(held: Held<'_>) -> anyhow::Result<()> {
 fn is_where_readers_look(held: Held<'_>, target: &TagRef) -> anyhow::Result<()> {
     let until = held.now() + READ_BACK;
     loop {
-        let there = held.commit_of_tag()?;
+        let there = held.commit_of_tag(TAG)?;
         if there.as_ref() == Some(&target.commit) {
             return Ok(());
         }
@@ -251,28 +148,61 @@ fn flip(held: Held<'_>, change: &Change) -> anyhow::Result<()> {
     // Here a signal still ends it; from the first call on nothing waits for a renewal.
     held.lease().permit(held.doors())?;
     outside.hold_still(true);
-    let result = hide(held.steady(), change).and_then(|()| {
-        held.lease().gap_begins(outside);
-        let shown = show(held.steady(), change);
-        held.lease().gap_ends();
-        shown
-    });
+    let hidden = hide(held.steady(), change);
+    let shown = match &hidden {
+        Ok(Hidden::Yes) => {
+            held.lease().gap_begins(outside);
+            let shown = show(held.steady(), change);
+            held.lease().gap_ends();
+            shown
+        }
+        _ => Ok(()),
+    };
     outside.hold_still(false);
-    result
+    match hidden? {
+        Hidden::Yes => shown,
+        Hidden::Refused(why) => {
+            tag_back(held, change);
+            Err(anyhow::Error::from(why).context(format!("taking {TAG} back to a draft; the old set stays live")))
+        }
+    }
+}
+
+/// The old set stays live for certain, so its tag goes back at once: what refused may be a limit that lasts, and this
+/// needs git alone.
+fn tag_back(held: Held<'_>, change: &Change) {
+    let Some(tag) = &change.tag else { return };
+    match held.deaf().move_tag(Some(&change.target.object), tag) {
+        Ok(_) => {
+            held.lease().is_in_order();
+            held.line(format_args!("tag {TAG} is back at {tag}"));
+        }
+        Err(error) => held.warn(format_args!("the tag {TAG} could not be put back yet: {error:#}")),
+    }
+}
+
+/// What PATCH 1 came to.
+enum Hidden {
+    Yes,
+    /// GitHub refused: it is not done, and won't be.
+    Refused(CallError),
 }
 
 /// PATCH 1: the live release becomes the draft `latest-previous`. Until it is done the old set stays live, so giving up is
 /// harmless, and a limit isn't waited out here: the tag stands on the new set already.
-fn hide(held: Held<'_>, change: &Change) -> anyhow::Result<()> {
-    let Some(old) = &change.old else { return Ok(()) };
+fn hide(held: Held<'_>, change: &Change) -> anyhow::Result<Hidden> {
+    let Some(old) = &change.old else { return Ok(Hidden::Yes) };
     let hidden = old.hidden(held, change);
     let mut last = None;
     let mut unread = None;
     let until = held.now() + GAP;
     for _ in 0..3 {
         match held.once(|outside, how, permit| outside.update_release(how, permit, old.release.id, &hidden))? {
-            Ok(now) if hidden.is(&now) => return Ok(()),
+            Ok(now) if hidden.is(&now) => return Ok(Hidden::Yes),
             Ok(_) => {}
+            Err(error) if last.is_none() && error.is_clear() && (!error.passes() || error.retry_after().is_some()) => {
+                return Ok(Hidden::Refused(error));
+            }
             Err(error) => last = Some(error),
         }
         // Whether it is done must be known before anything else is.
@@ -285,7 +215,7 @@ fn hide(held: Held<'_>, change: &Change) -> anyhow::Result<()> {
             held.outside().sleep(BREATH, false);
         };
         if now.draft {
-            return Ok(());
+            return Ok(Hidden::Yes);
         }
         if last.as_ref().is_some_and(|error| !error.passes() || error.retry_after().is_some()) {
             break;

@@ -69,6 +69,8 @@ impl Check {
                 decide::given(&mut history, revision, &common.remote, &images)?
             }
             None => {
+                let differs = common.repo().ok().and_then(|repo| common.remote_differs(&repo));
+                differs.iter().for_each(|said| console.note(said));
                 let asked = observed.insert(decide::observe(&history, gh(), &common.remote)?);
                 decide::choose(asked, &images)?
             }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::packer::{self, Address, Repo};
+use crate::packer::{self, Address, Place, Repo};
 
 /// What was asked for, for every verb. What a verb has no option for is at its default, and the verb doesn't read it.
 #[derive(Clone, Debug, Default)]
@@ -29,6 +29,17 @@ impl Common {
 
     pub fn repo(&self) -> anyhow::Result<Repo> {
         packer::repo(self.repo.as_deref(), &self.packer_dir(), &self.remote)
+    }
+
+    /// What is to be said where the clone's remote is another repository than the one that publishes.
+    pub fn remote_differs(&self, repo: &Repo) -> Option<String> {
+        match packer::remote_of(&self.packer_dir(), &self.remote).ok().flatten() {
+            Some((_, Place::Repo(other))) if !other.is(repo) => Some(format!(
+                "the remote `{}` is {other}, and {repo} publishes: history and version tags come from {other}",
+                self.remote
+            )),
+            _ => None,
+        }
     }
 
     /// Where git reaches the repository that publishes.

@@ -16,6 +16,7 @@ use crate::latest::github::GitHub;
 use crate::latest::lock;
 use crate::latest::look::{self, Look};
 use crate::latest::{TAG, heal, preflight};
+use crate::packer::Address;
 use crate::process::{self, joined};
 use crate::ssh::{Host, RemoteDir, Ssh};
 
@@ -139,14 +140,20 @@ fn github(gh: anyhow::Result<Gh>, common: &Common, console: &Console) -> Vec<Fin
     match preflight::examine(&gh) {
         Err(error) => return vec![Finding::of("login", Err(error)), remote(&git, common)],
         Ok(examined) => {
-            let scopes = match examined.scopes {
-                Some(scopes) => format!("to {}, scopes: {}", gh.repo().host, scopes.join(", ")),
-                None => format!("to {}, with a token of its own permissions", gh.repo().host),
+            let who = gh.login().ok().flatten().unwrap_or_else(|| "an app".to_owned());
+            let scopes = match &examined.scopes {
+                Some(scopes) => format!("{who} on {}, scopes: {}", gh.repo().host, scopes.join(", ")),
+                None => format!("{who} on {}, with a token of its own permissions", gh.repo().host),
             };
             findings.push(Finding::new("login", State::Good, scopes));
+            if examined.scopes.as_ref().is_some_and(|scopes| scopes.iter().all(|scope| scope != "workflow")) {
+                let said = "without the scope `workflow` a source with other workflows than the default branch can't be \
+                            published; `gh auth refresh --scopes workflow` adds it";
+                findings.push(Finding::new("login", State::Doubt, said));
+            }
             let repo = gh.repo().to_string();
             if examined.problems.is_empty() {
-                findings.push(Finding::new("repository", State::Good, format!("{repo}, pushes allowed")));
+                findings.push(Finding::new("repository", State::Good, format!("{repo}, {who} may write")));
             }
             let wrong = |error: &anyhow::Error| Finding::new("repository", State::Bad, format!("{error:#}"));
             findings.extend(examined.problems.iter().map(wrong));
@@ -154,7 +161,11 @@ fn github(gh: anyhow::Result<Gh>, common: &Common, console: &Console) -> Vec<Fin
         }
     }
     findings.push(remote(&git, common));
-    let outside = GitHub::new(&gh, &git, common.address(gh.repo()), console);
+    let differs = common.remote_differs(gh.repo());
+    findings.extend(differs.map(|said| Finding::new("remote", State::Doubt, said)));
+    let address = common.address(gh.repo());
+    let outside = GitHub::new(&gh, &git, address.clone(), console);
+    findings.push(push(&gh, &outside, &address));
     findings.extend(latest(Doors::new(&outside), common));
     findings
 }
@@ -167,6 +178,16 @@ fn remote(git: &Git, common: &Common) -> Finding {
     Finding::of("remote", tags)
 }
 
+/// Where the tag lives, with whose login it is pushed, and whether that may write.
+fn push(gh: &Gh, outside: &GitHub, address: &Address) -> Finding {
+    let login = if address.is_given() { "with git's own login" } else { "with gh's login" };
+    let let_in = format!(
+        "tag and lock go to {} {login}; a push is let in there (what rules and workflows forbid shows only at the real one)",
+        address.shown()
+    );
+    Finding::of("push", preflight::may_push(gh, outside.publisher()).map(|()| let_in))
+}
+
 /// Whether release, tag and manifest belong together, and nothing was left half-way.
 fn latest(doors: Doors<'_>, common: &Common) -> Vec<Finding> {
     let look = match look::look(doors) {
@@ -175,7 +196,10 @@ fn latest(doors: Doors<'_>, common: &Common) -> Vec<Finding> {
     };
     let mut findings = vec![state(doors, &look, common)];
     let held = lock::holder(doors, look.lock.as_deref());
-    findings.extend(held.map(|holder| Finding::new("lock", State::Doubt, holder)));
+    findings.push(match held {
+        Some(holder) => Finding::new("lock", State::Doubt, holder),
+        None => Finding::new("lock", State::Good, "nobody publishes now"),
+    });
     findings.extend(look.incoming.iter().map(|draft| {
         let begun = match &draft.marker {
             Some(marker) => format!(

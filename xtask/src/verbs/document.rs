@@ -16,6 +16,7 @@ use crate::interrupt;
 use crate::latest::doors::Doors;
 use crate::latest::github::GitHub;
 use crate::latest::look::{self, Look};
+use crate::latest::{notes, preflight};
 use crate::packer::Repo;
 
 /// Write the decision about the images into a release's notes, and onto the release issue
@@ -63,6 +64,7 @@ impl Document {
             )));
         }
         let gh = Gh::new(common.repo()?, self.tries, console);
+        preflight::has_its_name(&gh, &gh.repository()?.full_name)?;
         let mut history = History::open(&common.packer_dir())?;
         let outside = GitHub::new(&gh, history.git(), common.address(gh.repo()), console);
         let look = look::look(Doors::new(&outside))?;
@@ -141,7 +143,12 @@ impl Document {
     fn plan(&self, console: &Console, gh: &Gh, record: &Record) -> anyhow::Result<Plan> {
         let release = find_release(gh, &self.release)?;
         let line = record.line();
-        let notes_change = document::put(release.notes(), &line) != release.notes();
+        let notes = document::put(release.notes(), &line);
+        let notes_change = notes != release.notes();
+        if notes_change {
+            let what = format!("the notes of {}, with the line `{line}`,", release.tag_name);
+            notes::fit(what, notes.chars().count(), notes::MOST)?;
+        }
         let comment = self.issue.map(|issue| self.plan_comment(console, gh, issue, record)).transpose()?;
         Ok(Plan { release, line, notes_change, comment })
     }
@@ -149,8 +156,13 @@ impl Document {
     fn plan_comment(&self, console: &Console, gh: &Gh, issue: u64, record: &Record) -> anyhow::Result<CommentPlan> {
         let repo: Repo = self.issue_repo.as_deref().map_or_else(|| Ok(gh.repo().clone()), str::parse)?;
         let gh = Gh::new(repo, self.tries, console);
+        if self.issue_repo.is_some() {
+            preflight::has_its_name(&gh, &gh.repository()?.full_name)?;
+        }
         let there = find_comment(&gh, issue, &record.release)?;
-        Ok(CommentPlan { gh, issue, text: document::comment(record), there })
+        let text = document::comment(record);
+        notes::fit(format_args!("the comment on issue {issue}"), text.chars().count(), notes::MOST_IN_COMMENT)?;
+        Ok(CommentPlan { gh, issue, text, there })
     }
 }
 

@@ -11,13 +11,13 @@ use crate::console::{Console, size};
 use crate::failure::{self, Problems};
 use crate::gh::{Asset, Gh, Tries};
 use crate::image::arriving::Arriving;
-use crate::image::digest::Digest;
 use crate::image::local::{self, LocalImage};
 use crate::image::record::{self, BuildRecord};
 use crate::image::{checksum, cut, durable, hash, name, templates};
 use crate::latest::set::{Origin, SetImage};
+use crate::latest::prove::{self, Difference};
 use crate::latest::{TAG, audit, choose, look};
-use crate::manifest::Manifest;
+use crate::manifest::{Expected, Manifest};
 use crate::interrupt;
 
 /// Fetch images from a release, join their parts and verify them
@@ -112,6 +112,7 @@ impl Download {
 impl<'a> Source<'a> {
     fn find(gh: &'a Gh, tag: &'a str) -> anyhow::Result<Self> {
         let Some(release) = gh.release_by_tag(tag)? else {
+            gh.repository()?;
             return Err(failure::missing(format!(
                 "no release {tag} is published in {}; `cargo xtask packer status` shows what there is",
                 gh.repo()
@@ -130,7 +131,8 @@ impl<'a> Source<'a> {
 
     /// The images named, or all on the release.
     fn choose(&self, packer_dir: &Path, asked: &[String]) -> anyhow::Result<BTreeSet<String>> {
-        let there = audit::images(&self.assets);
+        let promised = self.manifest.iter().flat_map(|manifest| &manifest.images).map(|image| image.name.clone());
+        let there: BTreeSet<String> = audit::images(&self.assets).into_iter().chain(promised).collect();
         if asked.is_empty() {
             return Ok(there);
         }
@@ -149,18 +151,24 @@ impl<'a> Source<'a> {
 
     /// What vouches for the image must agree: manifest, checksum file, and GitHub's digests of assets.
     fn image(&self, name: &str) -> anyhow::Result<SetImage> {
-        let image = choose::from_release(|asset| self.gh.read_asset(asset), name, self.tag, &self.assets, self.manifest.as_ref())?;
-        let line = checksum::line(name, image.sha256);
-        let file = name::checksum(name);
-        let published = self.assets.iter().find(|asset| asset.name == file).and_then(Asset::digest);
-        let manifest = self.manifest.as_ref().and_then(|manifest| manifest.image(name));
-        if manifest.is_some() && published.is_some_and(|digest| digest != Digest::of(line.as_bytes())) {
-            return Err(failure::digest(format!(
-                "{file} on release {} isn't for digest {}, which its manifest promises; run `cargo xtask packer verify`",
-                self.tag, image.sha256
-            )));
+        let promised = self.manifest.as_ref().and_then(|manifest| manifest.image(name));
+        let promised = promised.map(crate::manifest::Image::assets).unwrap_or_default();
+        let altered: Vec<String> =
+            promised.iter().filter_map(|expected| audit::altered(expected, &self.assets)).collect();
+        if !altered.is_empty() {
+            let message = format!(
+                "{name} on release {} is not what its manifest says: {}; run `cargo xtask packer verify`",
+                self.tag,
+                altered.join("; ")
+            );
+            let other_bytes = |expected: &Expected| {
+                let asset = self.assets.iter().find(|asset| asset.name == expected.file);
+                matches!(prove::compare(expected, asset), Some(Difference::Size(_) | Difference::Digest(_)))
+            };
+            let replaced = promised.iter().any(other_bytes);
+            return Err(if replaced { failure::digest(message) } else { failure::failed(message) });
         }
-        Ok(image)
+        choose::from_release(|asset| self.gh.read_asset(asset), name, self.tag, &self.assets, self.manifest.as_ref())
     }
 
     fn fetch(&self, task: &Task, image: &SetImage, console: &Console) -> anyhow::Result<Value> {

@@ -80,6 +80,7 @@ impl Publish {
     pub fn run(self, common: &Common, console: &Console) -> anyhow::Result<Outcome> {
         interrupt::watch();
         let gh = Gh::new(common.repo()?, self.tries, console);
+        common.remote_differs(gh.repo()).iter().for_each(|said| console.note(said));
         let packer_dir = common.packer_dir();
         if !packer_dir.is_dir() {
             return Err(failure::missing(format!(
@@ -91,7 +92,7 @@ impl Publish {
         let outside = GitHub::new(&gh, &git, common.address(gh.repo()), console);
         let doors = Doors::new(&outside);
 
-        for warning in preflight::repository(&gh)?.warnings {
+        for warning in preflight::repository(&gh, outside.publisher())?.warnings {
             console.note(warning);
         }
         let wish = latest::publish::Publish {
@@ -117,7 +118,7 @@ impl Publish {
     /// What `latest` is to become. All that is wrong is reported at once.
     fn want(&self, common: &Common, gh: &Gh, git: &Git, look: &Look) -> anyhow::Result<(Set, Vec<String>)> {
         let mut problems = Problems::default();
-        let source = source::find(gh, git, &common.remote, &self.source, &mut problems);
+        let source = source::find(gh, git, &common.remote, &common.address(gh.repo()), &self.source, &mut problems);
         let mut history = History::open(&common.packer_dir())?;
         let wish = Wish {
             packer_dir: common.packer_dir(),

@@ -39,9 +39,10 @@ impl Rollback {
     pub fn run(self, common: &Common, console: &Console) -> anyhow::Result<Outcome> {
         interrupt::watch();
         let gh = Gh::new(common.repo()?, self.tries, console);
+        common.remote_differs(gh.repo()).iter().for_each(|said| console.note(said));
         let git = Git::at(&common.packer_dir());
         let outside = GitHub::new(&gh, &git, common.address(gh.repo()), console);
-        for warning in preflight::repository(&gh)?.warnings {
+        for warning in preflight::repository(&gh, outside.publisher())?.warnings {
             console.detail(warning);
         }
         let mut person = Asked { consent: self.consent, console };

@@ -40,6 +40,7 @@ pub(super) fn look(
 ) -> anyhow::Result<(Checklist, Option<Look>)> {
     let templates = history.templates(moment)?;
     let gh = Gh::new(common.repo()?, TRIES, console);
+    common.remote_differs(gh.repo()).iter().for_each(|said| console.note(said));
     let mut list = Checklist { head: history.head.clone(), ..Checklist::default() };
     let outside = GitHub::new(&gh, history.git(), common.address(gh.repo()), console);
     let doors = Doors::new(&outside);

@@ -9,6 +9,7 @@ use crate::failure;
 use crate::gh::{Gh, Tries};
 use crate::git::Git;
 use crate::image::local::{self, LocalImage};
+use crate::image::templates;
 use crate::interrupt;
 use crate::latest::audit::{self, Audit};
 use crate::latest::doors::Doors;
@@ -40,6 +41,7 @@ impl Verify {
         let look = look::look(doors)?;
         let Some(live) = &look.live else { return Err(nothing_live(doors, &look)) };
         let mut audit = audit::published(doors, live, look.tag.as_ref())?;
+        audit::full_set(doors, live, look.tag.as_ref(), &templates::names(&common.packer_dir()).unwrap_or_default(), &mut audit)?;
         if self.download {
             audit::by_bytes(doors, live, &mut audit)?;
         }

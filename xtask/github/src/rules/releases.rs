@@ -244,11 +244,14 @@ impl Repo {
         }
         if release.draft {
             release.published_at = None;
+            // A draft has no badge, and gets none back by being published again.
+            self.latest = self.latest.filter(|it| *it != release.id);
         } else {
             // A release that is published becomes the latest one unless that is declined; an edit doesn't do it by itself.
             match make_latest.or(settled.newly.then_some(MakeLatest::True)) {
                 Some(MakeLatest::True) if !release.prerelease => self.latest = Some(release.id),
                 Some(MakeLatest::Legacy) => self.latest = None,
+                Some(MakeLatest::False) => self.latest = self.latest.filter(|it| *it != release.id),
                 _ => {}
             }
         }

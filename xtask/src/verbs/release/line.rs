@@ -16,15 +16,22 @@ pub enum Line {
     Verb { words: Vec<String>, asks: bool },
     /// Another program's.
     Other(String),
+    /// A person must choose, and what was said tells between what.
+    Choice,
 }
 
 impl Line {
-    /// What can be run here; `None` for another program's.
+    /// What can be run here; `None` for what a person must do.
     pub fn words(&self) -> Option<&[String]> {
         match self {
             Self::Verb { words, .. } => Some(words),
-            Self::Other(_) => None,
+            Self::Other(_) | Self::Choice => None,
         }
+    }
+
+    /// What to type to have it done without a question.
+    pub fn typed(&self) -> Option<String> {
+        (*self != Self::Choice).then(|| self.carried_out().to_string())
     }
 
     /// The same, agreed to in advance.
@@ -47,6 +54,7 @@ impl fmt::Display for Line {
                 words.iter().try_for_each(|word| write!(f, " {}", shell_word(word)))
             }
             Self::Other(line) => f.write_str(line),
+            Self::Choice => Ok(()),
         }
     }
 }

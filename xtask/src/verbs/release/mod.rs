@@ -89,7 +89,9 @@ impl Release {
                 if next.name == Name::Document {
                     screen::checklist(console, &lines, &seen);
                 }
-                console.line(format_args!("{} {}", console.bold("next:"), next.line.carried_out()));
+                if let Some(line) = next.line.typed() {
+                    console.line(format_args!("{} {line}", console.bold("next:")));
+                }
                 let fields = self.to_json(&lines, &seen, &steps, &taken);
                 return Ok(match &seen.ill {
                     Some(why) => Outcome::exit(failure::Kind::Missing as u8, with_error(fields, why)),
@@ -165,9 +167,9 @@ impl Release {
                 "state": step.state.word(),
                 "said": step.said,
                 "images": step.images,
-                "command": step.line.carried_out().to_string(),
+                "command": step.line.typed(),
             })).collect::<Vec<_>>(),
-            "next": next.map(|step| step.line.carried_out().to_string()),
+            "next": next.and_then(|step| step.line.typed()),
             "checklist": screen::items(lines, seen).iter().map(|item| json!({
                 "item": item.what, "done": item.done,
             })).collect::<Vec<_>>(),

@@ -67,8 +67,9 @@ impl Seen {
         let silent = Console::silent();
         let mut history = History::open(&common.packer_dir())?;
         let gh = Gh::new(common.repo()?, status::TRIES, &silent);
-        if let Some(tag) = source::absent(&gh, history.git(), &common.remote, lines.release())? {
-            return Ok(Self { ill: Some(tag.to_string()), tag: Some(tag), ..Self::default() });
+        let address = common.address(gh.repo());
+        if let Some(tag) = source::absent(&gh, history.git(), &common.remote, &address, lines.release())? {
+            return Ok(Self { ill: Some(tag.said.clone()), tag: Some(tag), ..Self::default() });
         }
         let commit = history.commit(&format!("refs/tags/{}", lines.release()))?;
         let moment = commit.clone().map_or(Moment::WorkTree, Moment::Commit);
@@ -96,7 +97,7 @@ impl Seen {
         };
         seen.sort_out(&stale);
         if seen.to_build.is_empty() && !seen.must_publish(lines.release()) {
-            let outside = GitHub::new(&gh, history.git(), common.address(gh.repo()), &silent);
+            let outside = GitHub::new(&gh, history.git(), address, &silent);
             let verified = verified(Doors::new(&outside), look.as_ref(), &seen.list)?;
             seen.documented = verified.is_ok().then(|| documented(lines));
             seen.verified = Some(verified);

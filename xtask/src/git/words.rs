@@ -1,0 +1,146 @@
+//! What git says, and the other side through it: of a push, and of a connection that didn't hold.
+
+use crate::gh::CallError;
+use crate::process::Finished;
+
+use super::Pushed;
+
+/// What a push came to: the porcelain lines say it a ref, standard error what the other side said.
+pub(super) fn judge(finished: &Finished) -> Result<Pushed, CallError> {
+    if finished.status.success() {
+        return Ok(Pushed::Moved);
+    }
+    let text = finished.text();
+    let rejected: Vec<&str> = text.lines().filter(|line| line.starts_with('!')).collect();
+    // "cannot lock ref" is a rival that moved it while this push was under way.
+    const STALE: [&str; 5] =
+        ["stale info", "cannot lock ref", "fetch first", "reference already exists", "failed to update ref"];
+    if rejected.iter().any(|line| STALE.iter().any(|word| line.contains(word))) {
+        return Ok(Pushed::Stale);
+    }
+    if rejected.is_empty() {
+        if passes(&finished.stderr) || finished.stderr.trim().is_empty() {
+            return Err(CallError::Lost(first_line(&finished.stderr)));
+        }
+        return Ok(Pushed::Refused(all_lines(&finished.stderr)));
+    }
+    let reason = |line: &&str| line.split('\t').nth(2).map(str::to_owned);
+    let mut said: Vec<String> = rejected.iter().filter(|line| !line.contains("atomic")).filter_map(reason).collect();
+    let remote = finished.stderr.lines().filter_map(|line| line.strip_prefix("remote:")).map(str::trim);
+    said.extend(remote.filter(|line| !line.is_empty()).map(str::to_owned));
+    Ok(Pushed::Refused(without_controls(&said.join("; "))))
+}
+
+/// Words of a connection that didn't hold, which another try can mend.
+pub(super) fn passes(stderr: &str) -> bool {
+    const WORDS: [&str; 12] = [
+        "Could not resolve",
+        "Network is unreachable",
+        "unexpected disconnect",
+        "timed out",
+        "Connection re",
+        "Failed to connect",
+        "hung up",
+        "early EOF",
+        "RPC failed",
+        "Temporary failure",
+        "returned error: 5",
+        "returned error: 429",
+    ];
+    WORDS.iter().any(|word| stderr.contains(word))
+}
+
+/// All that was said, in one line.
+pub(super) fn all_lines(text: &str) -> String {
+    let lines = text.lines().map(|line| line.strip_prefix("remote:").unwrap_or(line).trim().trim_end_matches('.'));
+    without_controls(&lines.filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; "))
+}
+
+fn without_controls(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).collect()
+}
+
+/// What helps against a refusal, where its words are known.
+pub fn cure(said: &str) -> &'static str {
+    let said = said.to_lowercase();
+    let has = |words: &[&str]| words.iter().any(|word| said.contains(word));
+    if has(&["`workflow` scope", "`workflows` permission", "without `workflow"]) {
+        return "; the source has other workflows than the default branch: publish with a login that may change them (`gh auth refresh --scopes workflow`), which the token of a workflow run never may";
+    }
+    if has(&["gh013", "rule violations", "protected", "gh006"]) {
+        return "; an administrator can let you pass under Settings, Rules";
+    }
+    if has(&["archived", "read-only"]) {
+        return "; the repository takes no changes";
+    }
+    if has(&[
+        "401",
+        "403",
+        "denied",
+        "authentication failed",
+        "could not read username",
+        "permission",
+        "not authorized",
+        "write access",
+    ]) {
+        return "; the login needs Contents: read and write there (`repo` of a classic token): `gh auth status` shows which one it is; for another way see --git-url";
+    }
+    ""
+}
+
+pub(super) fn first_line(text: &str) -> String {
+    let line = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("no answer");
+    without_controls(line)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::ExitStatusExt as _;
+
+    use super::*;
+
+    fn ended(code: i32, stdout: &str, stderr: &str) -> Finished {
+        Finished {
+            command: "git push".to_owned(),
+            status: std::process::ExitStatus::from_raw(code << 8),
+            stdout: stdout.as_bytes().to_vec(),
+            stderr: stderr.to_owned(),
+        }
+    }
+
+    #[test]
+    fn what_a_push_came_to_is_told_apart() {
+        let stale = "To x\n!\ta:refs/packer/lock\t[rejected] (stale info)\n!\tb:refs/tags/latest\t[rejected] (atomic push failed)\nDone";
+        let declined = "To x\n!\ta:refs/packer/lock\t[remote rejected] (pre-receive hook declined)";
+        for (code, stdout, stderr, expected) in [
+            (0, "To x\n*\ta:refs/packer/lock\t[new reference]\nDone", "", Some(Pushed::Moved)),
+            (1, stale, "", Some(Pushed::Stale)),
+            (1, "!\ta:refs/packer/lock\t[remote rejected] (cannot lock ref 'x')", "", Some(Pushed::Stale)),
+            (
+                1,
+                declined,
+                "remote: not here\nerror: failed to push some refs",
+                Some(Pushed::Refused("[remote rejected] (pre-receive hook declined); not here".to_owned())),
+            ),
+            (
+                128,
+                "",
+                "fatal: unable to access 'x': The requested URL returned error: 403",
+                Some(Pushed::Refused("fatal: unable to access 'x': The requested URL returned error: 403".to_owned())),
+            ),
+            (
+                128,
+                "",
+                "remote: Not granted.\nfatal: unable to access 'x': The requested URL returned error: 403",
+                Some(Pushed::Refused(
+                    "Not granted; fatal: unable to access 'x': The requested URL returned error: 403".to_owned(),
+                )),
+            ),
+            (128, "", "remote: a proxy\nfatal: unable to access 'x': The requested URL returned error: 502", None),
+            (128, "", "fatal: Could not resolve host: x", None),
+            (128, "", "", None),
+        ] {
+            assert_eq!(judge(&ended(code, stdout, stderr)).ok(), expected, "{stdout} {stderr}");
+        }
+    }
+}
