@@ -11,9 +11,11 @@ use std::io::{self, IsTerminal as _, Write as _};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use progress::{Bar, Progress};
 
 use crate::{interrupt, text};
+
+mod progress;
 
 /// A line that waits, and whether it goes to standard error.
 type Kept = (String, bool);
@@ -27,7 +29,7 @@ pub struct Console {
     silent: bool,
     /// Lines that wait while nothing may block; `None`: they don't.
     held: Arc<Mutex<Option<Vec<Kept>>>>,
-    bars: Option<MultiProgress>,
+    bars: Option<Progress>,
     /// Why standard output didn't take a line.
     lost: Arc<OnceLock<String>>,
 }
@@ -60,8 +62,7 @@ impl Console {
         let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
         let draws = set("TERM").is_some_and(|term| term != "dumb");
         let shown_on_terminal = if json { io::stderr().is_terminal() } else { io::stdout().is_terminal() };
-        let bars = (draws && io::stderr().is_terminal())
-            .then(|| MultiProgress::with_draw_target(ProgressDrawTarget::stderr()));
+        let bars = (draws && io::stderr().is_terminal()).then(Progress::new);
         let colour = draws && shown_on_terminal && set("NO_COLOR").is_none();
         Self { json, verbose, colour, silent: false, held: Arc::default(), bars, lost: Arc::default() }
     }
@@ -170,17 +171,8 @@ impl Console {
     pub fn transfer(&self, what: impl Into<String>, bytes: u64) -> Transfer {
         let what = what.into();
         let bar = match &self.bars {
-            None => ProgressBar::hidden(),
-            Some(bars) => {
-                let style = ProgressStyle::with_template(
-                    "{msg:30!} [{bar:24}] {bytes:>10}/{total_bytes:10} {bytes_per_sec:>12} {eta:>4} left",
-                );
-                // The template is a constant of this file, so it parses.
-                let style = style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> ");
-                let bar = bars.add(ProgressBar::new(bytes).with_style(style));
-                bar.set_message(text::line(&what));
-                bar
-            }
+            None => Bar::hidden(bytes),
+            Some(bars) => bars.begin(&what, bytes),
         };
         Transfer { what, bytes, bar, started: Instant::now(), console: self.clone() }
     }
@@ -251,7 +243,7 @@ pub fn width() -> usize {
 pub struct Transfer {
     what: String,
     bytes: u64,
-    bar: ProgressBar,
+    bar: Bar,
     started: Instant,
     console: Console,
 }
@@ -259,25 +251,24 @@ pub struct Transfer {
 impl Transfer {
     /// So many bytes more.
     pub fn moved(&self, bytes: u64) {
-        self.bar.inc(bytes);
+        self.bar.moved(bytes);
     }
 
     /// Back to so many bytes: a retry begins there.
     pub fn restart_at(&self, bytes: u64) {
-        self.bar.set_position(bytes);
-        self.bar.reset_eta();
+        self.bar.restart_at(bytes);
     }
 
     /// Takes the bar away and leaves one line.
     pub fn finish(self, how: &str) {
-        self.bar.finish_and_clear();
+        self.bar.end();
         let took = self.started.elapsed();
         self.console.note(format_args!("{}: {how}, {} in {}", self.what, size(self.bytes), seconds(took)));
     }
 
     /// Takes the bar away and leaves nothing: an error tells the rest.
     pub fn abandon(self) {
-        self.bar.finish_and_clear();
+        self.bar.end();
     }
 }
 

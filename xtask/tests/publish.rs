@@ -50,7 +50,7 @@ fn names(release: &Release) -> Vec<&str> {
 #[test]
 fn the_first_publish_ever() {
     let world = built("first");
-    world.tool(&execute(PUBLISH, &[])).expect(0, &["make the tag latest", "latest is v0.45 now"]);
+    world.tool(&execute(PUBLISH, &["--verbose"])).expect(0, &["make the tag latest", "latest is v0.45 now"]);
 
     let live = live(&world);
     assert!(live.prerelease);
@@ -117,10 +117,18 @@ fn over_a_set_made_by_hand_and_with_the_newest_gh() {
 fn a_plan_is_shown_and_nothing_done() {
     let world = built("preview");
     let before = world.published();
-    let plan = world.tool(PUBLISH).expect(0, &["create the draft", "debian-13-custom.qcow2.partac", "--execute"]);
-    let dry = world.tool(&[PUBLISH, &["--dry-run"]].concat()).expect(0, &["create the draft"]);
+    let plan = world.tool(PUBLISH).expect(0, &["debian-13-custom", "to send", "--execute"]);
+    assert!(!plan.text().contains("create the draft"), "steps are for --verbose: {}", plan.text());
+    let dry = world.tool(&[PUBLISH, &["--dry-run"]].concat()).expect(0, &["to send"]);
     assert!(plan.stdout.starts_with(&dry.stdout), "{} {}", plan.stdout, dry.stdout);
+    let steps = ["create the draft", "debian-13-custom.qcow2.partac", "publish the draft as latest"];
+    world.tool(&[PUBLISH, &["--verbose"]].concat()).expect(0, &steps);
     let json = world.tool(&[PUBLISH, &["--json"]].concat()).expect(0, &[]).json();
+    let steps = json["plan"].as_array().unwrap();
+    let first = (&steps[0]["do"], &steps[1]["do"], &steps[1]["file"]);
+    assert_eq!(first, (&"create".into(), &"send".into(), &"debian-12-custom.qcow2".into()), "{json}");
+    let sent: u64 = steps.iter().filter(|step| step["do"] == "send").map(|step| step["bytes"].as_u64().unwrap()).sum();
+    assert_eq!((&json["preview"]["bytes"]["send"], &json["preview"]["bytes"]["fetch"]), (&sent.into(), &0.into()));
     assert_eq!(json["status"], "success");
     assert_eq!(json["executed"], false);
     assert_eq!(json["source"], "v0.45");
@@ -187,7 +195,9 @@ fn carried_images_keep_their_bytes_and_parts() {
     let before = live(&world);
     fs::remove_dir_all(world.images()).unwrap();
     world.build(IMAGES[0], 300 << 10, 9, Some("v0.45")).unwrap();
-    world.tool(&execute(PUBLISH, &[])).expect(0, &["copy from latest debian-13-custom.qcow2.partae"]);
+    let plan = world.tool(PUBLISH).expect(0, &["rebuilt", "unchanged (carried over)", "to fetch before"]);
+    assert!(plan.text().contains("undo: `cargo xtask packer rollback --execute` puts v0.44 back"), "{}", plan.text());
+    world.tool(&execute(PUBLISH, &["--verbose"])).expect(0, &["copy from latest debian-13-custom.qcow2.partae"]);
     let after = live(&world);
     for name in names(&before).into_iter().filter(|name| name.contains("debian-13")) {
         let digest = |release: &Release| release.assets.iter().find(|asset| asset.name == name).unwrap().digest.clone();
@@ -207,7 +217,7 @@ fn copy_takes_the_source_releases_assets() {
     }
     world.hub().seed_release(REPOSITORY, release).unwrap();
     fs::remove_dir_all(world.images()).unwrap();
-    world.tool(&execute(PUBLISH, &["--copy"])).expect(0, &["copy from v0.45", "latest is v0.45 now"]);
+    world.tool(&execute(PUBLISH, &["--copy", "--verbose"])).expect(0, &["copy from v0.45", "latest is v0.45 now"]);
     assert_eq!(names(&live(&world)).len(), 7);
     world.tool(&["verify", "--download"]).expect(0, &["ok:"]);
 }
@@ -248,7 +258,7 @@ fn a_draft_of_another_set_is_not_touched() {
     let draft = world.hub().seed_release(REPOSITORY, SeedRelease::draft("latest-incoming").body("mine")).unwrap();
     world.tool(&execute(PUBLISH, &[])).expect(1, &["another set is there", &draft.to_string(), "--discard-incoming"]);
     assert!(world.published().releases.iter().any(|release| release.id == draft));
-    world.tool(&execute(PUBLISH, &["--discard-incoming"])).expect(0, &["drop the draft"]);
+    world.tool(&execute(PUBLISH, &["--discard-incoming", "--verbose"])).expect(0, &["drop the draft"]);
     assert!(!world.published().releases.iter().any(|release| release.id == draft));
 }
 
@@ -461,7 +471,7 @@ fn a_latest_that_changed_since_the_plan_is_not_replaced() {
         world.hub().reset_faults();
     }
     // The plan is made anew, and what lies on the draft is kept.
-    world.tool(&execute(PUBLISH, &[])).expect(0, &["keep", "latest is v0.45 now"]);
+    world.tool(&execute(PUBLISH, &["--verbose"])).expect(0, &["keep", "latest is v0.45 now"]);
     assert_eq!(world.remote_commit("latest"), world.remote_commit("v0.45"));
 }
 

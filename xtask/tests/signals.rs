@@ -58,7 +58,9 @@ fn during_an_upload_it_stops_and_goes_on_later() {
     assert_eq!(world.remote_commit("latest"), world.remote_commit("v0.44"));
 
     let before = world.hub().requests().len();
-    world.tool(PUBLISH).expect(0, &["go on with the draft", "keep    debian-13-custom.qcow2.partaa"]);
+    world
+        .tool(&[PUBLISH, &["--verbose"]].concat())
+        .expect(0, &["go on with the draft", "keep    debian-13-custom.qcow2.partaa"]);
     let again = world.hub().requests().split_off(before);
     let sent = |name: &str| again.iter().any(|request| request.query.ends_with(&format!("name={name}")));
     assert!(!sent("debian-12-custom.qcow2") && !sent("debian-13-custom.qcow2.partaa"), "proven and sent again");

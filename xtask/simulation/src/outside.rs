@@ -378,6 +378,12 @@ impl Outside for Process<'_> {
         }
     }
 
+    fn last_rate(&self) -> Option<u64> {
+        None
+    }
+
+    fn remember_rate(&self, _rate: u64) {}
+
     fn transfer(&self, what: String, bytes: u64) -> Transfer {
         CONSOLE.transfer(what, bytes)
     }

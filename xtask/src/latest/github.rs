@@ -22,6 +22,7 @@ use super::doors::Doors;
 use super::lock::{self, Permit};
 use super::outside::{Bell, Budget, Feed, How, Move, Outside, Push, Refs, Say, Seen, Take, Task};
 use super::own_clone::OwnClone;
+use super::rate;
 
 pub struct GitHub {
     /// Asks once; repeating is for those above.
@@ -275,6 +276,16 @@ impl Outside for GitHub {
             Say::Note => self.console.note(text),
             Say::Warning => self.console.warn(text),
             Say::Detail => self.console.detail(text),
+        }
+    }
+
+    fn last_rate(&self) -> Option<u64> {
+        rate::last(&self.git.common_dir().ok()?)
+    }
+
+    fn remember_rate(&self, rate: u64) {
+        if let Ok(dir) = self.git.common_dir() {
+            rate::remember(&dir, rate);
         }
     }
 

@@ -171,6 +171,9 @@ pub trait Outside: Sync {
     fn signal(&self) -> Option<usize>;
     fn random(&self) -> anyhow::Result<[u8; 16]>;
     fn say(&self, how: Say, text: fmt::Arguments<'_>);
+    /// Bytes a second of the last upload of this clone.
+    fn last_rate(&self) -> Option<u64>;
+    fn remember_rate(&self, rate: u64);
     fn transfer(&self, what: String, bytes: u64) -> Transfer;
     /// Does the numbered pieces of work, so many side by side where that can be.
     fn side_by_side(&self, jobs: usize, work: &(dyn Fn() + Sync));

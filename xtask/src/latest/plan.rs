@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde_json::{Value, json};
+
 use crate::console::size;
 use crate::gh::Asset;
 use crate::image::checksum;
@@ -103,6 +105,40 @@ impl fmt::Display for Step {
                 )
             }
             Self::Drop { release, what } => write!(f, "drop the release {release} ({what})"),
+        }
+    }
+}
+
+impl Step {
+    /// What it does, one object each: `do`, and its object. A draft that isn't made yet has no `release`.
+    pub fn to_json(&self) -> Vec<Value> {
+        let tagged = |tag: &TagMove| json!({ "do": "tag", "from": tag.from, "to": tag.to });
+        match self {
+            Self::Discard { draft, what } => vec![json!({ "do": "drop", "release": draft, "reason": what })],
+            Self::Create => vec![json!({ "do": "create" })],
+            Self::GoOn { draft } => vec![json!({ "do": "continue", "release": draft })],
+            Self::Fill(transfers) => transfers.iter().map(Transfer::to_json).collect(),
+            Self::Relabel { manifest, tag } => {
+                vec![tagged(tag), json!({ "do": "relabel", "source": manifest.source })]
+            }
+            Self::Tag(tag) => vec![tagged(tag)],
+            Self::Switch { tag, hide } => {
+                let hide = hide.map(|release| json!({ "do": "hide", "release": release }));
+                [tagged(tag)].into_iter().chain(hide).chain([json!({ "do": "publish" })]).collect()
+            }
+            Self::Drop { release, what } => vec![json!({ "do": "drop", "release": release, "reason": what })],
+        }
+    }
+}
+
+impl Transfer {
+    fn to_json(&self) -> Value {
+        let Self { file, size, how } = self;
+        match how {
+            How::Keep => json!({ "do": "keep", "file": file, "bytes": size }),
+            How::Send => json!({ "do": "send", "file": file, "bytes": size }),
+            How::Replace => json!({ "do": "replace", "file": file, "bytes": size }),
+            How::Copy { from } => json!({ "do": "copy", "file": file, "bytes": size, "from": from }),
         }
     }
 }

@@ -15,6 +15,8 @@ use super::held::Held;
 use super::lock::Claim;
 use super::look::{self, Live, Look};
 use super::plan::{self, Draft, Step, TagMove, Want};
+use super::preview::Preview;
+use super::rate;
 use super::session;
 use super::set::Set;
 use super::stage::{self, Stage};
@@ -48,12 +50,15 @@ pub enum Ended {
     /// Healing was not agreed to.
     Unhealed(String),
     /// A plan, and whether it was carried out.
-    Planned(Planned),
+    Planned(Box<Planned>),
 }
 
 pub struct Planned {
     pub set: Set,
     pub steps: Vec<Step>,
+    pub preview: Preview,
+    /// Bytes a second of the last upload.
+    pub rate: Option<u64>,
     pub warnings: Vec<String>,
     /// The release that is live now.
     pub release: Option<u64>,
@@ -89,10 +94,10 @@ impl Publish {
                 };
                 show(doors, &proposal);
                 if proposal.steps.is_empty() && healing.is_none() {
-                    return Ok(Ended::Planned(proposal.done(true)));
+                    return Ok(Ended::Planned(Box::new(proposal.done(true))));
                 }
                 if !person.agrees(&format!("Publish {} as {TAG}?", proposal.set.source))? {
-                    return Ok(Ended::Planned(proposal.done(false)));
+                    return Ok(Ended::Planned(Box::new(proposal.done(false))));
                 }
                 Some(proposal)
             }
@@ -118,7 +123,7 @@ impl Publish {
             }
             proposal.release =
                 self.apply(held, &proposal.set, &look, &proposal.steps).map_err(failure::after_changes)?;
-            Ok(Ended::Planned(proposal.done(true)))
+            Ok(Ended::Planned(Box::new(proposal.done(true))))
         })
     }
 
@@ -131,7 +136,8 @@ impl Publish {
         {
             Old::of(live, look).notes_fit()?;
         }
-        Ok(Planned { set, steps, warnings, release, executed: false })
+        let preview = Preview::new(&set, look.live.as_ref(), &steps);
+        Ok(Planned { set, steps, preview, rate: doors.outside().last_rate(), warnings, release, executed: false })
     }
 
     /// The drafts of other sets that are to be dropped, and those of this set, the fullest first.
@@ -192,7 +198,14 @@ impl Publish {
                 Step::GoOn { draft } => run.stage = Some(Stage::go_on(held, *draft)?),
                 Step::Fill(_) => {
                     let stage = run.stage()?;
+                    let began = held.now();
                     let filled = fill::fill(stage, set, self.jobs);
+                    let sent = Preview::new(set, live, steps).send;
+                    if let Some(rate) =
+                        filled.as_ref().ok().and_then(|_| rate::of(sent, held.now().saturating_sub(began)))
+                    {
+                        held.outside().remember_rate(rate);
+                    }
                     if let Err(error) = &filled {
                         // A draft with bytes that no checksum vouches for is of no use to anybody.
                         if failure::kind(error) == Kind::Digest {
@@ -274,7 +287,7 @@ fn is_spent(set: &super::marker::Identity, live: &Manifest) -> bool {
 }
 
 fn show(doors: Doors<'_>, proposal: &Planned) {
-    let Planned { set, steps, warnings, .. } = proposal;
+    let Planned { set, steps, preview, rate, warnings, .. } = proposal;
     for warning in warnings {
         doors.warn(warning);
     }
@@ -289,7 +302,10 @@ fn show(doors: Doors<'_>, proposal: &Planned) {
         set.images.len(),
         size(set.size())
     ));
+    for line in preview.lines(*rate) {
+        doors.line(line);
+    }
     for (number, step) in (1..).zip(steps) {
-        doors.line(format_args!("{number:2}. {step}"));
+        doors.detail(format_args!("{number:2}. {step}"));
     }
 }

@@ -13,28 +13,34 @@ use crate::version;
 
 use super::TAG;
 
-/// A tag that isn't where it must be.
+/// A tag that isn't where it must be, and the line that brings it there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Absent {
-    /// With the cure.
-    pub said: String,
-    /// The line that mends it: `git push origin v0.45`. `None` where a person must choose.
-    pub line: Option<String>,
+    what: String,
+    /// `git push origin v0.45`
+    pub line: String,
+}
+
+impl std::fmt::Display for Absent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.what, self.line)
+    }
 }
 
 /// Asks all three, side by side; what is wrong goes to `problems`.
 pub fn find(gh: &Gh, git: &Git, remote: &str, address: &Address, tag: &str, problems: &mut Problems) -> Option<TagRef> {
+    let address = address.shown();
     if tag.is_empty() || tag.starts_with('-') || tag == TAG {
         problems.push(failure::usage(format!("`{}` is no version tag for --source", tag.escape_debug())));
         return None;
     }
-    let missing = |absent: Absent| failure::missing(absent.said);
+    let missing = |absent: Absent| failure::missing(absent.to_string());
     thread::scope(|scope| {
         let published = scope.spawn(|| gh.commit_of_tag(tag));
         let source = problems.keep(here_and_on_remote(gh, git, remote, tag).and_then(|found| found.map_err(missing)));
         let published = problems.keep(joined(published).map_err(Into::into));
         let (source, published) = (source?, published?);
-        match unpublished(gh, remote, address, tag, &source, published) {
+        match unpublished(gh, &address, tag, &source, published) {
             None => Some(source),
             Some(absent) => {
                 problems.push(missing(absent));
@@ -48,66 +54,60 @@ pub fn find(gh: &Gh, git: &Git, remote: &str, address: &Address, tag: &str, prob
 pub fn absent(gh: &Gh, git: &Git, remote: &str, address: &Address, tag: &str) -> anyhow::Result<Option<Absent>> {
     match here_and_on_remote(gh, git, remote, tag)? {
         Err(absent) => Ok(Some(absent)),
-        Ok(source) => Ok(unpublished(gh, remote, address, tag, &source, gh.commit_of_tag(tag)?)),
+        Ok(source) => Ok(unpublished(gh, &address.shown(), tag, &source, gh.commit_of_tag(tag)?)),
     }
 }
 
-fn unpublished(
-    gh: &Gh,
-    remote: &str,
-    address: &Address,
-    tag: &str,
-    source: &TagRef,
-    published: Option<String>,
-) -> Option<Absent> {
-    let (repo, here) = (gh.repo(), &source.commit);
-    let (address, word) = (shell_word(&address.shown()), shell_word(tag));
-    match published {
-        Some(there) if there == *here => None,
-        None => {
-            let line = format!("git push {address} {word}");
-            let said = format!("tag {tag} is missing in {repo}, here it is at {here}; push it there: {line}");
-            Some(Absent { said, line: Some(line) })
-        }
-        Some(there) => Some(Absent {
-            said: format!(
-                "tag {tag} is at {there} in {repo}, and at {here} here and on {remote}; one of them is wrong: take theirs with \
-                 `git fetch --force {address} tag {word}`, or give the release another version"
-            ),
-            line: None,
-        }),
+fn unpublished(gh: &Gh, address: &str, tag: &str, source: &TagRef, published: Option<String>) -> Option<Absent> {
+    if published.as_ref() == Some(&source.commit) {
+        return None;
     }
+    let (repo, here, to, word) = (gh.repo(), &source.commit, shell_word(address), shell_word(tag));
+    Some(match published {
+        None => Absent {
+            what: format!("tag {tag} is missing in {repo}, here it is at {here}; push it there"),
+            line: format!("git push {to} {word}"),
+        },
+        Some(there) => Absent {
+            what: format!(
+                "tag {tag} is at {there} in {repo}, and at {here} here; one of them is wrong: give the release another version, \
+                 or take theirs"
+            ),
+            line: format!("git fetch --force {to} tag {word}"),
+        },
+    })
 }
 
 fn here_and_on_remote(gh: &Gh, git: &Git, remote: &str, tag: &str) -> anyhow::Result<Result<TagRef, Absent>> {
     let here = git.local_tag(tag)?;
     let there = git.remote_tags(remote, &[tag])?.pop().flatten();
-    let (from, word) = (shell_word(remote), shell_word(tag));
+    let (origin, word) = (shell_word(remote), shell_word(tag));
     let (what, line) = match (here, there) {
         (Some(here), Some(there)) if here.commit == there.commit => return Ok(Ok(here)),
         (Some(here), Some(there)) => (
             format!(
-                "tag {tag} is at {} here and at {} on {remote}; take theirs with `git fetch --force {from} tag {word}`, or, if \
-                 yours is the right one and nobody has used theirs, replace it with `git push --force {from} refs/tags/{word}`",
+                "tag {tag} is at {} here and at {} on {remote}; if yours is the right one and nobody has used theirs, replace \
+                 it with `git push --force {origin} refs/tags/{word}`, else take theirs",
                 here.commit, there.commit
             ),
-            None,
+            format!("git fetch --force {origin} tag {word}"),
         ),
-        (Some(_), None) => (
-            format!("tag {tag} is missing on {remote} ({}); push it", gh.repo()),
-            Some(format!("git push {from} {word}")),
-        ),
-        (None, Some(_)) => (format!("no tag {tag} here; fetch it"), Some(format!("git fetch {from} tag {word}"))),
+        (Some(_), None) => {
+            (format!("tag {tag} is missing on {remote} ({}); push it", gh.repo()), format!("git push {origin} {word}"))
+        }
+        (None, Some(_)) => (format!("no tag {tag} here; fetch it"), format!("git fetch {origin} tag {word}")),
         (None, None) => match meant(git, remote, tag)? {
-            Some(meant) => (format!("no tag {tag}, neither here nor on {remote}; did you mean {meant}?"), None),
+            Some(meant) => {
+                let what = format!("no tag {tag}, neither here nor on {remote}; did you mean {meant}?");
+                return Err(failure::missing(what));
+            }
             None => (
                 format!("no tag {tag}, neither here nor on {remote}; make the release's tag first"),
-                Some(format!("git tag {word} && git push {from} {word}")),
+                format!("git tag {word} && git push {origin} {word}"),
             ),
         },
     };
-    let said = line.as_ref().map_or_else(|| what.clone(), |line| format!("{what}: {line}"));
-    Ok(Err(Absent { said, line }))
+    Ok(Err(Absent { what, line }))
 }
 
 /// A version tag that is there and differs from what was typed in nothing but how versions are written.

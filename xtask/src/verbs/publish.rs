@@ -19,6 +19,8 @@ use crate::latest::fits;
 use crate::latest::doors::Doors;
 use crate::latest::github::GitHub;
 use crate::latest::look::Look;
+use crate::latest::plan::Step;
+use crate::latest::preview::Change;
 use crate::latest::publish::{Ended, Person, Planned};
 use crate::latest::set::{Set, SetImage};
 use crate::latest::{self, TAG, preflight, source};
@@ -104,7 +106,7 @@ impl Publish {
         };
         let mut person = Asked { verb: &self, common, gh: &gh, git: &git, console };
         match wish.run(doors, &mut person)? {
-            Ended::Unhealed(heal) => Ok(Outcome::done(json!({ "executed": false, "plan": [heal] }))),
+            Ended::Unhealed(heal) => Ok(Outcome::done(json!({ "executed": false, "plan": [{ "do": "heal", "what": heal }] }))),
             Ended::Planned(planned) => {
                 if planned.executed && !planned.steps.is_empty() {
                     console.line(format_args!("{} {TAG} is {} now", console.green("done:"), planned.set.source));
@@ -200,14 +202,25 @@ fn unchanged(
 
 fn to_json(planned: &Planned, executed: bool) -> Value {
     let image = |image: &SetImage| {
-        json!({ "name": image.name, "size": image.size, "sha256": image.sha256, "parts": image.pieces.len() })
+        let line = planned.preview.images.iter().find(|line| line.name == image.name);
+        let mut object =
+            json!({ "name": image.name, "size": image.size, "sha256": image.sha256, "parts": image.pieces.len() });
+        if let (Some(object), Some(Value::Object(change))) =
+            (object.as_object_mut(), line.map(|line| line.change.to_json()))
+        {
+            object.extend(change);
+        }
+        object
     };
+    let dropped = planned.preview.images.iter().filter(|line| line.change == Change::Dropped).map(|line| &line.name);
     json!({
         "executed": executed,
         "source": planned.set.source,
         "commit": planned.set.commit,
         "images": planned.set.images.iter().map(image).collect::<Vec<_>>(),
-        "plan": planned.steps.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "dropped": dropped.collect::<Vec<_>>(),
+        "plan": planned.steps.iter().flat_map(Step::to_json).collect::<Vec<_>>(),
+        "preview": planned.preview.to_json(planned.rate),
         "warnings": planned.warnings,
         "release": planned.release,
     })

@@ -115,3 +115,30 @@ fn a_size_that_nothing_has_is_a_usage_error_and_no_memory() {
     let object: Value = folder.tool(&["split", "--part-size", "1", IMAGE, "--json"]).json();
     assert_eq!(object["exit_code"], 2);
 }
+
+#[test]
+fn what_is_drawn_fits_the_terminal() {
+    let folder = Folder::with_image("narrow", 40_000_000);
+    for columns in [20, 40, 80] {
+        let line = format!("script -qec \"stty cols {columns} rows 12; $T checksum --force\" typescript");
+        let ran = shell(&folder, &line, &[("TERM", "xterm")]);
+        assert_eq!(ran.code, Some(0), "{}{}", ran.out, ran.err);
+        // Escape sequences move the cursor and colour: they take no room.
+        let mut drawn = String::new();
+        let mut rest = ran.out.as_str();
+        while let Some(at) = rest.find('\x1b') {
+            drawn.push_str(&rest[..at]);
+            drawn.push('\n');
+            let end = rest[at..].find(|c: char| c.is_ascii_alphabetic()).unwrap_or(0);
+            rest = &rest[at + end + 1..];
+        }
+        drawn.push_str(rest);
+        let bars: Vec<&str> = drawn.split(['\r', '\n']).filter(|line| line.contains("hashing")).collect();
+        assert!(!bars.is_empty(), "{drawn}");
+        for line in bars {
+            // The two lines are padded to the terminal's width and written one after the other.
+            assert!(line.chars().count() <= 2 * columns, "{columns} columns: {line:?}");
+            assert!(line.chars().nth(columns - 1).is_none_or(|last| last == ' '), "{columns} columns: {line:?}");
+        }
+    }
+}

@@ -16,8 +16,6 @@ pub enum Line {
     Verb { words: Vec<String>, asks: bool },
     /// Another program's.
     Other(String),
-    /// A person must choose, and what was said tells between what.
-    Choice,
 }
 
 impl Line {
@@ -25,13 +23,8 @@ impl Line {
     pub fn words(&self) -> Option<&[String]> {
         match self {
             Self::Verb { words, .. } => Some(words),
-            Self::Other(_) | Self::Choice => None,
+            Self::Other(_) => None,
         }
-    }
-
-    /// What to type to have it done without a question.
-    pub fn typed(&self) -> Option<String> {
-        (*self != Self::Choice).then(|| self.carried_out().to_string())
     }
 
     /// The same, agreed to in advance.
@@ -54,7 +47,6 @@ impl fmt::Display for Line {
                 words.iter().try_for_each(|word| write!(f, " {}", shell_word(word)))
             }
             Self::Other(line) => f.write_str(line),
-            Self::Choice => Ok(()),
         }
     }
 }

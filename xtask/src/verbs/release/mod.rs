@@ -89,9 +89,7 @@ impl Release {
                 if next.name == Name::Document {
                     screen::checklist(console, &lines, &seen);
                 }
-                if let Some(line) = next.line.typed() {
-                    console.line(format_args!("{} {line}", console.bold("next:")));
-                }
+                console.line(format_args!("{} {}", console.bold("next:"), next.line.carried_out()));
                 let fields = self.to_json(&lines, &seen, &steps, &taken);
                 return Ok(match &seen.ill {
                     Some(why) => Outcome::exit(failure::Kind::Missing as u8, with_error(fields, why)),
@@ -167,9 +165,9 @@ impl Release {
                 "state": step.state.word(),
                 "said": step.said,
                 "images": step.images,
-                "command": step.line.typed(),
+                "command": step.line.carried_out().to_string(),
             })).collect::<Vec<_>>(),
-            "next": next.and_then(|step| step.line.typed()),
+            "next": next.map(|step| step.line.carried_out().to_string()),
             "checklist": screen::items(lines, seen).iter().map(|item| json!({
                 "item": item.what, "done": item.done,
             })).collect::<Vec<_>>(),

@@ -69,7 +69,7 @@ impl Seen {
         let gh = Gh::new(common.repo()?, status::TRIES, &silent);
         let address = common.address(gh.repo());
         if let Some(tag) = source::absent(&gh, history.git(), &common.remote, &address, lines.release())? {
-            return Ok(Self { ill: Some(tag.said.clone()), tag: Some(tag), ..Self::default() });
+            return Ok(Self { ill: Some(tag.to_string()), tag: Some(tag), ..Self::default() });
         }
         let commit = history.commit(&format!("refs/tags/{}", lines.release()))?;
         let moment = commit.clone().map_or(Moment::WorkTree, Moment::Commit);

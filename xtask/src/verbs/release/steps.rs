@@ -68,7 +68,7 @@ pub fn steps(lines: &Lines<'_>, seen: &Seen) -> Vec<Step> {
     let publishes = seen.must_publish(release);
     let built = asked && seen.to_build.is_empty();
     let doctor = match &seen.tag {
-        Some(tag) => tag.line.clone().map_or(Line::Choice, Line::Other),
+        Some(tag) => Line::Other(tag.line.clone()),
         None => lines.doctor(),
     };
     let document = match &seen.documented {
