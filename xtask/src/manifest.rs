@@ -85,7 +85,7 @@ impl Manifest {
     /// Not JSON of this form, or written for readers of a later schema.
     pub fn parse(bytes: &[u8]) -> anyhow::Result<Self> {
         let manifest: Self =
-            serde_json::from_slice(bytes).with_context(|| format!("reading {FILE}")).map_err(|why| damaged(&why))?;
+            serde_json::from_slice(bytes).with_context(|| format!("reading {FILE}")).map_err(damaged)?;
         anyhow::ensure!(
             manifest.schema == SCHEMA,
             "{FILE} has schema {}, this tool knows {SCHEMA}; update your checkout",
@@ -95,9 +95,9 @@ impl Manifest {
         // In plain text without an escape there is nothing that a field could hold.
         let plain = |byte: &u8| matches!(byte, b'\n' | b' '..=b'~') && *byte != b'\\';
         if !bytes.iter().all(plain) {
-            manifest.check_texts().with_context(unbelievable).map_err(|why| damaged(&why))?;
+            manifest.check_texts().with_context(unbelievable).map_err(damaged)?;
         }
-        manifest.check().with_context(unbelievable).map_err(|why| damaged(&why))?;
+        manifest.check().with_context(unbelievable).map_err(damaged)?;
         Ok(manifest)
     }
 
@@ -195,7 +195,8 @@ impl Image {
 }
 
 /// With the cure: no run of this tool leaves such a one.
-fn damaged(why: &anyhow::Error) -> anyhow::Error {
+#[expect(clippy::needless_pass_by_value, reason = "what `map_err` takes")]
+fn damaged(why: anyhow::Error) -> anyhow::Error {
     anyhow::anyhow!("{why:#}; take it off the release with `gh release delete-asset`, then publish again")
 }
 

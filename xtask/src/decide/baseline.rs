@@ -48,8 +48,7 @@ impl Published {
     pub fn new(notes: &str, assets: &[Asset], manifest: Option<Result<Manifest, String>>) -> Self {
         let mut damaged = BTreeMap::new();
         for image in manifest.iter().flatten().flat_map(|manifest| &manifest.images) {
-            let found = image.assets().into_iter().find_map(|expected| audit::altered(&expected, assets));
-            damaged.extend(found.map(|why| (image.name.clone(), why)));
+            damaged.extend(audit::altered_image(image, assets).map(|why| (image.name.clone(), why)));
         }
         Self { notes: notes.to_owned(), images: audit::images(assets), manifest, damaged }
     }

@@ -137,9 +137,13 @@ impl NewRelease {
             "body": self.body,
             "draft": self.draft,
             "prerelease": self.prerelease,
-            // Said in any case: a release that is published gets the badge unless that is declined.
-            "make_latest": if self.badge && !self.draft && !self.prerelease { "true" } else { "false" },
+            "make_latest": self.make_latest().to_string(),
         })
+    }
+
+    /// Said in any case: a release that is published gets the badge unless that is declined.
+    pub fn make_latest(&self) -> bool {
+        self.badge && !self.draft && !self.prerelease
     }
 
     /// Whether a release is that: an answer of 200 alone says nothing.

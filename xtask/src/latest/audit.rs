@@ -9,10 +9,10 @@ use crate::git::TagRef;
 use crate::image::digest::Digest;
 use crate::image::name::{self, Role};
 use crate::image::{checksum, parts};
-use crate::manifest::{self, Manifest};
+use crate::manifest::{self, Expected, Image, Manifest};
 
 use super::doors::Doors;
-use super::look::Live;
+use super::look::{Live, Look};
 use super::prove::{self, Difference};
 use super::{TAG, notes};
 
@@ -50,14 +50,24 @@ pub fn published(doors: Doors<'_>, live: &Live, tag: Option<&TagRef>) -> anyhow:
     Ok(audit)
 }
 
-/// Whether each template has its image there, and, without a manifest, whether the tag is where the notes say.
+/// Whether each template has its image there, whether the manifest is the one that was published, and, without one, whether
+/// the tag is where the notes say.
 pub fn full_set(
     doors: Doors<'_>,
+    look: &Look,
     live: &Live,
-    tag: Option<&TagRef>,
     templates: &BTreeSet<String>,
     audit: &mut Audit,
 ) -> anyhow::Result<()> {
+    let published = look.way_back(live).and_then(|draft| draft.marker.as_ref()?.by_manifest);
+    if published.is_some() && live.digest.is_none() {
+        audit.differs(format!("{} was removed since the publish", manifest::FILE));
+    } else if published.is_some() && published != live.digest {
+        audit.unproven.push(format!("{} is another than the publish put there", manifest::FILE));
+    }
+    if templates.is_empty() {
+        audit.unproven.push("no template is here, so nothing tells whether the set is full".to_owned());
+    }
     if let Some(manifest) = &live.manifest {
         let without = templates.iter().filter(|name| manifest.image(name).is_none());
         audit
@@ -72,7 +82,13 @@ pub fn full_set(
     if there.is_empty() && templates.is_empty() {
         audit.differs("no image is on the release");
     }
-    let Some(tag) = tag else {
+    for asset in &live.assets {
+        if let Some(image) = Role::stray_part_of(&asset.name) {
+            let joined = format!("`cat {}.part*` takes it along", name::whole(image));
+            audit.differs(format!("{} is no part, and {joined}; last touched by {}", asset.name, asset.last_touched()));
+        }
+    }
+    let Some(tag) = &look.tag else {
         audit.differs(format!("tag {TAG} is missing on the remote"));
         return Ok(());
     };
@@ -121,16 +137,34 @@ fn with_manifest(audit: &mut Audit, live: &Live, manifest: &Manifest, tag: Optio
             ));
         }
     }
-    let known: BTreeSet<&str> = expected.iter().map(|expected| expected.file.as_str()).collect();
-    for asset in live.assets.iter().filter(|asset| Role::of(&asset.name).is_some()) {
-        if !known.contains(asset.name.as_str()) {
-            audit.differs(format!("{} is on the release, but not in the manifest", asset.name));
-        }
+    for asset in added(&expected, &live.assets) {
+        audit.differs(is_added(asset));
     }
 }
 
+/// Assets that readers take for an image's, and that the manifest doesn't know.
+fn added<'a>(expected: &[Expected], assets: &'a [Asset]) -> Vec<&'a Asset> {
+    let known: BTreeSet<&str> = expected.iter().map(|expected| expected.file.as_str()).collect();
+    let of_images = assets.iter().filter(|asset| name::read_with(&asset.name).is_some());
+    of_images.filter(|asset| !known.contains(asset.name.as_str())).collect()
+}
+
+fn is_added(asset: &Asset) -> String {
+    format!("{} is on the release, but is not in the manifest; last touched by {}", asset.name, asset.last_touched())
+}
+
+/// The first thing about a published image that isn't what the manifest says: somebody changed it by hand.
+pub fn altered_image(image: &Image, assets: &[Asset]) -> Option<String> {
+    let expected = image.assets();
+    let altered = expected.iter().find_map(|expected| altered(expected, assets));
+    altered.or_else(|| {
+        let its = |asset: &&Asset| name::read_with(&asset.name).as_ref() == Some(&image.name);
+        added(&expected, assets).into_iter().find(its).map(is_added)
+    })
+}
+
 /// How an asset is not what the manifest says, as far as that shows without reading it.
-pub fn differs(expected: &manifest::Expected, asset: Option<&Asset>) -> Option<String> {
+pub fn differs(expected: &Expected, asset: Option<&Asset>) -> Option<String> {
     let file = &expected.file;
     match prove::compare(expected, asset)? {
         Difference::Missing => Some(format!("{file} is missing on the release")),
@@ -144,7 +178,7 @@ pub fn differs(expected: &manifest::Expected, asset: Option<&Asset>) -> Option<S
 }
 
 /// The same of an asset among others, and who touched it last.
-pub fn altered(expected: &manifest::Expected, assets: &[Asset]) -> Option<String> {
+pub fn altered(expected: &Expected, assets: &[Asset]) -> Option<String> {
     let asset = assets.iter().find(|asset| asset.name == expected.file);
     let differs = differs(expected, asset)?;
     Some(match asset {
@@ -174,7 +208,10 @@ fn by_checksum_files(doors: Doors<'_>, audit: &mut Audit, live: &Live) -> anyhow
                 audit
                     .differs(format!("{} has sha256 {digest}, its checksum file says {promised}", name::whole(&image)));
             }
-            None => audit.unproven.push(format!("GitHub gives no digest for the whole of {image}")),
+            None => audit.unproven.push(format!(
+                "GitHub gives no digest for the whole of {image}, so its bytes alone tell whether all of it is there: \
+                 `cargo xtask packer verify --download`"
+            )),
         }
     }
     Ok(())

@@ -311,5 +311,5 @@ fn by_digests(image: &SetImage, live: &Live) -> Option<Image> {
 
 fn no_other_image(set: &Set, live: &Live) -> bool {
     let names = set.asset_names();
-    live.assets.iter().all(|asset| name::Role::of(&asset.name).is_none() || names.contains(&asset.name))
+    live.assets.iter().all(|asset| name::read_with(&asset.name).is_none() || names.contains(&asset.name))
 }

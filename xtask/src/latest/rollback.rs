@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde_json::{Value, json};
+
 use crate::failure;
 use crate::gh::Release;
 use crate::git::TagRef;
@@ -57,6 +59,17 @@ impl fmt::Display for Plan {
             self.live.release.id,
             self.previous.release.id
         )
+    }
+}
+
+impl Plan {
+    /// The steps, one object each: `do`, and its object.
+    pub fn to_json(&self) -> Value {
+        json!([
+            { "do": "tag", "from": self.tag, "to": self.target.object },
+            { "do": "hide", "release": self.live.release.id },
+            { "do": "publish", "release": self.previous.release.id },
+        ])
     }
 }
 
@@ -126,7 +139,9 @@ fn plan(doors: Doors<'_>, look: &Look) -> anyhow::Result<Plan> {
         )));
     };
     let way_back = look.way_back(&live).and_then(|draft| Some((draft.clone(), draft.marker.clone()?)));
-    let way_back = way_back.filter(|(_, stamp)| stamp.names(live.release.id, live.digest));
+    // A live release without a manifest is the one that was published all the same: somebody removed it.
+    let names = |stamp: &Replaced| stamp.names(live.release.id, live.digest.or(stamp.by_manifest));
+    let way_back = way_back.filter(|(_, stamp)| names(stamp));
     let Some((previous, replaced)) = way_back else {
         return Err(failure::missing(format!(
             "no release that {TAG} replaced is kept in {}; publish the older set anew: cargo xtask packer publish --source TAG",

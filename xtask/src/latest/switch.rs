@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use crate::failure;
-use crate::gh::CallError;
+use crate::gh::{CallError, NewRelease};
 use crate::git::TagRef;
 use crate::image::digest::Digest;
 
@@ -287,17 +287,22 @@ fn live_now(held: Held<'_>, change: &Change) -> Option<u64> {
 
 fn stranded(held: Held<'_>, change: &Change, last: &str) -> anyhow::Error {
     let repo = held.repo();
-    let command = |id: u64| {
+    let command = |id: u64, wanted: &NewRelease| {
         format!(
-            "gh api --hostname {} --method PATCH repos/{}/{}/releases/{id} -f tag_name={TAG} -F draft=false -F prerelease=true -f make_latest=false",
-            repo.host, repo.owner, repo.name
+            "gh api --hostname {} --method PATCH repos/{}/{}/releases/{id} -f tag_name={TAG} -F draft=false -F prerelease={} -f make_latest={}",
+            repo.host,
+            repo.owner,
+            repo.name,
+            wanted.prerelease,
+            wanted.make_latest()
         )
     };
-    let back = change.old.as_ref().map(|old| format!("\nor the old set again:\n  {}", command(old.release.id)));
+    let old = change.old.as_ref().map(|old| command(old.release.id, &old.live()));
+    let back = old.map(|command| format!("\nor the old set again:\n  {command}"));
     failure::failed(format!(
         "{TAG} HAS NO RELEASE NOW, and GitHub takes neither the new nor the old one ({last}).\n\
          `cargo xtask packer publish` from any clone mends it. By hand, the new set:\n  {}{}",
-        command(change.new),
+        command(change.new, &change.face.live()),
         back.unwrap_or_default()
     ))
 }

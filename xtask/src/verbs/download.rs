@@ -13,6 +13,7 @@ use crate::gh::{Asset, Gh, Tries};
 use crate::image::arriving::Arriving;
 use crate::image::local::{self, LocalImage};
 use crate::image::record::{self, BuildRecord};
+use crate::image::name::Role;
 use crate::image::{checksum, cut, durable, hash, name, templates};
 use crate::latest::set::{Origin, SetImage};
 use crate::latest::prove::{self, Difference};
@@ -120,19 +121,26 @@ impl<'a> Source<'a> {
         };
         let assets = gh.assets(release.id)?;
         let manifest = look::read_manifest(&assets, |asset| gh.read_asset(asset))?;
-        if audit::images(&assets).is_empty() {
+        let source = Self { gh, tag, assets, manifest };
+        if source.names().is_empty() {
             return Err(failure::missing(format!(
                 "release {tag} in {} has no images; they are on `{TAG}`: leave out --tag",
                 gh.repo()
             )));
         }
-        Ok(Self { gh, tag, assets, manifest })
+        Ok(source)
+    }
+
+    /// The images whose bytes are there or should be: the manifest promises them, or a checksum file was left behind.
+    fn names(&self) -> BTreeSet<String> {
+        let promised = self.manifest.iter().flat_map(|manifest| &manifest.images).map(|image| image.name.clone());
+        let of_assets = self.assets.iter().filter_map(|asset| Some(Role::of(&asset.name)?.image().to_owned()));
+        of_assets.chain(promised).collect()
     }
 
     /// The images named, or all on the release.
     fn choose(&self, packer_dir: &Path, asked: &[String]) -> anyhow::Result<BTreeSet<String>> {
-        let promised = self.manifest.iter().flat_map(|manifest| &manifest.images).map(|image| image.name.clone());
-        let there: BTreeSet<String> = audit::images(&self.assets).into_iter().chain(promised).collect();
+        let there = self.names();
         if asked.is_empty() {
             return Ok(there);
         }
@@ -167,6 +175,13 @@ impl<'a> Source<'a> {
             };
             let replaced = promised.iter().any(other_bytes);
             return Err(if replaced { failure::digest(message) } else { failure::failed(message) });
+        }
+        if !audit::images(&self.assets).contains(name) {
+            return Err(failure::missing(format!(
+                "{} is missing on release {}, where its checksum file is; publish it again",
+                name::whole(name),
+                self.tag
+            )));
         }
         choose::from_release(|asset| self.gh.read_asset(asset), name, self.tag, &self.assets, self.manifest.as_ref())
     }

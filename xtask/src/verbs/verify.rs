@@ -41,7 +41,7 @@ impl Verify {
         let look = look::look(doors)?;
         let Some(live) = &look.live else { return Err(nothing_live(doors, &look)) };
         let mut audit = audit::published(doors, live, look.tag.as_ref())?;
-        audit::full_set(doors, live, look.tag.as_ref(), &templates::names(&common.packer_dir()).unwrap_or_default(), &mut audit)?;
+        audit::full_set(doors, &look, live, &templates::names(&common.packer_dir()).unwrap_or_default(), &mut audit)?;
         if self.download {
             audit::by_bytes(doors, live, &mut audit)?;
         }

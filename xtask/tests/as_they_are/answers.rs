@@ -86,12 +86,11 @@ fn pages_that_take_too_long_are_asked_for_smaller() {
     for number in 0..120 {
         world.hub().seed_release(REPOSITORY, SeedRelease::draft(&format!("n{number}"))).unwrap();
     }
-    for slow in [100, 50] {
-        world.hub().change_repository(REPOSITORY, |it| it.slow_page = Some(slow)).unwrap();
-        world.tool(PUBLISH).expect(0, &["done: latest is v0.45 now"]);
-        verify_and_roll_back(&world, old);
-        world.tool(&["status"]).expect(0, &["release   v0.44"]);
-    }
+    world.hub().change_repository(REPOSITORY, |it| it.slow_page = Some(50)).unwrap();
+    world.tool(PUBLISH).expect(0, &["done: latest is v0.45 now"]);
+    verify_and_roll_back(&world, old);
+    world.hub().change_repository(REPOSITORY, |it| it.slow_page = Some(100)).unwrap();
+    world.tool(&["status"]).expect(0, &["release   v0.44"]);
     world.hub().change_repository(REPOSITORY, |it| (it.slow_page, it.listed_releases) = (None, 100)).unwrap();
     world.tool(PUBLISH).expect(0, &["done: latest is v0.45 now"]);
     world.tool(&["verify"]).expect(0, &["ok:"]);

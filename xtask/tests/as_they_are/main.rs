@@ -2,6 +2,7 @@
 //! aren't meant, and what people do to a release by hand. Real gh and git; only GitHub is a stand-in.
 
 mod addresses;
+mod altered;
 mod answers;
 mod by_hand;
 mod https;
