@@ -176,11 +176,11 @@ impl Asking {
                 }
                 let of = id(release, ids);
                 // Where to send it stays as it is; whether the release is there is for the upload to say.
-                let release = match upload_urls.entry(of) {
+                let known = match upload_urls.entry(of) {
                     Entry::Occupied(known) => known.into_mut(),
-                    Entry::Vacant(place) => place.insert(gh.release(of)?),
+                    Entry::Vacant(new) => new.insert(gh.release(of)?),
                 };
-                let upload = Upload { release, name, size: bytes.len() as u64 };
+                let upload = Upload { release: known, name, size: bytes.len() as u64 };
                 Told::Asset(Box::new(gh.upload(&open, &upload, |pipe| Ok(pipe.write_all(bytes)?))?))
             }
             Ask::Rename(of, name) => Told::Asset(Box::new(gh.rename_asset(&open, id(of, ids), name)?)),
