@@ -145,6 +145,27 @@ fn with_manifest(audit: &mut Audit, live: &Live, manifest: &Manifest, tag: Optio
     }
 }
 
+/// Assets that readers take for an image's, and that the manifest doesn't know.
+fn added<'a>(expected: &[Expected], assets: &'a [Asset]) -> Vec<&'a Asset> {
+    let known: BTreeSet<&str> = expected.iter().map(|expected| expected.file.as_str()).collect();
+    let of_images = assets.iter().filter(|asset| name::read_with(&asset.name).is_some());
+    of_images.filter(|asset| !known.contains(asset.name.as_str())).collect()
+}
+
+fn is_added(asset: &Asset) -> String {
+    format!("{} is on the release, but is not in the manifest; last touched by {}", asset.name, asset.last_touched())
+}
+
+/// The first thing about a published image that isn't what the manifest says: somebody changed it by hand.
+pub fn altered_image(image: &Image, assets: &[Asset]) -> Option<String> {
+    let expected = image.assets();
+    let altered = expected.iter().find_map(|expected| altered(expected, assets));
+    altered.or_else(|| {
+        let its = |asset: &&Asset| name::read_with(&asset.name).as_ref() == Some(&image.name);
+        added(&expected, assets).into_iter().find(its).map(is_added)
+    })
+}
+
 /// What the signature says. By whom it is, where that can be told.
 pub fn signature(doors: Doors<'_>, live: &Live, allowed: Option<&Allowed>, audit: &mut Audit) -> Option<String> {
     let manifest = live.manifest.as_ref();
@@ -167,27 +188,6 @@ pub fn signature(doors: Doors<'_>, live: &Live, allowed: Option<&Allowed>, audit
         }
     }
     None
-}
-
-/// Assets that readers take for an image's, and that the manifest doesn't know.
-fn added<'a>(expected: &[Expected], assets: &'a [Asset]) -> Vec<&'a Asset> {
-    let known: BTreeSet<&str> = expected.iter().map(|expected| expected.file.as_str()).collect();
-    let of_images = assets.iter().filter(|asset| name::read_with(&asset.name).is_some());
-    of_images.filter(|asset| !known.contains(asset.name.as_str())).collect()
-}
-
-fn is_added(asset: &Asset) -> String {
-    format!("{} is on the release, but is not in the manifest; last touched by {}", asset.name, asset.last_touched())
-}
-
-/// The first thing about a published image that isn't what the manifest says: somebody changed it by hand.
-pub fn altered_image(image: &Image, assets: &[Asset]) -> Option<String> {
-    let expected = image.assets();
-    let altered = expected.iter().find_map(|expected| altered(expected, assets));
-    altered.or_else(|| {
-        let its = |asset: &&Asset| name::read_with(&asset.name).as_ref() == Some(&image.name);
-        added(&expected, assets).into_iter().find(its).map(is_added)
-    })
 }
 
 /// How an asset is not what the manifest says, as far as that shows without reading it.
