@@ -18,7 +18,7 @@ use crate::image::{checksum, cut, durable, hash, name, templates};
 use crate::latest::set::{Origin, SetImage};
 use crate::latest::prove::{self, Difference};
 use crate::latest::{TAG, audit, choose, look};
-use crate::manifest::{Expected, Image, Manifest};
+use crate::manifest::{Expected, Manifest};
 use crate::interrupt;
 
 /// Fetch images from a release, join their parts and verify them
