@@ -1,10 +1,11 @@
 # shellcheck shell=bash
 # Everything that knows HashiCorp Packer and QEMU. Needs lib/common.sh and lib/children.sh.
 
-# packer_version: such as 1.6.6. What has no version to tell is another program of that name, and may wait for input.
+# packer_version: such as 1.6.6. What has no version to tell is another program of that name, and may wait for input or
+# never end.
 packer_version() {
     local line
-    line=$(packer version 2>/dev/null </dev/null) || return 1
+    line=$(timeout -k 1 10 packer version 2>/dev/null </dev/null) || return 1
     [[ $line =~ v([0-9]+(\.[0-9]+)+) ]] && printf '%s\n' "${BASH_REMATCH[1]}"
 }
 

@@ -283,6 +283,10 @@ setup() { setup_packer; }
     done
     pkill -P $$ -x sleep || true
     [ ! -s "$other/packer.read" ]
+    printf '#!/bin/sh\nexec sleep 300\n' >"$other/packer"
+    run --separate-stderr timeout 60 "$ENGINE/build.sh" --version
+    [ "$status" -eq 0 ]
+    [[ $output == *"another program of that name"* ]]
 }
 
 @test "files for newer versions of packer are added for these alone" {

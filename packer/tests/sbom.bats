@@ -6,19 +6,6 @@
 bats_require_minimum_version 1.5.0
 load helper
 
-setup_file() {
-    # Its schemas and its reader of package URLs come from PyPI, once, into target/.
-    local target=${CARGO_TARGET_DIR:-$BATS_TEST_DIRNAME/../../target} wanted='cyclonedx-python-lib[json-validation]==11.12.0'
-    export PYTHONPATH=$target/sbom/cyclonedx-11.12.0
-    if [ ! -d "$PYTHONPATH" ]; then
-        mkdir -p "${PYTHONPATH%/*}"
-        if python3 -m pip --quiet --disable-pip-version-check install --only-binary :all: --target "$PYTHONPATH.new" "$wanted" \
-            >"$BATS_FILE_TMPDIR/pip" 2>&1; then
-            mv "$PYTHONPATH.new" "$PYTHONPATH"
-        fi
-    fi
-}
-
 setup() {
     LIST=$BATS_TEST_TMPDIR/packages.tsv
     SBOM=$BATS_TEST_TMPDIR/image.cdx.json
@@ -33,27 +20,13 @@ sbom() {
         write_sbom image "$2" "$3"' bash "$BATS_TEST_DIRNAME/.." "$LIST" "$SBOM"
 }
 
-# valid: against the schema, each package URL in its canonical form, each reference once.
+# valid: skips where the schema can't be had.
 valid() {
-    [ -d "$PYTHONPATH" ] || skip "cyclonedx-python-lib can't be installed: $(tail -n 1 "$BATS_FILE_TMPDIR/pip")"
-    python3 - "$SBOM" <<'PY'
-import collections, json, pathlib, sys
-from cyclonedx.schema import SchemaVersion
-from cyclonedx.validation.json import JsonStrictValidator
-from packageurl import PackageURL
-text = pathlib.Path(sys.argv[1]).read_text()
-error = JsonStrictValidator(SchemaVersion.V1_6).validate_str(text)
-assert error is None, error
-components = json.loads(text)["components"]
-for component in components:
-    if "purl" in component:
-        url = PackageURL.from_string(component["purl"])
-        assert url.to_string() == component["purl"], component
-        assert (url.name, url.version) == (component["name"], component["version"]), component
-references = collections.Counter(component["bom-ref"] for component in components)
-assert max(references.values()) == 1, references.most_common(3)
-assert sum(component["type"] == "operating-system" for component in components) == 1
-PY
+    local status=0 said
+    said=$("$BATS_TEST_DIRNAME/valid-sbom.sh" "$SBOM" 2>&1) || status=$?
+    echo "$said"
+    [ "$status" -ne 77 ] || skip "${said#skipped: }"
+    return "$status"
 }
 
 @test "the packages of a build are listed as scanners expect them" {
@@ -87,6 +60,19 @@ PY
     [ "$status" -eq 0 ]
     [ "$(jq '.components | length' "$SBOM")" -eq "$(wc -l <"$LIST")" ]
     valid
+}
+
+@test "the check of a list notices what is none, a broken package URL, and a reference that is used twice" {
+    cp "$BATS_TEST_DIRNAME/stub/packages.tsv" "$LIST"
+    sbom
+    valid
+    local good=$SBOM change
+    SBOM=$BATS_TEST_TMPDIR/broken.cdx.json
+    for change in 'del(.components[1].name)' '(.components[].purl | strings) |= sub("%2B"; "+")' '.components[1].purl = "pkg:deb"' \
+        '.components += [.components[1] | .version = "2" | del(.purl)]' 'del(.components[0])'; do
+        jq "$change" "$good" >"$SBOM"
+        run -1 valid
+    done
 }
 
 @test "what is no list of packages makes none" {

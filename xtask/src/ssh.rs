@@ -242,6 +242,9 @@ impl Ssh {
         let mut output = Vec::new();
         let drain: Drain = Box::new(|from| {
             from.take(LARGEST_ANSWER as u64 + 1).read_to_end(&mut output)?;
+            if position(&output, marker.as_bytes()).is_none() {
+                self.is_bearable(&output)?;
+            }
             anyhow::ensure!(output.len() <= LARGEST_ANSWER, "it says more than {LARGEST_ANSWER} bytes");
             Ok(())
         });
@@ -325,8 +328,6 @@ impl Ssh {
         mut take: impl FnMut(&[u8]) -> anyhow::Result<()> + Send,
     ) -> Result<(), Fault> {
         const MARKER: &[u8] = b"packer-bytes\0";
-        /// A login script says less.
-        const NOISE: usize = 1 << 20;
         let feed: Feed = Box::new(|input| {
             let _ = input.write_all(include_str!("host/tail.sh").as_bytes());
             Ok(())
@@ -349,7 +350,7 @@ impl Ssh {
                     take(&noise[seen + at + MARKER.len()..])?;
                     before = None;
                 } else {
-                    anyhow::ensure!(noise.len() <= NOISE, "the login there prints more than a file has");
+                    self.is_bearable(noise)?;
                 }
             }
         });
@@ -359,6 +360,15 @@ impl Ssh {
         let arguments: Vec<&str> = std::iter::once(&first).chain(files).map(String::as_str).collect();
         let streamed = self.run(&arguments, stream)?;
         self.judge(streamed).map(drop)
+    }
+
+    /// What came before a marker.
+    fn is_bearable(&self, noise: &[u8]) -> anyhow::Result<()> {
+        if noise.len() <= LARGEST_ANSWER {
+            return Ok(());
+        }
+        let (host, cure) = (&self.host, trouble::NOISE_CURE);
+        Err(failure::failed(format!("the login on {host} prints without end, before any answer; {cure}")))
     }
 
     /// A shell on the host that reads its script from the stream.

@@ -84,6 +84,33 @@ fn a_set_arrives_joined_and_verified_and_only_once() {
 }
 
 #[test]
+fn folders_that_lead_to_another_disk_are_published_from_and_downloaded_into() {
+    let world = world("symlinks");
+    world.build_all(1, Some("v0.45")).unwrap();
+    let to_another_disk = |machine: &Machine, image: &str| {
+        let (folder, disk) = (machine.images().join(image), machine.dir().join(format!("disk-{image}")));
+        fs::create_dir_all(machine.images()).unwrap();
+        match fs::rename(&folder, &disk) {
+            Ok(()) => {}
+            Err(_) => fs::create_dir_all(&disk).unwrap(),
+        }
+        std::os::unix::fs::symlink(disk, folder).unwrap();
+    };
+    to_another_disk(&world, BIG);
+    world.tool(&["publish", "--source", "v0.45", "--part-size", "1MiB", "--execute"]).expect(0, &[]);
+    world.tool(&["verify"]).expect(0, &["3 local images agree"]);
+    let reader = world.another_machine("reader").unwrap();
+    to_another_disk(&reader, BIG);
+    to_another_disk(&reader, SMALL);
+    reader.tool(&["download", BIG, SMALL]).expect(0, &[]);
+    for image in [BIG, SMALL] {
+        assert!(reader.images().join(image).is_symlink());
+        assert_same(&world, &reader, image);
+    }
+    reader.tool(&["verify"]).expect(0, &["2 local images agree"]);
+}
+
+#[test]
 fn images_are_chosen_by_name() {
     let (world, reader) = published("names");
     reader.tool(&["download", SMALL]).expect(0, &["debian-12-custom.qcow2: downloaded, verified"]);

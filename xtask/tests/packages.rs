@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use github_stand_in::SeedRelease;
 use rehearsal::machine::Machine;
 use rehearsal::world::{IMAGES, Options, REPOSITORY, World};
 use serde_json::{Value, json};
@@ -155,6 +156,22 @@ fn a_list_stays_with_its_image_wherever_that_goes() {
     assert_eq!(assets(&world)[1..], lists[1..]);
     assert_eq!(assets(&world), local(&world));
     world.tool(&["verify"]).expect(0, &["ok:"]);
+
+    // Copied from the release of a version, with the proofs of their boots.
+    let lists = assets(&world);
+    let copies = world.dir().join("copies");
+    let target = copies.to_str().unwrap();
+    world.gh(&["release", "download", "latest", "--repo", REPOSITORY, "--dir", target]).unwrap();
+    let file = |entry: fs::DirEntry| (entry.file_name().into_string().unwrap(), fs::read(entry.path()).unwrap());
+    let files = fs::read_dir(&copies).unwrap().map(|entry| file(entry.unwrap()));
+    let release = files.fold(SeedRelease::published("v0.45"), |release, (name, bytes)| release.asset(&name, bytes));
+    world.hub().seed_release(REPOSITORY, release).unwrap();
+    world.tool(&["rollback", "--execute"]).expect(0, &[]);
+    assert_ne!(assets(&world), lists);
+    fs::remove_dir_all(world.images()).unwrap();
+    world.tool(&[PUBLISH, &["v0.45", "--copy", "--require-boot"]].concat()).expect(0, &["latest is v0.45 now"]);
+    assert_eq!(assets(&world), lists);
+    world.tool(&["verify"]).expect(0, &["ok:"]);
 }
 
 #[test]
@@ -182,7 +199,7 @@ fn what_was_not_booted_is_named_or_refused() {
     world.build_all(1, Some("v0.45")).unwrap();
     list(&world, IMAGES[0], "trixie", &[BASH]);
     let what = "nothing proves that these images boot: debian-13-custom, debian-13-pve";
-    world.tool(&[PUBLISH, &["v0.45", "--require-boot"]].concat()).expect(3, &[what, "BOOT_TEST"]);
+    world.tool(&[PUBLISH, &["v0.45", "--require-boot"]].concat()).expect(3, &[what, "BOOT_TEST", "--force"]);
     world.tool(&[PUBLISH, &["v0.45"]].concat()).expect(0, &[what]);
 }
 
@@ -376,6 +393,10 @@ fn a_fix_in_the_archive_is_a_reason_to_rebuild() {
         .expect(0, &["security fixes: openssl", "point release: bash 5.2.37-2+b5, now 5.2.37-2+b6"]);
     world.tool(&["check", "--security", IMAGES[1]]).expect(0, &["point release: bash, openssl"]);
     world.tool(&["check", "--security", "--base", "v0.44"]).expect(2, &["cannot be used with"]);
+
+    // Before the first fix of a release its security archive is empty, which is an answer.
+    archive.fill(&[], &[BASH, OPENSSL]);
+    world.tool(&["check", "--security", IMAGES[0]]).expect(0, &["no security fixes, nothing newer"]);
 }
 
 #[test]

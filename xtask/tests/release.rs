@@ -279,6 +279,21 @@ fn what_was_forced_for_no_diff_is_published_too() {
 }
 
 #[test]
+fn a_release_that_is_not_made_yet_is_named_at_the_end() {
+    let world = world("no-release");
+    build(&world);
+    let draft = world.published().drafts("v0.45").next().unwrap().id;
+    world.gh(&["api", "--method", "DELETE", &format!("repos/{REPOSITORY}/releases/{draft}")]).unwrap();
+    let says = ["done: latest is v0.45 now", "to tick off", "[ ] decision in the notes", "has no release v0.45"];
+    // The code 3 would say that nothing was changed.
+    world.tool(&["release", "v0.45", "--execute"]).expect(1, &says);
+    world.tool(&["release", "v0.45", "--execute"]).expect(3, &says[1..]);
+    let json = state(&world, &[]);
+    assert_eq!(next_step(&json), "document", "{json}");
+    assert!(json["steps"][5]["said"].as_str().unwrap().contains("has no release v0.45"), "{json}");
+}
+
+#[test]
 fn what_somebody_took_from_latest_stops_it() {
     let world = world("damaged");
     build(&world);

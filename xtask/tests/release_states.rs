@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use github_stand_in::{Action, Fault, Injection, Matches, Moment, Request, SeedRelease, Times};
 use rehearsal::machine::Machine;
 use rehearsal::world::{IMAGES, Options, REPOSITORY, World};
+use serde_json::json;
 
 const PUBLISH: &[&str] = &["publish", "--source", "v0.45", "--part-size", "1MiB", "--execute"];
 const PUBLISH_OLD: &[&str] = &["publish", "--source", "v0.44", "--part-size", "1MiB", "--execute"];
@@ -206,4 +207,25 @@ fn a_verify_with_download_reads_checksum_files_without_a_digest() {
     world.gh(&["api", "--method", "POST", &url, "--input", wrong.to_str().unwrap()]).unwrap();
     world.tool(&["verify"]).expect(0, &["not proven: GitHub gives no digest"]);
     world.tool(&["verify", "--download"]).expect(4, &[&name, "as downloaded, the manifest says"]);
+}
+
+#[test]
+fn a_rollbacks_plan_is_objects_in_json() {
+    let (world, old) = published_twice("plan-objects");
+    let published = live(&world);
+    let (from, to) = (world.remote_commit("latest"), world.remote_commit("v0.44"));
+
+    let plan = world.tool(&["rollback", "--json"]).json();
+    assert_eq!(plan["executed"], false);
+    assert_eq!(
+        plan["plan"],
+        json!([
+            { "do": "tag", "from": from, "to": to },
+            { "do": "hide", "release": published },
+            { "do": "publish", "release": old },
+        ])
+    );
+    let done = world.tool(&["rollback", "--execute", "--json"]).json();
+    assert_eq!((&done["executed"], &done["plan"]), (&json!(true), &plan["plan"]));
+    assert_eq!(done["release"], old);
 }

@@ -99,6 +99,22 @@ for_each_kind() {
     boots dhcp
 }
 
+@test "without the template's steps no address comes" {
+    # Debian's own line, which ifupdown2 ignores.
+    setup
+    printf 'source-directory /etc/network/interfaces.d\n\nauto lo\niface lo inet loopback\n' >"$ROOT/etc/network/interfaces"
+    proxmox_writes interfaces
+    run ! boots static
+    [[ $output == *"addresses: none"* ]]
+    # Debian's generic image has no such file: cloud-init then writes for netplan alone.
+    setup
+    : >"$ROOT/etc/network/interfaces"
+    proxmox_writes interfaces.new
+    rm -f "$ROOT/etc/network/interfaces"
+    run ! boots static
+    [[ $output == *"addresses: none"* ]]
+}
+
 @test "a source line that is not first is seen by the clean-up, and would start no DHCP" {
     as_the_template prepare_network
     printf 'iface eth0 inet manual\nsource /etc/network/interfaces.d/*\n' >"$ROOT/etc/network/interfaces"

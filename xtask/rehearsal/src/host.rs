@@ -107,7 +107,7 @@ impl BuildHost {
         for _ in 0..5 {
             // Another process may take the port before sshd does; then it is another one's turn.
             let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
-            match listen(dir, port) {
+            match listen(dir, port, None) {
                 Ok(sshd) => {
                     let host = Self { dir: dir.to_owned(), port, sshd };
                     fs::create_dir_all(host.packer_dir())?;
@@ -203,7 +203,14 @@ impl BuildHost {
             fs::remove_file(self.dir.join(file))?;
         }
         keygen(&self.dir.join("host_key"))?;
-        self.sshd = listen(&self.dir, self.port)?;
+        self.sshd = listen(&self.dir, self.port, None)?;
+        Ok(())
+    }
+
+    /// Makes each login one for sftp alone, as hosts have it that only keep files.
+    pub fn allow_sftp_alone(&mut self) -> anyhow::Result<()> {
+        self.stop();
+        self.sshd = listen(&self.dir, self.port, Some("internal-sftp"))?;
         Ok(())
     }
 
@@ -241,8 +248,8 @@ impl FromHost for Command {
     }
 }
 
-/// Starts sshd and waits until it greets.
-fn listen(dir: &Path, port: u16) -> anyhow::Result<Child> {
+/// Starts sshd and waits until it greets. `command`: what each login runs in place of what it asks for.
+fn listen(dir: &Path, port: u16, command: Option<&str>) -> anyhow::Result<Child> {
     let config = dir.join("sshd_config");
     let home = dir.join("home");
     fs::create_dir_all(&home)?;
@@ -256,13 +263,14 @@ fn listen(dir: &Path, port: u16) -> anyhow::Result<Child> {
     executable(&dir.join("login"), &login)?;
     append(&home.join("environment"), "")?;
     let dir = dir.display();
+    let command = command.map_or_else(|| format!("{dir}/login"), str::to_owned);
     fs::write(
         &config,
         format!(
             "ListenAddress 127.0.0.1:{port}\nHostKey {dir}/host_key\nAuthorizedKeysFile {dir}/authorized_keys\n\
              PidFile none\nStrictModes no\nUsePAM {pam}\nPermitRootLogin yes\nPasswordAuthentication no\n\
              KbdInteractiveAuthentication no\nPrintMotd no\nMaxStartups 100\nSubsystem sftp {sftp}\n\
-             SetEnv SHLVL=1\nForceCommand {dir}/login\n",
+             SetEnv SHLVL=1\nForceCommand {command}\n",
             sftp = sftp_server()?.display(),
             // Without PAM, sshd refuses an account whose password is locked.
             pam = if root_is_locked() { "yes" } else { "no" },

@@ -119,6 +119,13 @@ impl Watch {
         self.violation.get_or_insert(what);
     }
 
+    /// What is promised only where requests arrive in time.
+    fn violated_in_time(&mut self, what: String) {
+        if self.judges_all {
+            self.violated(what);
+        }
+    }
+
     pub fn before(&self, ask: &Ask, world: &World) -> Before {
         let deletes = matches!(ask, Ask::Delete(_) | Ask::DeleteAsset(_));
         let hides = matches!(ask, Ask::Update(_, new) if new.draft);
@@ -141,7 +148,7 @@ impl Watch {
                     self.hidden[run] = before.shown.map(settled);
                     self.changes_in_gap = 0;
                 } else {
-                    self.violated(format!("`latest` is lost by run {run}: {}", shown_ask(ask)));
+                    self.violated_in_time(format!("`latest` is lost by run {run}: {}", shown_ask(ask)));
                 }
             }
             (None, Some(_)) => {
@@ -155,7 +162,7 @@ impl Watch {
         if self.missing.is_some() && matches!(ask, Ask::Update(..)) {
             self.changes_in_gap += 1;
             if self.changes_in_gap > 30 {
-                self.violated(format!("run {run} sends PATCH after PATCH while nothing is live"));
+                self.violated_in_time(format!("run {run} sends PATCH after PATCH while nothing is live"));
             }
         }
         if before.whole.is_some_and(|whole| whole > 0) && world.whole_sets() == 0 {
@@ -170,7 +177,7 @@ impl Watch {
             && self.at_start[run].as_ref().is_some_and(|shown| shown.by_us && shown.images == Some(images))
             && world.shown().is_some_and(|shown| shown.images == Some(images))
         {
-            self.violated(format!("run {run} sends {name}, which is live"));
+            self.violated_in_time(format!("run {run} sends {name}, which is live"));
         }
     }
 
@@ -243,6 +250,10 @@ impl Watch {
             || plan.faults.iter().any(|it| matches!(it.fault, Fault::Nap { .. }));
         if self.judges_all && self.ever_live && world.live().is_none() && !killed && !gave_up {
             self.violated("at the end nothing is live, and nobody was killed".to_owned());
+        }
+        let only_signals = plan.faults.iter().all(|it| matches!(it.fault, Fault::Signal));
+        if let Some(shown) = world.shown().filter(|shown| only_signals && shown.by_us && shown.tag != shown.commit) {
+            self.violated_in_time(format!("nothing but signals, and the tag is left at {:?}", shown.tag));
         }
         for (run, what) in std::mem::take(&mut self.unproven) {
             let others =

@@ -5,16 +5,19 @@
 
 pub mod cases;
 mod chance;
+mod explore;
 mod fault;
 mod invariants;
-mod outside;
+pub mod outside;
 mod plan;
 mod schedule;
 mod shrink;
+mod turns;
 mod world;
 
 pub use chance::Chance;
+pub use explore::{Explored, explore};
 pub use fault::{Fault, Planned};
 pub use plan::{Plan, Run, Start, Verb};
-pub use schedule::{Outcome, play, tell};
+pub use schedule::{Exchange, Outcome, Recorded, changes, play, record, shown, tell};
 pub use shrink::shrink;

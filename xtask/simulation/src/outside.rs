@@ -69,9 +69,10 @@ impl fmt::Debug for Beside {
 }
 
 /// What it is told.
+#[derive(Clone, Debug)]
 pub enum Told {
     Nothing,
-    Maybe(Option<Release>),
+    Maybe(Option<Box<Release>>),
     Releases(Vec<Release>),
     Release(Box<Release>),
     Assets(Vec<Asset>),
@@ -134,8 +135,13 @@ pub struct Locks {
 }
 
 impl Locks {
-    fn number(id: &str) -> Option<usize> {
+    /// Which one an id in this world names.
+    pub fn number(id: &str) -> Option<usize> {
         id.strip_prefix("lock")?.parse().ok()
+    }
+
+    pub fn notes(&self) -> Vec<String> {
+        self.made.iter().map(|(text, _)| text.clone()).collect()
     }
 
     pub fn note(&self, id: &str) -> Option<String> {
@@ -211,15 +217,14 @@ impl Outside for Process<'_> {
     }
 
     fn seen(&self, how: How) -> anyhow::Result<Seen> {
-        let _ = how;
-        let doors = Doors::new(self);
+        let doors = Doors::with(self, how);
         let live = doors.release_by_tag(TAG)?;
         let releases = doors.releases()?;
         Ok(Seen { live, releases, refs: doors.refs()?, badge: None })
     }
 
     fn release_by_tag(&self, how: How, tag: &str) -> Result<Option<Release>, CallError> {
-        told!(self.ask(how, Ask::ByTag(tag.to_owned())), Maybe)
+        told!(self.ask(how, Ask::ByTag(tag.to_owned())), Maybe).map(|found: Option<Box<Release>>| found.map(|it| *it))
     }
 
     fn releases(&self, how: How) -> Result<Vec<Release>, CallError> {

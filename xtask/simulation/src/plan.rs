@@ -64,6 +64,9 @@ pub enum Pace {
     Uneven(u64),
     /// Mostly quick, now and then so slow.
     Spikes(u64),
+    /// All but at once, one run at a time: this one begins, and the turn goes to the next when so many operations were sent by
+    /// all, and whenever whose turn it is has nothing under way.
+    Turns { first: usize, ends: [u64; 2] },
 }
 
 /// What an upload, a change or a push can meet, drawn for random plans.

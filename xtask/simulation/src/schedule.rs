@@ -16,6 +16,7 @@ use crate::fault::Fault;
 use crate::invariants::Watch;
 use crate::outside::{Answer, Ask, Asked, Process, RunState, Shared, Told};
 use crate::plan::{Pace, Plan};
+use crate::turns::Turns;
 use crate::world::{Meets, World};
 
 /// How a run ended.
@@ -32,8 +33,26 @@ pub struct Outcome {
     pub violation: Option<String>,
     /// How many operations were asked for.
     pub operations: u64,
+    /// The same of each of the plan's runs.
+    pub of_runs: Vec<u64>,
     /// One line an event; empty unless asked for.
     pub timeline: Vec<String>,
+}
+
+/// What was asked and what the answer was; of a refusal its status.
+pub struct Exchange {
+    pub ask: Rc<Ask>,
+    pub meets: Meets,
+    pub answer: Result<Told, Option<u16>>,
+}
+
+/// What a plan's runs asked for.
+pub struct Recorded {
+    /// What was there before.
+    pub start: World,
+    pub exchanges: Vec<Exchange>,
+    /// What the locks' commits say, by number.
+    pub locks: Vec<String>,
 }
 
 type Routine = Coroutine<Answer, Asked, (u8, String), DefaultStack>;
@@ -84,6 +103,9 @@ struct Schedule<'p> {
     operations: u64,
     timeline: Option<Vec<String>>,
     stacks: &'p mut Vec<DefaultStack>,
+    turns: Turns,
+    /// What was served, if that is asked for.
+    exchanges: Option<Vec<Exchange>>,
 }
 
 struct Queued(u64, u64, Event);
@@ -132,6 +154,20 @@ pub fn play_to(plan: &Plan) -> World {
     world
 }
 
+/// Plays a plan's runs, without what comes after them, and gives all that they asked for, in the order in which it was served.
+pub fn record(plan: &Plan) -> Recorded {
+    let mut stacks = Vec::new();
+    let mut schedule = Schedule::new(plan, &mut stacks, false);
+    let start = schedule.world.clone();
+    schedule.exchanges = Some(Vec::new());
+    schedule.begin();
+    schedule.go_on();
+    let exchanges = schedule.exchanges.take().unwrap_or_default();
+    let locks = schedule.shared.locks.borrow().notes();
+    schedule.end_all();
+    Recorded { start, exchanges, locks }
+}
+
 /// Plays it again and tells what happens.
 pub fn tell(plan: &Plan) -> Outcome {
     let mut stacks = STACKS.take();
@@ -162,6 +198,8 @@ impl<'p> Schedule<'p> {
             operations: 0,
             timeline: tells.then(Vec::new),
             stacks,
+            turns: Turns::of(plan.pace),
+            exchanges: None,
         }
     }
 
@@ -180,6 +218,7 @@ impl<'p> Schedule<'p> {
         Outcome {
             violation: self.watch.violation.take(),
             operations: self.operations,
+            of_runs: self.runs.iter().take(self.plan.runs.len()).map(|run| run.operations).collect(),
             timeline: self.timeline.take().unwrap_or_default(),
         }
     }
@@ -246,10 +285,16 @@ impl<'p> Schedule<'p> {
     }
 
     fn go_on(&mut self) {
-        while let Some(Reverse(Queued(time, _, event))) = self.queue.pop() {
+        loop {
             if self.watch.violation.is_some() {
                 return;
             }
+            let next = self.queue.peek().map(|Reverse(Queued(time, ..))| *time);
+            if let Some((task, waits, asked)) = self.turns.idle(next, self.shared.now.get()) {
+                self.taken_up(task, waits, asked);
+                continue;
+            }
+            let Some(Reverse(Queued(time, _, event))) = self.queue.pop() else { return };
             if time > LONGEST || self.operations > MOST_OPERATIONS {
                 self.watch.violation =
                     Some(format!("not over after {} s and {} operations", time / 1000, self.operations));
@@ -370,6 +415,16 @@ impl<'p> Schedule<'p> {
         }
     }
 
+    /// What had to wait for its run's turn.
+    fn taken_up(&mut self, task: usize, waits: u64, asked: Asked) {
+        if self.tasks[task].waits != waits || self.tasks[task].routine.is_none() {
+            return;
+        }
+        if let Some(at_once) = self.dispatch(task, asked) {
+            self.at(self.shared.now.get(), Event::Answer { task, waits, answer: at_once });
+        }
+    }
+
     /// What an operation meets. An answer, where there is one at once.
     fn dispatch(&mut self, task: usize, asked: Asked) -> Option<Answer> {
         let Asked { ask, patience, heeds_signals } = asked;
@@ -415,6 +470,10 @@ impl<'p> Schedule<'p> {
             }
             _ => {}
         }
+        if !self.turns.has(run, self.operations) {
+            self.turns.park(task, waits, run, Asked { ask, patience, heeds_signals });
+            return None;
+        }
         let operation = self.runs[run].operations;
         self.runs[run].operations += 1;
         self.operations += 1;
@@ -434,7 +493,9 @@ impl<'p> Schedule<'p> {
             // While gh begins nothing is under way yet.
             .filter(|fault| !matches!(ask, Ask::Begin) || fault.is_of_the_machine())
             .collect();
-        self.note(format_args!("run {run} sends {operation}: {}", shown(&ask)));
+        if self.timeline.is_some() {
+            self.note(format_args!("run {run} sends {operation}: {}", shown(&ask)));
+        }
         for fault in faults {
             self.note(format_args!("run {run}, {operation}: {fault:?}"));
             match fault {
@@ -528,6 +589,7 @@ impl<'p> Schedule<'p> {
     fn latencies(&self, chance: &mut Chance) -> (u64, u64) {
         match self.plan.pace {
             Pace::Even(each) => (each, each),
+            Pace::Turns { .. } => (1, 1),
             Pace::Uneven(most) => (chance.within(1, most), chance.within(1, most)),
             Pace::Spikes(most) => {
                 let mut half = || if chance.one_in(8) { chance.within(1, most) } else { chance.within(1, 200) };
@@ -550,11 +612,11 @@ impl<'p> Schedule<'p> {
         }
     }
 
-    fn serve(&mut self, run: usize, ask: &Ask, meets: Meets, answer_to: Option<(usize, u64)>, answered: u64) {
+    fn serve(&mut self, run: usize, ask: &Rc<Ask>, meets: Meets, answer_to: Option<(usize, u64)>, answered: u64) {
         let now = self.shared.now.get();
         let before = self.watch.before(ask, &self.world);
         let mut answer = self.world.serve(ask, meets, now);
-        if let (Ask::LockNote(id), Ok(told)) = (ask, &mut answer) {
+        if let (Ask::LockNote(id), Ok(told)) = (&**ask, &mut answer) {
             *told = Told::Note(self.shared.locks.borrow().note(id));
         }
         if self.timeline.is_some() {
@@ -563,6 +625,13 @@ impl<'p> Schedule<'p> {
                 Err(error) => error.to_string(),
             };
             self.note(format_args!("    served to run {run}: {} → {said}", shown(ask)));
+        }
+        if let Some(exchanges) = &mut self.exchanges {
+            let answer = match &answer {
+                Ok(told) => Ok(told.clone()),
+                Err(error) => Err(error.status()),
+            };
+            exchanges.push(Exchange { ask: Rc::clone(ask), meets, answer });
         }
         self.watch.served(run, ask, before, &self.world, now);
         if let Some((task, waits)) = answer_to {
@@ -575,7 +644,8 @@ fn is_git(ask: &Ask) -> bool {
     matches!(ask, Ask::Refs | Ask::LockNote(_) | Ask::Push(_))
 }
 
-fn changes(ask: &Ask) -> bool {
+/// Whether it changes something on GitHub.
+pub fn changes(ask: &Ask) -> bool {
     matches!(
         ask,
         Ask::Create(_) | Ask::Update(..) | Ask::Delete(_) | Ask::Upload { .. } | Ask::Rename(..) | Ask::DeleteAsset(_)

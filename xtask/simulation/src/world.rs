@@ -2,7 +2,6 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::fmt::Write as _;
 use std::rc::Rc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -16,7 +15,7 @@ use xtask::image::parts::PartSize;
 use xtask::latest::TAG;
 use xtask::latest::outside::{Budget, Push, Refs};
 use xtask::latest::set::{Facts, Origin, Piece, Set, SetImage};
-use xtask::manifest::{self, Manifest};
+use xtask::manifest::{self, Expected, Manifest};
 
 use crate::fault::{Fault, Planned};
 use crate::outside::{Answer, Ask, Told};
@@ -38,8 +37,8 @@ pub struct Meets {
 #[derive(Clone)]
 pub struct World {
     repo: Repo,
-    /// What assets hold, by id.
-    bytes: HashMap<u64, Rc<[u8]>>,
+    /// What assets hold, by id, and its digest.
+    bytes: HashMap<u64, (Rc<[u8]>, Digest)>,
     lock: Option<String>,
     /// What listings show instead, until then.
     stale: Option<(u64, Rc<Vec<github_stand_in::Release>>)>,
@@ -91,6 +90,25 @@ thread_local! {
     static SETS: RefCell<HashMap<(u8, u8), Set>> = RefCell::new(HashMap::new());
     static STARTS: RefCell<HashMap<u8, World>> = RefCell::new(HashMap::new());
     static WHOLE: RefCell<HashMap<Digest, u8>> = RefCell::new(HashMap::new());
+    static KNOWN: RefCell<HashMap<Digest, Option<Rc<Known>>>> = RefCell::new(HashMap::new());
+}
+
+/// A manifest that was read before, by its digest: schedules meet the same few over and over.
+struct Known {
+    source: String,
+    commit: String,
+    assets: Vec<Expected>,
+}
+
+impl Known {
+    fn of(digest: Digest, bytes: &[u8]) -> Option<Rc<Self>> {
+        let read = || {
+            let manifest = Manifest::parse(bytes).ok()?;
+            let assets = manifest.assets();
+            Some(Rc::new(Self { source: manifest.source, commit: manifest.commit, assets }))
+        };
+        KNOWN.with_borrow_mut(|known| known.entry(digest).or_insert_with(read).clone())
+    }
 }
 
 /// The set of `v0.<source>` with these images.
@@ -224,6 +242,16 @@ impl World {
         self.repo.tags.get(TAG).map(|tag| TagRef { object: tag.object.clone(), commit: tag.commit.clone() })
     }
 
+    /// All releases, the oldest first.
+    pub fn releases(&self) -> &[github_stand_in::Release] {
+        &self.repo.releases
+    }
+
+    /// What an asset holds.
+    pub fn bytes(&self, asset: u64) -> Vec<u8> {
+        self.bytes.get(&asset).map_or_else(Vec::new, |(bytes, _)| bytes.to_vec())
+    }
+
     pub fn live(&self) -> Option<&github_stand_in::Release> {
         self.repo.published(TAG).ok()
     }
@@ -273,7 +301,9 @@ impl World {
     fn answer(&mut self, ask: &Ask, meets: Meets) -> Result<Told, Refusal> {
         let moment = self.moment();
         Ok(match ask {
-            Ask::ByTag(tag) => Told::Maybe(github_stand_in::Release::published(self.listed(), tag).map(release)),
+            Ask::ByTag(tag) => {
+                Told::Maybe(github_stand_in::Release::published(self.listed(), tag).map(release).map(Box::new))
+            }
             Ask::Releases => Told::Releases(self.listed().iter().rev().map(release).collect()),
             Ask::Release(id) => Told::Release(Box::new(release(self.repo.release(*id)?))),
             Ask::Assets(id) => {
@@ -286,7 +316,7 @@ impl World {
                 if found.state != AssetState::Uploaded {
                     return Err(Refusal::not_found());
                 }
-                Told::Bytes(self.bytes.get(asset).cloned().unwrap_or_else(|| Rc::from([])))
+                Told::Bytes(self.bytes.get(asset).map_or_else(|| Rc::from([]), |(bytes, _)| Rc::clone(bytes)))
             }
             Ask::Create(new) => {
                 Told::Release(Box::new(release(self.repo.create(&mut NoGit, &change(new), "ana", moment)?)))
@@ -350,13 +380,10 @@ impl World {
         if meets.corrupt {
             kept[0] ^= 1;
         }
-        let digest = (!meets.no_digest).then(|| {
-            let mut text = String::with_capacity(71);
-            let _ = write!(text, "sha256:{}", Digest::of(&kept));
-            text
-        });
+        let holds = Digest::of(&kept);
+        let digest = (!meets.no_digest).then(|| format!("sha256:{holds}"));
         let size = kept.len() as u64;
-        self.bytes.insert(id, kept.into());
+        self.bytes.insert(id, (kept.into(), holds));
         Ok(Told::Asset(Box::new(asset(self.repo.finish_upload(id, size, digest, moment)?))))
     }
 
@@ -364,11 +391,9 @@ impl World {
     pub fn shown(&self) -> Option<Shown> {
         let live = self.live()?;
         let (whole, manifest) = self.judge(live);
-        let digest =
-            live.assets.iter().find(|it| it.name == "alpha.qcow2.sha256").and_then(|it| self.bytes.get(&it.id));
-        let images = digest.and_then(|line| {
-            let line = String::from_utf8_lossy(line).into_owned();
-            let digest: Digest = line.split(' ').next()?.parse().ok()?;
+        let line = live.assets.iter().find(|it| it.name == "alpha.qcow2.sha256").and_then(|it| self.bytes.get(&it.id));
+        let images = line.and_then(|(line, _)| {
+            let digest: Digest = str::from_utf8(line).ok()?.split(' ').next()?.parse().ok()?;
             WHOLE.with_borrow(|known| known.get(&digest).copied())
         });
         let source = manifest.as_ref().and_then(|it| it.source.strip_prefix("v0.")?.parse().ok());
@@ -378,36 +403,33 @@ impl World {
             whole,
             by_us: manifest.is_some(),
             tag: self.tag().map(|tag| tag.commit),
-            commit: manifest.map(|it| it.commit),
+            commit: manifest.map(|it| it.commit.clone()),
             title: live.name.clone(),
             prerelease: live.prerelease,
         })
     }
 
     /// Whether all of a set is there by its bytes, and its manifest.
-    fn judge(&self, release: &github_stand_in::Release) -> (bool, Option<Manifest>) {
+    fn judge(&self, release: &github_stand_in::Release) -> (bool, Option<Rc<Known>>) {
         let bytes_of = |name: &str| {
             let found = release.assets.iter().find(|it| it.name == name && it.state == AssetState::Uploaded);
             found.and_then(|it| self.bytes.get(&it.id))
         };
-        let Some(bytes) = bytes_of(manifest::FILE) else {
+        let Some((bytes, digest)) = bytes_of(manifest::FILE) else {
             let by_hand = NAMES.iter().all(|name| {
                 let whole: Vec<u8> = ["", ".partaa", ".partab"]
                     .iter()
                     .filter_map(|end| bytes_of(&format!("{name}.qcow2{end}")))
-                    .flat_map(|bytes| bytes.iter().copied())
+                    .flat_map(|(bytes, _)| bytes.iter().copied())
                     .collect();
                 bytes_of(&format!("{name}.qcow2.sha256"))
-                    .is_some_and(|line| String::from_utf8_lossy(line).starts_with(&Digest::of(&whole).to_string()))
+                    .is_some_and(|(line, _)| String::from_utf8_lossy(line).starts_with(&Digest::of(&whole).to_string()))
             });
             return (by_hand, None);
         };
-        let Ok(manifest) = Manifest::parse(bytes) else { return (false, None) };
-        let whole = manifest
-            .assets()
-            .iter()
-            .all(|expected| bytes_of(&expected.file).is_some_and(|bytes| Digest::of(bytes) == expected.sha256));
-        (whole, Some(manifest))
+        let Some(known) = Known::of(*digest, bytes) else { return (false, None) };
+        let right = |wanted: &Expected| bytes_of(&wanted.file).is_some_and(|(_, digest)| *digest == wanted.sha256);
+        (known.assets.iter().all(right), Some(known))
     }
 
     /// How many whole sets there are, live or as drafts of ours.

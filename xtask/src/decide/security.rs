@@ -157,22 +157,27 @@ fn ask(packer_dir: &Path, wanted: &BTreeSet<String>) -> anyhow::Result<BTreeMap<
         )));
     }
     let read = parse(&finished.text());
-    match wanted.iter().find(|name| read.get(*name).is_none_or(Index::is_empty)) {
-        // An archive's `-updates` is empty after a point release.
-        Some(missing) if !missing.starts_with("updates:") => {
-            Err(failure::missing(format!("`{}` said nothing about {missing}", finished.command)))
-        }
-        _ => Ok(read),
+    match wanted.iter().find(|name| !read.contains_key(*name)) {
+        Some(missing) => Err(failure::missing(format!("`{}` said nothing about {missing}", finished.command))),
+        None => Ok(read),
     }
 }
 
-/// Lines of index, package, version, source and its version, with TAB between them.
+/// For each index a line `index`, its name, suite and date, which is all of it for an archive that is empty: security before
+/// the first fix, updates after a point release. Then lines of index, package, version, source and its version. With TAB
+/// between the fields.
 fn parse(text: &str) -> BTreeMap<String, Index> {
     let mut read: BTreeMap<String, Index> = BTreeMap::new();
     for line in text.lines() {
         let fields: Vec<&str> = line.split('\t').collect();
-        if let [name, package, version, source, source_version] = fields[..] {
-            read.entry(name.to_owned()).or_default().add(package, version, source, source_version);
+        match fields[..] {
+            ["index", name, _, _] => {
+                read.entry(name.to_owned()).or_default();
+            }
+            [name, package, version, source, source_version] => {
+                read.entry(name.to_owned()).or_default().add(package, version, source, source_version);
+            }
+            _ => {}
         }
     }
     read

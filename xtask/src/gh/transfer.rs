@@ -176,7 +176,7 @@ fn drain_asset(
     mut take: impl FnMut(&[u8]) -> anyhow::Result<()>,
     refusal: &mut Option<Refused>,
 ) -> anyhow::Result<()> {
-    let mut reader = BufReader::with_capacity(64 * 1024, pipe);
+    let mut reader = BufReader::with_capacity(crate::image::hash::BUFFER, pipe);
     let mut head = String::new();
     while reader.read_line(&mut head)? > 2 {}
     match Head::parse(&head) {

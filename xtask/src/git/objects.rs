@@ -286,4 +286,20 @@ mod tests {
             assert_eq!(found, expected, "{line}");
         }
     }
+
+    #[test]
+    fn hostile_output_of_git() {
+        let changes = b"\x01c2\0Ann\x002026-02-01\0two\0\np/a\0\x01merge\0Ann\x002026-02-01\0merged\0";
+        let tree = b"100755 blob abc\tpacker/b c\n";
+        let refs = b"aaa\trefs/tags/latest\nbbb\trefs/tags/v1^{}\nccc tag ddd commit v1\n";
+        crate::hostile::try_with(&[changes, tree, refs], |bytes| {
+            last_changes(bytes);
+            if let Some(entry) = tree_entry(bytes) {
+                assert!(entry.path.len() <= 4 * bytes.len());
+            }
+            let text = String::from_utf8_lossy(bytes);
+            assert!(remote_tags(&text).keys().all(|name| !name.contains('\n')));
+            text.lines().filter_map(local_tag).for_each(drop);
+        });
+    }
 }

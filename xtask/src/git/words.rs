@@ -22,13 +22,17 @@ pub(super) fn judge(finished: &Finished) -> Result<Pushed, CallError> {
         if passes(&finished.stderr) || finished.stderr.trim().is_empty() {
             return Err(CallError::Lost(first_line(&finished.stderr)));
         }
-        return Ok(Pushed::Refused(all_lines(&finished.stderr)));
+        return Ok(refused(all_lines(&finished.stderr)));
     }
     let reason = |line: &&str| line.split('\t').nth(2).map(str::to_owned);
     let mut said: Vec<String> = rejected.iter().filter(|line| !line.contains("atomic")).filter_map(reason).collect();
     let remote = finished.stderr.lines().filter_map(|line| line.strip_prefix("remote:")).map(str::trim);
     said.extend(remote.filter(|line| !line.is_empty()).map(str::to_owned));
-    Ok(Pushed::Refused(without_controls(&said.join("; "))))
+    Ok(refused(without_controls(&said.join("; "))))
+}
+
+fn refused(said: String) -> Pushed {
+    Pushed::Refused(if said.trim().is_empty() { "no reason was given".to_owned() } else { said })
 }
 
 /// Words of a connection that didn't hold, which another try can mend.
@@ -139,8 +143,31 @@ mod tests {
             (128, "", "remote: a proxy\nfatal: unable to access 'x': The requested URL returned error: 502", None),
             (128, "", "fatal: Could not resolve host: x", None),
             (128, "", "", None),
+            (1, "!\ta:refs/packer/lock\t\u{1b}", "", Some(Pushed::Refused("no reason was given".to_owned()))),
+            (128, "", "remote: .", Some(Pushed::Refused("no reason was given".to_owned()))),
         ] {
             assert_eq!(judge(&ended(code, stdout, stderr)).ok(), expected, "{stdout} {stderr}");
         }
+    }
+
+    #[test]
+    fn hostile_porcelain() {
+        let stale: &[u8] = b"To x\n!\ta:refs/packer/lock\t[rejected] (stale info)\n!\tb:refs/tags/latest\t[rejected] (atomic push failed)\nDone";
+        let declined: &[u8] =
+            b"remote: not here\x1b[2J\nerror: failed to push some refs\n!\ta:b\t[remote rejected] (hook declined)";
+        crate::hostile::try_with(&[stale, declined], |bytes| {
+            let text = String::from_utf8_lossy(bytes);
+            for (stdout, stderr) in [(text.as_ref(), ""), ("", text.as_ref()), (text.as_ref(), text.as_ref())] {
+                match judge(&ended(1, stdout, stderr)) {
+                    Ok(Pushed::Refused(said)) => {
+                        assert!(!said.is_empty() && !said.contains(char::is_control));
+                        cure(&said);
+                    }
+                    Ok(pushed) => assert_eq!(pushed, Pushed::Stale, "it failed"),
+                    Err(error) => assert!(!error.to_string().contains(char::is_control)),
+                }
+            }
+            super::super::tag_in(&text, "latest");
+        });
     }
 }

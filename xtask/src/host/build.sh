@@ -9,18 +9,32 @@ frame() {
     printf '\0packer:%s\0' "$1"
 }
 
+# builds WORD…: whether a process with this command line is a build of this image, by its name or of all images: a shell, or
+# another interpreter, that runs the script; not an editor that has it open.
+builds() {
+    case ${1##*/} in "$script") ;; *sh | python* | perl* | ruby*) shift ;; *) return 1 ;; esac
+    while case ${1-} in -*) true ;; *) false ;; esac; do shift; done
+    case ${1-} in "$script" | */"$script") shift ;; *) return 1 ;; esac
+    others=
+    for word; do
+        case $word in -*) ;; "$name") return 0 ;; *) others=1 ;; esac
+    done
+    [ -z "$others" ]
+}
+
 # The build of this image that runs here already, as `PID COMMAND`.
 running() {
-    ls -ld /proc/[0-9]*/cwd 2>/dev/null | while read -r line; do
-        case $line in *"/cwd -> $PWD") ;; *) continue ;; esac
-        pid=${line##* /proc/}
-        pid=${pid%%/*}
-        command=$({ tr '\0\n' '  ' <"/proc/$pid/cmdline"; } 2>/dev/null)
-        case $command in
-        "sh -s -- "*) ;;
-        *[\ /]"$script "*" $name "* | *[\ /]"$script $name "*) echo "$pid $command" ;;
-        esac
-    done | head -n 1
+    ls -ld /proc/[0-9]*/cwd 2>/dev/null | {
+        set -f
+        while read -r line; do
+            case $line in *"/cwd -> $PWD") ;; *) continue ;; esac
+            pid=${line##* /proc/}
+            pid=${pid%%/*}
+            command=$({ tr '\0\n' '  ' <"/proc/$pid/cmdline"; } 2>/dev/null)
+            # shellcheck disable=SC2086 # its words
+            if builds $command; then echo "$pid $command"; fi
+        done
+    } | head -n 1
 }
 
 # What holds this shell's standard output open, as `PID COMMAND` lines: only Linux tells.

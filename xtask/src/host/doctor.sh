@@ -19,10 +19,11 @@ else
     esac
 fi
 # Standard input is this script: whoever reads it eats what follows. What has no version to tell is another program of that
-# name, and may wait for something to do.
+# name, and may wait for something to do, or work on.
+if command -v timeout >/dev/null 2>&1; then limit='timeout -k 1 10'; else limit=''; fi
 for tool in packer qemu-img qemu-system-x86_64; do
     if command -v "$tool" >/dev/null 2>&1; then
-        version=$("$tool" --version 2>/dev/null </dev/null | head -n 1 | tr -d '\r')
+        version=$($limit "$tool" --version 2>/dev/null </dev/null | head -n 1 | tr -d '\r')
         echo "$tool=${version:-another program}"
         echo "$tool-path=$(command -v "$tool")"
     else

@@ -4,9 +4,8 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
 
-use anyhow::Context as _;
-
 use super::digest::Digest;
+use super::durable;
 use super::name;
 use crate::{failure, text};
 
@@ -39,7 +38,7 @@ pub fn parse(image: &str, content: &str) -> anyhow::Result<Digest> {
     let mut other = None;
     for line in content.lines().filter(|line| !line.starts_with('#')) {
         let Some((digest, named)) = entry(line) else { continue };
-        if named.strip_prefix("./").unwrap_or(&named) != file {
+        if in_the_folder(&named) != file {
             other = other.or(Some(named));
         } else if found.is_some_and(|found| found != digest) {
             return Err(failure::failed(format!("it has two digests for {file}; {expected}")));
@@ -71,13 +70,21 @@ fn entry(line: &str) -> Option<(Digest, String)> {
             (digest.trim_start_matches([' ', '\t']), named)
         }
         None => {
-            let (digest, named) = line.split_once(' ')?;
+            let (digest, named) = line.split_once([' ', '\t'])?;
             // A blank for text, a star for bytes; `md5 -r` and its kin write neither.
             (digest, named.strip_prefix([' ', '*']).unwrap_or(named))
         }
     };
     let named = if escaped { unescaped(named)? } else { named.to_owned() };
     Some((digest.parse().ok()?, named)).filter(|(_, named)| !named.is_empty())
+}
+
+/// Without the `./` in front, which leads nowhere.
+fn in_the_folder(mut named: &str) -> &str {
+    while let Some(rest) = named.strip_prefix("./") {
+        named = rest.trim_start_matches('/');
+    }
+    named
 }
 
 /// As `sha256sum` escapes names: `\\`, `\n` and `\r`.
@@ -104,7 +111,7 @@ pub fn read(image: &str, path: &Path) -> anyhow::Result<Digest> {
     let mut bytes = Vec::new();
     File::open(path)
         .and_then(|file| file.take(LARGEST).read_to_end(&mut bytes))
-        .with_context(|| format!("reading {}", path.display()))?;
+        .map_err(|error| durable::read_error(path.display(), error))?;
     parse(image, &String::from_utf8_lossy(&bytes)).map_err(|error| {
         failure::failed(format!(
             "checksum file {}: {error}; write it anew with `cargo xtask packer checksum --force {image}`",
@@ -130,6 +137,8 @@ mod tests {
             format!("{digest} *a.qcow2\r\n"),
             format!("{digest} a.qcow2"),
             format!("{digest}  ./a.qcow2\n"),
+            format!("{digest}  .//./a.qcow2\n"),
+            format!("{digest}\ta.qcow2\n"),
             format!("  {capital}  a.qcow2\n"),
             format!("SHA256 (a.qcow2) = {digest}\n"),
             format!("SHA256(a.qcow2)= {digest}\n"),
@@ -153,7 +162,6 @@ mod tests {
             ("\n".to_owned(), "it is empty"),
             (format!("{digest}\n"), "no sha256"),
             ("xyz  a.qcow2\n".to_owned(), "no sha256"),
-            (format!("{digest}\ta.qcow2\n"), "no sha256"),
             (format!("SHA512 (a.qcow2) = {digest}\n"), "no sha256"),
             (format!("{digest}  b.qcow2\n"), "it names `b.qcow2`"),
             (format!("{digest}  ../a.qcow2\n"), "it names the path `../a.qcow2`"),

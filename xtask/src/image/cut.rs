@@ -18,6 +18,7 @@ use sha2::{Digest as _, Sha256};
 use super::digest::Digest;
 use super::durable::{self, Pending};
 use super::name::{self, Role};
+use super::stamp::Stamp;
 use super::{hash, parts};
 use crate::interrupt;
 use crate::process::joined;
@@ -105,6 +106,10 @@ fn remove(whole: &Path, unwanted: impl Fn(&PathBuf, &str) -> bool) -> anyhow::Re
 
 /// Whether the parts beside an image are its ranges, byte for byte; the image's digest comes from the same read.
 /// `None` when they aren't, as soon as that shows.
+///
+/// # Errors
+///
+/// Exit code 1: a file can't be read, or a part changes meanwhile.
 pub fn compare(
     image: &str,
     whole: &Path,
@@ -112,10 +117,12 @@ pub fn compare(
     moved: impl Fn(u64),
 ) -> anyhow::Result<Option<Digest>> {
     let paths = paths(image, whole, ranges.len());
+    let mut stamps = Vec::new();
     for (path, range) in paths.iter().zip(ranges) {
         let regular = fs::symlink_metadata(path).ok().filter(fs::Metadata::is_file);
-        if regular.is_none_or(|meta| meta.len() != range.end - range.start) {
-            return Ok(None);
+        match regular.filter(|meta| meta.len() == range.end - range.start) {
+            Some(meta) => stamps.push(Stamp::from(&meta)),
+            None => return Ok(None),
         }
     }
     let mut source = File::open(whole).with_context(|| format!("opening {}", whole.display()))?;
@@ -137,6 +144,7 @@ pub fn compare(
             left -= length as u64;
         }
     }
+    stamps.iter().zip(&paths).try_for_each(|(stamp, path)| stamp.must_hold(path))?;
     Ok(Some(Digest::from_hash(hash)))
 }
 

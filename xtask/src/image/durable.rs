@@ -3,6 +3,7 @@
 //! Work goes into a hidden file in the same folder; it takes its final name only when its bytes are on the disk, and the
 //! folder is synced after the rename. The images folder passes over hidden files, so nobody takes work for a result.
 
+use std::fmt::Display;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -75,6 +76,20 @@ pub fn write_error(path: &Path, error: io::Error) -> anyhow::Error {
         )),
         _ => anyhow::Error::new(error).context(format!("writing {}", path.display())),
     }
+}
+
+/// Names the file or folder, and for one that only others may read the cure.
+///
+/// # Errors
+///
+/// Exit code 3 without permission, else 1.
+pub fn read_error(shown: impl Display, error: io::Error) -> anyhow::Error {
+    if error.kind() == io::ErrorKind::PermissionDenied {
+        return failure::missing(format!(
+            "no permission to read {shown}; make it yours, or readable: `sudo chmod -R a+rX FOLDER`"
+        ));
+    }
+    anyhow::Error::new(error).context(format!("reading {shown}"))
 }
 
 /// Asks the file system before the line is used.

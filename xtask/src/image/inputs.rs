@@ -135,7 +135,7 @@ impl File {
         let mut hash = Sha1::new();
         hash.update(format!("blob {}\0", metadata.len()));
         let mut file = fs::File::open(path)?;
-        let mut buffer = vec![0; 64 * 1024];
+        let mut buffer = vec![0; super::hash::BUFFER];
         loop {
             match file.read(&mut buffer)? {
                 0 => break,

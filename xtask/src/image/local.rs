@@ -10,7 +10,7 @@ use super::digest::Digest;
 use super::name::{self, Role};
 use super::record::{self, BuildRecord, Listed};
 use super::stamp::Stamp;
-use super::{checksum, parts, qcow2};
+use super::{checksum, durable, parts, qcow2};
 use crate::failure;
 use anyhow::Context as _;
 
@@ -59,9 +59,10 @@ pub fn scan(images: &Path) -> anyhow::Result<BTreeMap<String, Files>> {
     let mut found = BTreeMap::new();
     let mut seen = BTreeSet::new();
     for (name, path) in entries(images)? {
-        if path.is_dir() {
+        // A folder with a part's name holds no image, and is in the way of one.
+        if path.is_dir() && !name::is_like_a_part(&name) {
             for (name, path) in entries(&path)? {
-                if !path.is_dir() {
+                if !path.is_dir() || name::is_like_a_part(&name) {
                     add(&mut found, &mut seen, &name, path);
                 }
             }
@@ -74,10 +75,10 @@ pub fn scan(images: &Path) -> anyhow::Result<BTreeMap<String, Files>> {
 
 /// The entries of a folder that aren't hidden and have a name in UTF-8, by name.
 fn entries(dir: &Path) -> anyhow::Result<BTreeMap<String, PathBuf>> {
-    let reading = || format!("reading images folder {}", dir.display());
+    let reading = |error| durable::read_error(format_args!("images folder {}", dir.display()), error);
     let mut found = BTreeMap::new();
-    for entry in fs::read_dir(dir).with_context(reading)? {
-        let entry = entry.with_context(reading)?;
+    for entry in fs::read_dir(dir).map_err(reading)? {
+        let entry = entry.map_err(reading)?;
         if let Some(name) = entry.file_name().to_str().filter(|name| !name.starts_with('.')) {
             found.insert(name.to_owned(), entry.path());
         }
@@ -97,6 +98,7 @@ fn add(found: &mut BTreeMap<String, Files>, seen: &mut BTreeSet<(u64, u64, Strin
     }
     let files: &mut Files = found.entry(image).or_default();
     match Role::of(name) {
+        Some(Role::Part { .. }) if path.is_dir() => files.strays.push(path),
         Some(Role::Whole { .. }) => files.whole.push(path),
         Some(Role::Part { suffix, .. }) => files.parts.entry(suffix).or_default().push(path),
         Some(Role::Checksum { .. }) => files.checksum.push(path),
@@ -254,7 +256,7 @@ fn versions_file(dir: &Path) -> anyhow::Result<BTreeMap<String, String>> {
     match fs::read_to_string(dir.join(record::VERSIONS_FILE)) {
         Ok(text) => Ok(record::versions(&text)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(BTreeMap::new()),
-        Err(error) => Err(error).with_context(|| format!("reading {}", dir.join(record::VERSIONS_FILE).display())),
+        Err(error) => Err(durable::read_error(dir.join(record::VERSIONS_FILE).display(), error)),
     }
 }
 

@@ -48,6 +48,11 @@ impl Role {
     }
 }
 
+/// Whether `cat <name>.qcow2.part*` would take the file.
+pub fn is_like_a_part(file: &str) -> bool {
+    file.contains(PART)
+}
+
 /// The image whose readers take this file along: `cat <name>.qcow2.part*` doesn't ask who cut a part.
 pub fn read_with(file: &str) -> Option<String> {
     Role::of(file).map(|role| role.image().to_owned()).or_else(|| Role::stray_part_of(file).map(str::to_owned))

@@ -11,6 +11,7 @@ use std::path::Path;
 
 use anyhow::Context as _;
 
+use super::durable;
 use crate::failure;
 
 /// The first four bytes of each qcow2 file.
@@ -26,6 +27,9 @@ const KNOWN: u64 = 1 << 3 | 1 << 4;
 /// Where a table's entry leads.
 const OFFSET: u64 = 0x00ff_ffff_ffff_fe00;
 const COMPRESSED: u64 = 1 << 62;
+/// The cluster reads as zeros, whatever is at its place.
+const ZEROS: u64 = 1;
+const SECTOR: u64 = 512;
 
 /// # Errors
 ///
@@ -43,7 +47,7 @@ pub fn check_bytes(shown: &str, size: u64, read: impl Fn(u64, &mut [u8]) -> io::
     let image = Image { size, read };
     match image.examine() {
         Ok(()) => Ok(()),
-        Err(Bad::Unreadable(error)) => Err(error).with_context(|| format!("reading {shown}")),
+        Err(Bad::Unreadable(error)) => Err(durable::read_error(shown, error)),
         Err(Bad::Not(why, cure)) => Err(failure::failed(format!("{shown} {why}; {cure}"))),
     }
 }
@@ -80,20 +84,24 @@ impl<R: Fn(u64, &mut [u8]) -> io::Result<()>> Image<R> {
         self.is_whole(&header)
     }
 
-    /// All that the tables lead to is there. qemu-img itself lets the last cluster be a shorter one.
+    /// All that the tables lead to is there, to the last sector: what is cut off there reads as zeros, and nobody is told.
     fn is_whole(&self, header: &Header) -> Result<(), Bad> {
         let cluster = 1_u64 << header.cluster_bits;
         let cut = |what: &str, end: Option<u64>| {
             let end = end.map_or_else(|| "beyond all numbers".to_owned(), |end| format!("at {end}"));
             not(format!("is cut short: {what} ends {end}, the file after {} bytes", self.size), AGAIN)
         };
-        let must_hold = |what: &str, at: u64, length: u64, slack: u64| match at.checked_add(length) {
-            Some(end) if end <= self.size.saturating_add(slack) => Ok(()),
+        let must_hold = |what: &str, at: u64, length: u64| match at.checked_add(length) {
+            Some(end) if end <= self.size => Ok(()),
             end => Err(cut(what, end)),
         };
         let refcounts = u64::from(header.refcount_table_clusters) * cluster;
-        must_hold("the refcount table", header.refcount_table_offset, refcounts, cluster - 1)?;
-        must_hold("the L1 table", header.l1_table_offset, u64::from(header.l1_size) * 8, 0)?;
+        must_hold("the refcount table", header.refcount_table_offset, refcounts)?;
+        self.entries(header.refcount_table_offset, refcounts, 8, |entry| match number(entry, 0) & OFFSET {
+            0 => Ok(()),
+            block => must_hold("a refcount block", block, cluster),
+        })?;
+        must_hold("the L1 table", header.l1_table_offset, u64::from(header.l1_size) * 8)?;
         let extended = header.incompatible & 1 << 4 != 0;
         let entry = if extended { 16 } else { 8 };
         let covered = u128::from(header.l1_size) * u128::from(cluster / entry) * u128::from(cluster);
@@ -102,40 +110,55 @@ impl<R: Fn(u64, &mut [u8]) -> io::Result<()>> Image<R> {
         }
         // More tables than there is room for would be one table many times.
         let mut left = self.size / cluster + 1;
+        // Where the disk goes on that the tables describe.
+        let mut place = 0_u64;
         self.entries(header.l1_table_offset, u64::from(header.l1_size) * 8, 8, |l1| {
-            let table = l1 & OFFSET;
+            let table = number(l1, 0) & OFFSET;
+            let mut here = place;
+            place = place.saturating_add((cluster / entry).saturating_mul(cluster));
             if table == 0 {
                 return Ok(());
             }
             left =
                 left.checked_sub(1).ok_or_else(|| not("has an L1 table that leads to one place many times", AGAIN))?;
-            must_hold("an L2 table", table, cluster, 0)?;
+            must_hold("an L2 table", table, cluster)?;
             self.entries(table, cluster, entry as usize, |l2| {
-                if l2 & COMPRESSED == 0 {
-                    let data = l2 & OFFSET;
-                    return if data == 0 { Ok(()) } else { must_hold("a cluster of data", data, cluster, cluster - 1) };
+                let rest = header.virtual_size.saturating_sub(here).min(cluster).next_multiple_of(SECTOR);
+                here = here.saturating_add(cluster);
+                let (l2, subclusters) = (number(l2, 0), extended.then(|| number(l2, 8)));
+                if l2 & COMPRESSED != 0 {
+                    let bits = 62 - (header.cluster_bits - 8);
+                    let (data, sectors) = (l2 & ((1 << bits) - 1), (l2 & (COMPRESSED - 1)) >> bits);
+                    return must_hold("a compressed cluster", data - data % SECTOR, (sectors + 1) * SECTOR);
                 }
-                let bits = 62 - (header.cluster_bits - 8);
-                let (data, sectors) = (l2 & ((1 << bits) - 1), (l2 & (COMPRESSED - 1)) >> bits);
-                must_hold("a compressed cluster", data - data % 512, (sectors + 1) * 512, cluster - 1)
+                let used = match subclusters {
+                    // The lower half says which of 32 are there.
+                    Some(bitmap) => cluster / 32 * u64::from(32 - (bitmap as u32).leading_zeros()),
+                    None if l2 & ZEROS != 0 => 0,
+                    None => cluster,
+                };
+                match l2 & OFFSET {
+                    0 => Ok(()),
+                    data => must_hold("a cluster of data", data, used.min(rest)),
+                }
             })
         })
     }
 
-    /// Big-endian numbers of 8 bytes, the first of each entry.
+    /// The entries of a table, one after the other.
     fn entries(
         &self,
         at: u64,
         length: u64,
         entry: usize,
-        mut look: impl FnMut(u64) -> Result<(), Bad>,
+        mut look: impl FnMut(&[u8]) -> Result<(), Bad>,
     ) -> Result<(), Bad> {
         let mut buffer = vec![0; super::hash::BUFFER.min(usize::try_from(length).unwrap_or(usize::MAX))];
         let mut done = 0;
         while done < length {
             let part = buffer.len().min(usize::try_from(length - done).unwrap_or(usize::MAX));
             (self.read)(at + done, &mut buffer[..part])?;
-            buffer[..part].chunks_exact(entry).try_for_each(|entry| look(number(entry, 0)))?;
+            buffer[..part].chunks_exact(entry).try_for_each(&mut look)?;
             done += part as u64;
         }
         Ok(())
@@ -339,7 +362,10 @@ pub mod tests {
             (header(36, &u32::MAX.to_be_bytes()), "the L1 table ends"),
             (header(24, &u64::MAX.to_be_bytes()), "too few for its size"),
             (header(1536, &8192_u64.to_be_bytes()), "an L2 table ends"),
+            (header(512, &4096_u64.to_be_bytes()), "a refcount block ends"),
             (data(1 << 20), "a cluster of data ends"),
+            (data(2048 + 512), "a cluster of data ends at 3072"),
+            (smallest(3)[..1535].to_vec(), "a refcount block ends"),
             (data(COMPRESSED | 1 << 20), "a compressed cluster ends"),
             (smallest(3)[..1540].to_vec(), "the L1 table ends"),
         ] {

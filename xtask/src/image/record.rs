@@ -10,6 +10,7 @@ use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
 use super::digest::Digest;
+use super::durable;
 use super::inputs::Inputs;
 
 /// `<name>.build.json`. Fields that are not known here are ignored.
@@ -96,7 +97,7 @@ pub fn read(image: &str, dir: &Path) -> anyhow::Result<Option<BuildRecord>> {
     let text = match std::fs::read_to_string(&path) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error).with_context(|| format!("reading {}", path.display())),
+        Err(error) => return Err(durable::read_error(path.display(), error)),
     };
     serde_json::from_str(&text).map(Some).with_context(|| {
         format!("build record {} is damaged; build the image again, or remove the file", path.display())

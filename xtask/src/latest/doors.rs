@@ -20,7 +20,11 @@ pub struct Doors<'a> {
 
 impl<'a> Doors<'a> {
     pub fn new(outside: &'a dyn Outside) -> Self {
-        let how = How { at_most: None, heeds_signals: true };
+        Self::with(outside, How { at_most: None, heeds_signals: true })
+    }
+
+    /// Doors whose calls are made so.
+    pub fn with(outside: &'a dyn Outside, how: How) -> Self {
         Self { outside, attempts: outside.attempts(), how }
     }
 

@@ -79,11 +79,11 @@ impl Outside for GitHub {
         self.attempts
     }
 
-    fn seen(&self, _how: How) -> anyhow::Result<Seen> {
+    fn seen(&self, how: How) -> anyhow::Result<Seen> {
         // Asking changes nothing, so gh itself may repeat it.
-        let gh = self.gh.patient(self.attempts);
+        let gh = self.gh(how).patient(self.attempts);
         thread::scope(|scope| {
-            let refs = scope.spawn(|| Doors::new(self).refs());
+            let refs = scope.spawn(|| Doors::with(self, how).refs());
             let releases = scope.spawn(|| gh.releases());
             let live = gh.release_by_tag(TAG);
             let refs = joined(refs);

@@ -316,7 +316,7 @@ fn found(doors: Doors<'_>, claim: &Claim, id: &str, alone_in_clone: bool) -> any
 /// 32 random hex digits.
 fn hex(outside: &dyn Outside) -> anyhow::Result<String> {
     let bytes = outside.random().context("drawing a token for the lock")?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(format!("{:032x}", u128::from_be_bytes(bytes)))
 }
 
 const HOW: How = How { at_most: Some(ANSWER), heeds_signals: false };

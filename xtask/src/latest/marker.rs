@@ -111,13 +111,17 @@ pub fn read<M: Marker>(text: &str) -> Option<M> {
     serde_json::from_str(&json.trim().replace("\\>", "\\u003e")).ok()
 }
 
-/// The text without its marker, as it was to the letter.
+/// The text without its marker, as it was to the letter, and without whatever else begins like one: a later reader would find
+/// that first.
 pub fn strip<M: Marker>(text: &str) -> String {
-    let Some((before, rest)) = text.split_once(&opening::<M>()) else { return text.to_owned() };
-    let after = rest.split_once("-->").map_or("", |(_, after)| after);
-    // GitHub's page writes line ends of two characters.
-    let before = ["\r\n\r\n", GAP].iter().find_map(|gap| before.strip_suffix(gap)).unwrap_or(before);
-    format!("{before}{}", after.trim_end())
+    let mut text = text.to_owned();
+    while let Some((before, rest)) = text.split_once(&opening::<M>()) {
+        let after = rest.split_once("-->").map_or("", |(_, after)| after);
+        // GitHub's page writes line ends of two characters.
+        let before = ["\r\n\r\n", GAP].iter().find_map(|gap| before.strip_suffix(gap)).unwrap_or(before);
+        text = format!("{before}{}", after.trim_end());
+    }
+    text
 }
 
 fn opening<M: Marker>() -> String {
@@ -150,6 +154,16 @@ mod tests {
     }
 
     #[test]
+    fn a_marker_is_found_whatever_was_there_before() {
+        for before in [
+            "<!-- packer-incoming {\"a\" -->\n<!-- packer-incoming x -->",
+            "<!-- packer-incoming <!-- packer-incoming -->",
+        ] {
+            assert_eq!(read(&write(before, &marker("v1"))), Some(marker("v1")), "{before}");
+        }
+    }
+
+    #[test]
     fn a_text_comes_back_to_the_letter() {
         for text in ["", "\n", "a\n", "a\r\n", "a\r\n\r\n", "a \n\n\n", "<!-- a -->"] {
             assert_eq!(strip::<Incoming>(&write(text, &marker("x"))), text, "{text:?}");
@@ -162,5 +176,17 @@ mod tests {
         for text in ["", "<!-- packer-incoming", "<!-- packer-incoming {} -->", "<!-- packer-replaced {\"by\":1} -->"] {
             assert_eq!(read::<Incoming>(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn hostile_notes() {
+        let text = write("Points to v0.44\n\nmore -->", &marker("v-->0"));
+        crate::hostile::try_with(&[text.as_bytes()], |bytes| {
+            let text = String::from_utf8_lossy(bytes);
+            assert!(strip::<Incoming>(&text).len() <= text.len());
+            if let Some(read) = super::read::<Incoming>(&text) {
+                assert_eq!(super::read(&write(&text, &read)), Some(read));
+            }
+        });
     }
 }

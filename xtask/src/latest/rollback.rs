@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde_json::{Value, json};
+
 use crate::failure;
 use crate::gh::Release;
 use crate::git::TagRef;
@@ -57,6 +59,17 @@ impl fmt::Display for Plan {
             self.live.release.id,
             self.previous.release.id
         )
+    }
+}
+
+impl Plan {
+    /// The steps, one object each: `do`, and its object.
+    pub fn to_json(&self) -> Value {
+        json!([
+            { "do": "tag", "from": self.tag, "to": self.target.object },
+            { "do": "hide", "release": self.live.release.id },
+            { "do": "publish", "release": self.previous.release.id },
+        ])
     }
 }
 

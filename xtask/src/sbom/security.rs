@@ -46,10 +46,6 @@ impl Index {
         }
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.binaries.is_empty()
-    }
-
     /// What the index has for an image, by source.
     pub fn findings(&self, image: &Packages, reason: Reason) -> Vec<Finding> {
         let installed = sources(&image.packages);

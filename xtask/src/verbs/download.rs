@@ -160,7 +160,7 @@ impl<'a> Source<'a> {
     /// What vouches for the image must agree: manifest, checksum file, and GitHub's digests of assets.
     fn image(&self, name: &str) -> anyhow::Result<SetImage> {
         let promised = self.manifest.as_ref().and_then(|manifest| manifest.image(name));
-        let promised = promised.map(Image::assets).unwrap_or_default();
+        let promised = promised.map(crate::manifest::Image::assets).unwrap_or_default();
         let altered: Vec<String> =
             promised.iter().filter_map(|expected| audit::altered(expected, &self.assets)).collect();
         if !altered.is_empty() {

@@ -155,7 +155,7 @@ impl Publish {
             let what = format!("nothing proves that these images boot: {unbooted}");
             if self.require_boot {
                 problems.push(failure::missing(format!(
-                    "{what}; build them without BOOT_TEST=no, or leave out --require-boot"
+                    "{what}; build them again without BOOT_TEST=no (--force, since nothing else changed), or leave out --require-boot"
                 )));
             } else {
                 warnings.push(what);

@@ -47,14 +47,16 @@ impl Rollback {
         }
         let mut person = Asked { consent: self.consent, console };
         match rollback::run(Doors::new(&outside), self.take_over, &mut person)? {
-            Ended::Healed { heal, executed } => Ok(Outcome::done(json!({ "executed": executed, "plan": [heal] }))),
+            Ended::Healed { heal, executed } => {
+                Ok(Outcome::done(json!({ "executed": executed, "plan": [{ "do": "heal", "what": heal }] })))
+            }
             Ended::Planned { plan, executed } => {
                 if executed {
                     console.line(format_args!("{} {TAG} is what it was before", console.green("done:")));
                 }
                 Ok(Outcome::done(json!({
                     "executed": executed,
-                    "plan": plan.to_string().lines().collect::<Vec<_>>(),
+                    "plan": plan.to_json(),
                     "release": if executed { plan.previous.release.id } else { plan.live.release.id },
                 })))
             }

@@ -4,6 +4,7 @@ mod engine;
 mod interrupted;
 mod line;
 mod odd_hosts;
+mod odd_logins;
 mod refused;
 mod running;
 mod several;
@@ -69,6 +70,23 @@ fn an_image_in_a_flat_folder_stays_there() {
         [format!("{IMAGE}.build.json"), format!("{IMAGE}.qcow2"), format!("{IMAGE}.qcow2.sha256")]
     );
     assert_eq!(fs::read(world.images().join(format!("{IMAGE}.qcow2"))).unwrap(), qcow2(300_000));
+}
+
+#[test]
+fn a_folder_that_leads_to_another_disk_is_fetched_into() {
+    let world = World::new();
+    let host = world.host("build1");
+    let disk = world.dir.join("disk");
+    fs::create_dir_all(&disk).unwrap();
+    fs::create_dir_all(world.images()).unwrap();
+    std::os::unix::fs::symlink(&disk, world.images().join(IMAGE)).unwrap();
+    for again in [0, 1] {
+        host.put(IMAGE, &qcow2(300_000 + again)).unwrap();
+        world.run_at("build1", &host, &["--skip-build"]).expect(0, &[]);
+        world.assert_fetched(&host, IMAGE);
+        assert!(disk.join(format!("{IMAGE}.qcow2")).exists() && world.images().join(IMAGE).is_symlink());
+        assert_eq!(world.tool(&["checksum", "--verify", IMAGE]).output().unwrap().status.code(), Some(0));
+    }
 }
 
 #[test]

@@ -163,7 +163,11 @@ fn another_program_that_is_called_packer_is_told() {
     let host = world.host("build1");
     let bin = world.dir.join("cracklib");
     fs::create_dir_all(&bin).unwrap();
-    for (script, says) in [("cat >/dev/null; echo '0 0'", "another program"), ("cat >/dev/null", "another program")] {
+    for (script, says) in [
+        ("cat >/dev/null; echo '0 0'", "another program"),
+        ("cat >/dev/null", "another program"),
+        ("exec sleep 300", "another program"),
+    ] {
         fs::write(bin.join("packer"), format!("#!/bin/sh\n{script}\n")).unwrap();
         fs::set_permissions(bin.join("packer"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
         host.at_login(&format!("PATH='{}':$PATH", bin.display())).unwrap();

@@ -42,6 +42,28 @@ fn the_decision_comes_first_then_images_then_files() {
 }
 
 #[test]
+fn what_a_commit_says_is_shown_and_not_obeyed() {
+    let repo = Repo::new("output-escapes");
+    repo.append("templates/pve/cleanup.sh", "true\n");
+    repo.write("templates/pve/\u{1b}[2J\u{202e}", "x\n");
+    repo.git(&["config", "user.name", "Ann \u{9b}31m"]);
+    repo.commit("Clean \u{1b}]0;title\u{7} more\u{202e}");
+    for args in [&["--base", "v0.1"][..], &["--base", "v0.1", "--json"], &["--base", "v0.1", "--verbose"]] {
+        let ran = repo.check(args);
+        let all = format!("{}{}", ran.out, ran.err);
+        for c in ['\u{1b}', '\u{7}', '\u{9b}', '\u{202e}'] {
+            assert!(!all.contains(c), "{args:?}: {all:?}");
+        }
+        assert!(all.contains("0;title"), "{all:?}");
+        if args.contains(&"--json") {
+            let text = ran.json().to_string();
+            assert!(text.contains("Clean \\u001b]0;title"), "{text}");
+        }
+        ran.expect(0, &[]);
+    }
+}
+
+#[test]
 fn json_is_one_object_and_text_goes_to_standard_error() {
     let repo = Repo::new("output-json");
     repo.append("templates/pve/cleanup.sh", "true\n");

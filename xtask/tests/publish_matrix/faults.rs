@@ -50,7 +50,7 @@ pub const KINDS: &[Kind] = &[
 
 /// One fault: the run ends with the new set live.
 pub fn once(recorded: &[Recorded], full: bool) -> Tally {
-    let cases = cases(recorded, full, 1, |start, key, kind| {
+    let cases = cases(recorded, full, |start, key, kind| {
         let run = Run::new(start);
         let key_of = key.what.clone();
         arm(&run, key, kind.1);
@@ -72,21 +72,12 @@ fn is_patch_of_old(what: &str) -> bool {
 
 type Check = fn(&Start, Key, Kind) -> Result<(), String>;
 
-fn cases(recorded: &[Recorded], full: bool, turns: usize, check: Check) -> Vec<Case> {
-    let (richest, others) = recorded.split_at(1);
-    let mut cases = cases_of(richest, usize::MAX, check);
-    cases.extend(cases_of(others, if full { usize::MAX } else { turns }, check));
-    cases
-}
-
-/// Each request with each fault that can meet it, or with so many of them in turn.
-fn cases_of(recorded: &[Recorded], turns: usize, check: Check) -> Vec<Case> {
+/// Each request with each fault that can meet it: of the richest scenario, and of the others where that is asked for.
+fn cases(recorded: &[Recorded], full: bool, check: Check) -> Vec<Case> {
     let mut cases = Vec::new();
-    for Recorded { start, keys } in recorded {
+    for Recorded { start, keys } in &recorded[..if full { recorded.len() } else { 1 }] {
         for (number, key) in keys.iter().enumerate() {
-            let kinds: Vec<Kind> = KINDS.iter().filter(|kind| kind.2(key)).copied().collect();
-            for turn in 0..turns.min(kinds.len()) {
-                let kind = kinds[(number * turns.min(kinds.len()) + turn) % kinds.len()];
+            for kind in KINDS.iter().filter(|kind| kind.2(key)).copied() {
                 let (start, key) = (Arc::clone(start), key.clone());
                 cases.push(Case {
                     name: format!(

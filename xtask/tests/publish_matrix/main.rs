@@ -1,7 +1,8 @@
-//! The publish matrix: what only real processes show. Every request of a full publish meets every fault once, and a kill; the
-//! other scenarios take turns. Schedules of several runs, and faults that combine, are for the simulation.
+//! The publish matrix: what only real processes show. Every request of a full publish meets every fault once, and every change a
+//! kill. The other scenarios run without a fault: theirs, schedules of several runs, and faults that combine are for the
+//! simulation.
 //!
-//! Requests are numbered from a recorded good run. `PUBLISH_MATRIX=full` runs every combination, and
+//! Requests are numbered from a recorded good run. `PUBLISH_MATRIX=full` runs every combination in every scenario, and
 //! `PUBLISH_MATRIX_ONLY=text` the cases whose name contains that text.
 
 mod case;

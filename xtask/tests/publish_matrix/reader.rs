@@ -55,7 +55,8 @@ impl Reader {
                     // Nothing there, or gone half-way: a reader tries again.
                     None => {}
                 }
-                thread::sleep(Duration::from_millis(150));
+                // A set is read and hashed in a moment, and all cases have such a reader.
+                thread::sleep(Duration::from_millis(500));
             }
         });
         Self { hub, shared, thread: Some(thread) }

@@ -65,3 +65,19 @@ fn no_checksum_is_written() {
 fn no_part_is_left() {
     while_read("changing-split", 1 << 29, &["split", "--part-size", "300MiB"], |folder, _| folder.files().len() > 2);
 }
+
+#[test]
+fn parts_that_change_while_they_are_compared_are_not_called_right() {
+    let folder = Folder::new("changing-parts");
+    let path = folder.images().join(WHOLE);
+    let mut image = File::create(&path).unwrap();
+    image.write_all(&rehearsal::image::smallest()).unwrap();
+    image.set_len(1 << 29).unwrap();
+    let split = ["split", "--part-size", "200MiB"];
+    folder.tool(&split).expect(0, &["3 parts"]);
+    let part = |suffix: &str| folder.images().join(format!("{WHOLE}.part{suffix}"));
+    let child = folder.start(&split);
+    until("the second part is compared", || has_open(&child, &part("ab")));
+    File::options().append(true).open(part("aa")).unwrap().write_all(b"more").unwrap();
+    Ran::from(child.wait_with_output().unwrap()).expect(1, &["partaa", "while it was read"]);
+}

@@ -5,7 +5,7 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
 
-use crate::folder::{CHECKSUM, Folder, IMAGE, WHOLE, qcow2};
+use crate::folder::{CHECKSUM, Folder, IMAGE, Ran, WHOLE, qcow2};
 
 #[test]
 fn a_folder_that_is_a_symlink_is_followed_by_all() {
@@ -33,7 +33,9 @@ fn a_folder_that_is_a_symlink_is_followed_by_all() {
 
 #[test]
 fn what_cat_would_join_although_it_is_no_part_is_refused_by_name() {
-    for stray in ["part00", "part01", "part", "partaa.old", "partab.sha256", "partial", "parta"] {
+    for stray in
+        ["part00", "part01", "part", "partaa.old", "partab.sha256", "partial", "parta", "partaa (1)", "partaa~"]
+    {
         let folder = Folder::with_image("stray", 1_000_000);
         folder.tool(&["split", "--part-size", "500000"]).expect(0, &[]);
         let stray = format!("{WHOLE}.{stray}");
@@ -54,6 +56,16 @@ fn what_cat_would_join_although_it_is_no_part_is_refused_by_name() {
 }
 
 #[test]
+fn a_folder_that_cat_would_stumble_over_is_refused_too() {
+    for stray in ["part00", "partaa"] {
+        let folder = Folder::with_image("folder-stray", 1_000_000);
+        fs::create_dir(folder.images().join(format!("{WHOLE}.{stray}"))).unwrap();
+        folder.tool(&["split", "--part-size", "500000"]).expect(1, &[stray, "remove"]);
+        assert_eq!(folder.files(), [WHOLE.to_owned(), format!("{WHOLE}.{stray}")]);
+    }
+}
+
+#[test]
 fn parts_that_split_d_made_are_not_taken_for_ours() {
     let folder = Folder::with_image("split-d", 1_000_000);
     let split = ["-d", "-b", "500000", WHOLE, &format!("{WHOLE}.part")];
@@ -67,31 +79,38 @@ fn qemu_img(dir: &Path, line: &str) {
     assert!(output.status.success(), "qemu-img {line}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// A disk with some data in it, as `raw` and as the image, made with these options.
+/// A disk of 8 MiB with some data in it, as `raw` and as the image, made with these options.
 fn made_with(test: &str, options: &str) -> Folder {
-    let folder = Folder::new(test);
     let mut raw = qcow2(3_000_000);
+    raw.resize(3_500_000, b'x');
     raw.resize(8 << 20, 0);
-    folder.write("raw", &raw);
+    made_of(test, &raw, options)
+}
+
+fn made_of(test: &str, raw: &[u8], options: &str) -> Folder {
+    let folder = Folder::new(test);
+    folder.write("raw", raw);
     let options = if options.is_empty() { String::new() } else { format!(" {options}") };
     qemu_img(&folder.images(), &format!("convert -f raw -O qcow2{options} raw {WHOLE}"));
     folder
 }
 
+const OPTIONS: [&str; 10] = [
+    "",
+    "-o compat=0.10",
+    "-c",
+    "-c -o compression_type=zstd",
+    "-o cluster_size=512",
+    "-c -o cluster_size=2M",
+    "-o extended_l2=on,cluster_size=128k",
+    "-o preallocation=metadata",
+    "-o refcount_bits=1",
+    "-o lazy_refcounts=on",
+];
+
 #[test]
 fn images_that_qemu_makes_are_taken() {
-    for options in [
-        "",
-        "-o compat=0.10",
-        "-c",
-        "-c -o compression_type=zstd",
-        "-o cluster_size=512",
-        "-c -o cluster_size=2M",
-        "-o extended_l2=on,cluster_size=128k",
-        "-o preallocation=metadata",
-        "-o refcount_bits=1",
-        "-o lazy_refcounts=on",
-    ] {
+    for options in OPTIONS {
         let folder = made_with("made", options);
         folder.tool(&["checksum"]).expect(0, &["written"]);
         folder.tool(&["split", "--part-size", "400000"]).expect(0, &[]);
@@ -102,6 +121,31 @@ fn images_that_qemu_makes_are_taken() {
     qemu_img(&folder.images(), &format!("snapshot -c before {WHOLE}"));
     qemu_img(&folder.images(), &format!("resize -q {WHOLE} +1G"));
     folder.tool(&["checksum"]).expect(0, &["written"]);
+}
+
+#[test]
+fn an_image_that_lost_its_end_is_taken_only_where_nothing_was() {
+    // Full to its end, which is none of a cluster; of bytes that can be compressed, and of others.
+    for raw in [qcow2(1_049_088), b"compress me, ".repeat(80_000)[..1_024 * 1_000].to_vec()] {
+        for options in OPTIONS {
+            let folder = made_of("lost-end", &raw, options);
+            folder.tool(&["checksum"]).expect(0, &["written"]);
+            let whole = folder.read(WHOLE);
+            let mut refused = 0;
+            for lost in [1, 511, 512, 4096, 65_535, 65_536, 150_000] {
+                fs::remove_file(folder.images().join(CHECKSUM)).ok();
+                folder.write(WHOLE, &whole[..whole.len().saturating_sub(lost)]);
+                let ran = folder.tool(&["checksum"]);
+                if ran.code == Some(1) {
+                    ran.expect(1, &["cut short"]);
+                    refused += 1;
+                } else {
+                    qemu_img(&folder.images(), &format!("compare -q -f raw -F qcow2 raw {WHOLE}"));
+                }
+            }
+            assert!(refused > 0, "{options}");
+        }
+    }
 }
 
 #[test]
@@ -128,7 +172,9 @@ fn images_that_nobody_else_can_use_are_refused_with_the_field() {
         folder.write(WHOLE, &bytes);
         refused(&folder, field);
     }
-    for (length, field) in [(50, "within its header"), (good.len() / 2, "cut short"), (70_000, "cut short")] {
+    for (length, field) in
+        [(50, "within its header"), (70_000, "cut short"), (good.len() / 2, "cut short"), (good.len() - 1, "cut short")]
+    {
         folder.write(WHOLE, &good[..length]);
         refused(&folder, field);
     }
@@ -151,6 +197,8 @@ fn of_checksum_files_what_sha256sum_accepts_is_accepted_and_the_rest_has_a_cure(
         (format!("{hex}  {WHOLE}\n").into_bytes(), true),
         (format!("{hex} *{WHOLE}\n").into_bytes(), true),
         (format!("{hex} {WHOLE}\n").into_bytes(), true),
+        (format!("{hex}\t{WHOLE}\n").into_bytes(), true),
+        (format!("{hex}  .//./{WHOLE}\n").into_bytes(), true),
         (format!("  {}  ./{WHOLE}", hex.to_uppercase()).into_bytes(), true),
         (format!("SHA256 ({WHOLE}) = {hex}\n").into_bytes(), true),
         (format!("SHA256({WHOLE})= {hex}\n").into_bytes(), true),
@@ -175,4 +223,53 @@ fn of_checksum_files_what_sha256sum_accepts_is_accepted_and_the_rest_has_a_cure(
             ours.expect(1, &[CHECKSUM, "expected one line `<64 hex>  debian-12-custom.qcow2`", "checksum --force"]);
         }
     }
+}
+
+#[test]
+fn what_only_others_may_read_is_said_with_the_cure() {
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+
+    if fs::metadata("/proc/self").unwrap().uid() != 0 {
+        println!("skipped: only root can have files that this login may not read");
+        return;
+    }
+    let folder = Folder::with_image("permission", 300_000);
+    folder.tool(&["checksum"]).expect(0, &[]);
+    fs::create_dir(folder.images().join(IMAGE)).unwrap();
+    for file in [WHOLE, CHECKSUM] {
+        fs::rename(folder.images().join(file), folder.images().join(IMAGE).join(file)).unwrap();
+    }
+    // Nobody may be unable to reach this repository: a world of their own.
+    let place = std::env::temp_dir().join(format!("packer-permission-{}", std::process::id()));
+    fs::create_dir(&place).unwrap();
+    fs::set_permissions(&place, fs::Permissions::from_mode(0o755)).unwrap();
+    let mut copied = Command::new("cp");
+    copied.arg("-r").arg(folder.dir.join("packer")).arg(env!("CARGO_BIN_EXE_xtask")).arg(&place);
+    assert!(copied.status().unwrap().success());
+    let images = place.join("packer/images");
+    for (path, closed, open) in [
+        (images.join(IMAGE).join(WHOLE), 0o600, 0o644),
+        (images.join(IMAGE).join(CHECKSUM), 0o600, 0o644),
+        (images.join(IMAGE), 0o700, 0o755),
+        (images.clone(), 0o700, 0o755),
+    ] {
+        fs::set_permissions(&path, fs::Permissions::from_mode(closed)).unwrap();
+        let mut nobody = Command::new("setpriv");
+        nobody.args([
+            "--reuid",
+            "65534",
+            "--regid",
+            "65534",
+            "--clear-groups",
+            "./xtask",
+            "packer",
+            "checksum",
+            "--verify",
+        ]);
+        let ran = Ran::from(nobody.current_dir(&place).env_remove("CARGO_MANIFEST_DIR").output().unwrap());
+        let shown = path.strip_prefix(&place).unwrap().display().to_string();
+        ran.expect(3, &["no permission to read", &shown, "chmod -R a+rX"]);
+        fs::set_permissions(&path, fs::Permissions::from_mode(open)).unwrap();
+    }
+    fs::remove_dir_all(place).unwrap();
 }

@@ -1,6 +1,6 @@
 //! One image that is really built: the phase as `rehearse` plays it, but the build host has the repository's own packer
-//! directory, and the packer and QEMU that are installed here. `scripts/test-images` prepares a base image for it and
-//! boots what a reader has downloaded in the end.
+//! directory, and the packer and QEMU that are installed here. Then two versions more: one with another package, one whose
+//! guests have no network. `scripts/test-images` prepares a base image for it, and looks into what a reader has downloaded.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -19,7 +19,7 @@ pub enum Line {
 }
 
 impl Line {
-    /// What can be run here; `None` for another program's.
+    /// What can be run here; `None` for what a person must do.
     pub fn words(&self) -> Option<&[String]> {
         match self {
             Self::Verb { words, .. } => Some(words),

@@ -115,7 +115,8 @@ impl Release {
             }
             console.note(format_args!("Ended at {}. To go on from here: {}", next.name.word(), lines.again()));
             let fields = self.to_json(&lines, &seen, &steps, &taken);
-            return match took? {
+            let changed = taken.iter().any(|name| *name != next.name && matches!(name, Name::Build | Name::Publish));
+            return match took.map_err(|error| if changed { failure::after_changes(error) } else { error })? {
                 Took::Refused(exit) => {
                     let why = format!("{} found something that stops the release", next.name.word());
                     Ok(Outcome::exit(exit, with_error(fields, &why)))

@@ -97,7 +97,7 @@ impl Seen {
         };
         seen.sort_out(&stale);
         if seen.to_build.is_empty() && !seen.must_publish(lines.release()) {
-            let outside = GitHub::new(&gh, history.git(), common.address(gh.repo()), &silent);
+            let outside = GitHub::new(&gh, history.git(), address, &silent);
             let verified = verified(Doors::new(&outside), look.as_ref(), &seen.list)?;
             seen.documented = verified.is_ok().then(|| documented(lines));
             seen.verified = Some(verified);

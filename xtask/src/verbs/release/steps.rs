@@ -171,3 +171,94 @@ fn verifying(seen: &Seen) -> String {
         None => "hold `latest` against its manifest, its tag and the images here".to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::line::{self, Line};
+    use super::super::seen::Documented;
+    use super::*;
+    use crate::checklist::{Checklist, Latest, Published};
+    use crate::verbs::{Common, Verb};
+
+    /// The steps for what was seen, with every option that the walk hands on.
+    fn of(seen: &Seen) -> Vec<Step> {
+        let words = "release v2 --host a --sync --remote-dir b --issue 1 --issue-repo a/b --part-size 2MiB".split(' ');
+        let Ok(Verb::Release(asked)) = crate::parse(["cargo xtask", "packer"].into_iter().chain(words)) else {
+            panic!("the walk's own line is none");
+        };
+        let common = Common {
+            packer_dir: Some("it's".into()),
+            images: Some("i".into()),
+            repo: Some("a/b".into()),
+            remote: "up".into(),
+            git_url: Some("u".into()),
+            ..Common::default()
+        };
+        let lines = Lines { asked: &asked, common: &common };
+        let again = lines.again();
+        assert!(line::verb(again.words().unwrap()).is_ok(), "{again}");
+        steps(&lines, seen)
+    }
+
+    fn live(source: &str) -> Checklist {
+        let release = Published { source: Some(source.into()), commit: None, published_at: None, url: String::new() };
+        Checklist {
+            latest: Some(Latest { release: Some(release), ..Latest::default() }),
+            ..Checklist::default()
+        }
+    }
+
+    #[test]
+    fn the_next_step_follows_from_what_was_seen() {
+        let images = || vec!["a".to_owned()];
+        let documented = |written| {
+            Some(Ok(Documented { written, line: "Images".into(), rebuilt: images(), on_issue: false }))
+        };
+        let verified = || Some(Ok("well".to_owned()));
+        let heal = || {
+            let mut list = live("v1");
+            list.latest.as_mut().unwrap().heal = Some("nothing is live".into());
+            list
+        };
+        for (seen, next) in [
+            (Seen { ill: Some("no login".into()), ..Seen::default() }, "doctor"),
+            (Seen { list: live("v1"), to_build: images(), ..Seen::default() }, "build-and-fetch"),
+            (Seen { list: live("v1"), to_publish: images(), ..Seen::default() }, "publish"),
+            (Seen { list: heal(), ..Seen::default() }, "publish"),
+            (Seen { list: live("v1"), verified: Some(Err("differs".into())), ..Seen::default() }, "verify"),
+            (Seen { list: live("v1"), verified: verified(), documented: documented(false), ..Seen::default() }, "document"),
+            (
+                Seen { list: live("v1"), verified: verified(), documented: Some(Err("none".into())), ..Seen::default() },
+                "document",
+            ),
+            (
+                Seen {
+                    list: live("v2"),
+                    published: true,
+                    verified: verified(),
+                    documented: documented(true),
+                    ..Seen::default()
+                },
+                "",
+            ),
+        ] {
+            let steps = of(&seen);
+            let at = steps.iter().position(|step| step.state == State::Next).unwrap_or(steps.len());
+            assert_eq!(steps.get(at).map_or("", |step| step.name.word()), next, "{seen:?}");
+            assert!(steps[..at].iter().all(|step| step.state == State::Done), "{seen:?}");
+            assert!(steps.iter().skip(at + 1).all(|step| step.state == State::Later), "{seen:?}");
+        }
+    }
+
+    #[test]
+    fn each_line_can_be_typed() {
+        let steps = of(&Seen { list: live("v1"), to_build: vec!["a".into()], ..Seen::default() });
+        for step in steps {
+            for line in [&step.line, &step.line.carried_out()] {
+                let Line::Verb { words, .. } = line else { panic!("{line}") };
+                assert!(line::verb(words).is_ok(), "{line}");
+                assert!(line.to_string().contains(r"--packer-dir 'it'\''s'"), "{line}");
+            }
+        }
+    }
+}

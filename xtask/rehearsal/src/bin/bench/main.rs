@@ -6,6 +6,7 @@ mod releases;
 mod report;
 mod scale;
 mod starting;
+mod turns;
 
 use std::path::PathBuf;
 
@@ -38,6 +39,9 @@ struct Arguments {
     /// How requests, time and memory grow with images and parts
     #[arg(long)]
     scale: bool,
+    /// Another build of the tool; `--scale` shows what it sends beside this one
+    #[arg(long, value_name = "FILE", requires = "scale")]
+    before: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -58,12 +62,18 @@ enum Group {
 }
 
 fn main() -> anyhow::Result<()> {
-    let arguments = Arguments::parse();
+    let mut arguments = Arguments::parse();
+    // The tool is started in a world's folder.
+    for tool in std::iter::once(&mut arguments.tool).chain(arguments.before.as_mut()) {
+        *tool = tool.canonicalize().with_context(|| format!("looking for the tool {}", tool.display()))?;
+    }
     if arguments.scale {
-        let steps =
-            scale::run_all(&arguments, |line| if arguments.json { eprintln!("{line}") } else { println!("{line}") })?;
+        let say = |line: &str| if arguments.json { eprintln!("{line}") } else { println!("{line}") };
+        let steps = scale::run_all(&arguments, say)?;
+        say("");
+        let turns = turns::run_all(&arguments, say)?;
         if arguments.json {
-            println!("{steps:#}");
+            println!("{:#}", serde_json::json!({ "steps": steps, "turns": turns }));
         }
         return Ok(());
     }

@@ -1,4 +1,4 @@
-//! How requests, time and memory grow with the number of images and parts.
+//! How requests, bytes, time and memory grow with the number of images and parts.
 
 use rehearsal::world::{Options, World};
 use serde_json::{Value, json};
@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use crate::Arguments;
 use crate::releases::counted;
 use crate::report::number;
+use crate::turns::{Moved, mib};
 
 /// Images, and parts of each. The last doesn't fit on a release.
 const STEPS: [(u64, u64); 9] = [(1, 1), (3, 1), (10, 1), (30, 1), (100, 1), (1, 10), (1, 100), (1, 600), (100, 600)];
@@ -15,9 +16,9 @@ const IMAGE: u64 = 300_000;
 
 pub fn run_all(arguments: &Arguments, say: impl Fn(&str)) -> anyhow::Result<Value> {
     say(
-        "| images | parts each | assets | publish: requests | s | MiB | one image new: requests | same again: requests | verify: requests | s | MiB |",
+        "| images | parts each | assets | publish: requests | s | MiB | one image new: requests | MiB sent | MiB fetched | same again: requests | verify: requests | s | MiB |",
     );
-    say("|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|");
+    say("|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|");
     let mut steps = Vec::new();
     for (images, parts) in STEPS {
         let mut options = Options::new(&arguments.tool);
@@ -41,15 +42,19 @@ pub fn run_all(arguments: &Arguments, say: impl Fn(&str)) -> anyhow::Result<Valu
         let (publish, requests) = counted(&world, world.tool_command(&args))?;
         let (_, again) = counted(&world, world.tool_command(&args))?;
         let (verify, verified) = counted(&world, world.tool_command(&["verify"]))?;
+        // Most people have the image that they just built, and no other.
+        std::fs::remove_dir_all(world.images())?;
         world.build("image-000", IMAGE, 99, Some("v0.45"))?;
         let (_, one_new) = counted(&world, world.tool_command(&args))?;
-        let mib = |bytes: u64| number(bytes as f64 / f64::from(1 << 20));
+        let moved = Moved::by(&one_new);
         say(&format!(
-            "| {images} | {parts} | {assets} | {} | {} | {} | {} | {} | {} | {} | {} |",
+            "| {images} | {parts} | {assets} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} |",
             requests.len(),
             number(publish.wall),
             mib(publish.memory),
             one_new.len(),
+            mib(moved.sent),
+            mib(moved.fetched),
             again.len(),
             verified.len(),
             number(verify.wall),
@@ -58,7 +63,7 @@ pub fn run_all(arguments: &Arguments, say: impl Fn(&str)) -> anyhow::Result<Valu
         steps.push(json!({
             "images": images, "parts": parts, "assets": assets,
             "publish": { "requests": requests.len(), "seconds": publish.wall, "memory": publish.memory },
-            "one_image_new": { "requests": one_new.len() },
+            "one_image_new": { "requests": one_new.len(), "bytes": moved.to_json() },
             "same_again": { "requests": again.len() },
             "verify": { "requests": verified.len(), "seconds": verify.wall, "memory": verify.memory },
         }));
