@@ -1,6 +1,7 @@
 //! Asks gh and git what a simulated run asked.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -175,10 +176,11 @@ impl Asking {
                 }
                 let of = id(release, ids);
                 // Where to send it stays as it is; whether the release is there is for the upload to say.
-                if !upload_urls.contains_key(&of) {
-                    upload_urls.insert(of, gh.release(of)?);
-                }
-                let upload = Upload { release: &upload_urls[&of], name, size: bytes.len() as u64 };
+                let known = match upload_urls.entry(of) {
+                    Entry::Occupied(known) => known.into_mut(),
+                    Entry::Vacant(new) => new.insert(gh.release(of)?),
+                };
+                let upload = Upload { release: known, name, size: bytes.len() as u64 };
                 Told::Asset(Box::new(gh.upload(&open, &upload, |pipe| Ok(pipe.write_all(bytes)?))?))
             }
             Ask::Rename(of, name) => Told::Asset(Box::new(gh.rename_asset(&open, id(of, ids), name)?)),
