@@ -138,6 +138,7 @@ run_in_root() {
 run_template() {
     local template=$PACKER_DIR/templates/debian-13-pve reference
     mkdir -p "$ROOT/var/log" "$ROOT/tmp"
+    # shellcheck disable=SC2016 # HCL fills it in
     while IFS= read -r reference; do
         reference=$template/$reference
         case $reference in
