@@ -27,9 +27,12 @@ case $1 in
         usage
         exit 0
         ;;
-    *) refuse "unknown: $1" ;;
+    *) refuse "unknown: $1; the one thing to release here is packer" ;;
 esac
 
+root=$(cd "$(dirname "$0")/.." && pwd)
+# shellcheck source=scripts/lib/words.sh
+. "$root/scripts/lib/words.sh"
 verb=()
 options=()
 for argument in "$@"; do
@@ -45,8 +48,16 @@ for argument in "$@"; do
 done
 case ${verb[*]-} in
     check | "publish --copy") ;;
+    "")
+        for option in "${options[@]+"${options[@]}"}"; do
+            case $option in
+                -*) refuse "unknown option $option$(did_you_mean "$option" --check --copy)" ;;
+                *) refuse "unknown: $option$(did_you_mean "--$option" --check --copy)" ;;
+            esac
+        done
+        refuse "give one of --check and --copy"
+        ;;
     *) refuse "give one of --check and --copy" ;;
 esac
 
-root=$(cd "$(dirname "$0")/.." && pwd)
-exec cargo run --quiet --manifest-path "$root/Cargo.toml" --package xtask -- packer "${verb[@]}" "${options[@]+"${options[@]}"}"
+exec cargo run --manifest-path "$root/Cargo.toml" --package xtask -- packer "${verb[@]}" "${options[@]+"${options[@]}"}"

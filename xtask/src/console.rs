@@ -287,6 +287,11 @@ pub fn size(bytes: u64) -> String {
     format!("{value:.1} {}", UNITS[unit])
 }
 
+/// `1 image`, `3 images`.
+pub fn count(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
 /// `0.3 s`, `42 s`, `3 min 05 s`.
 pub fn seconds(time: Duration) -> String {
     let whole = time.as_secs();

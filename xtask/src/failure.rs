@@ -25,6 +25,8 @@ pub enum Kind {
 pub struct Failure {
     pub kind: Kind,
     pub message: String,
+    /// What the message lists, when it lists several problems.
+    several: Vec<Failure>,
 }
 
 impl fmt::Display for Failure {
@@ -36,9 +38,9 @@ impl fmt::Display for Failure {
 impl std::error::Error for Failure {}
 
 impl Failure {
-    fn error(kind: Kind, message: impl Into<String>) -> anyhow::Error {
+    pub fn error(kind: Kind, message: impl Into<String>) -> anyhow::Error {
         let message = message.into();
-        Self { kind, message }.into()
+        Self { kind, message, several: Vec::new() }.into()
     }
 }
 
@@ -85,8 +87,12 @@ pub fn after_changes(error: anyhow::Error) -> anyhow::Error {
 pub struct Problems(Vec<anyhow::Error>);
 
 impl Problems {
+    /// Adds one. Of a list each is added, so that there is one list.
     pub fn push(&mut self, problem: anyhow::Error) {
-        self.0.push(problem);
+        match problem.downcast_ref::<Failure>() {
+            Some(list) if !list.several.is_empty() => self.0.extend(list.several.iter().cloned().map(Into::into)),
+            _ => self.0.push(problem),
+        }
     }
 
     /// The value, or `None` with the error kept for the end.
@@ -120,7 +126,12 @@ impl Problems {
         for problem in &self.0 {
             message.push_str(&format!("\n  - {}", format!("{problem:#}").replace('\n', "\n    ")));
         }
-        Err(Failure::error(worst, message))
+        let one = |problem: &anyhow::Error| Failure {
+            kind: kind(problem),
+            message: format!("{problem:#}"),
+            several: Vec::new(),
+        };
+        Err(Failure { kind: worst, message, several: self.0.iter().map(one).collect() }.into())
     }
 }
 
@@ -152,5 +163,18 @@ mod tests {
         let mut one = Problems::default();
         one.push(missing("no gh"));
         assert_eq!(one.into_result().unwrap_err().to_string(), "no gh");
+    }
+
+    #[test]
+    fn a_list_in_a_list_is_one_list() {
+        let mut inner = Problems::default();
+        inner.push(missing("a"));
+        inner.push(digest("b"));
+        let mut outer = Problems::default();
+        outer.push(inner.into_result().unwrap_err());
+        outer.push(failed("c"));
+        let error = outer.into_result().unwrap_err();
+        assert_eq!(error.to_string(), "3 problems:\n  - a\n  - b\n  - c");
+        assert_eq!(kind(&error), Kind::Digest);
     }
 }

@@ -92,6 +92,14 @@ impl Git {
         failure::missing(format!("git refuses the clone {}: {}", self.dir.display(), finished.stderr.trim()))
     }
 
+    /// A setting, where there is one; of a path `~` is written out.
+    pub fn setting(&self, name: &str, is_path: bool) -> anyhow::Result<Option<String>> {
+        let (sh, dir) = (process::shell()?, &self.dir);
+        let kind = if is_path { "--type=path" } else { "--no-type" };
+        let finished = process::output(cmd!(sh, "git -C {dir} config {kind} --get {name}"))?;
+        Ok(Some(finished.text()).filter(|text| finished.status.success() && !text.is_empty()))
+    }
+
     /// HEAD in few digits, with `-dirty` when a file that git knows isn't as committed. Empty where there is no commit.
     pub fn head_in_words(&self) -> anyhow::Result<String> {
         let (sh, dir) = (process::shell()?, &self.dir);

@@ -21,6 +21,7 @@ pub mod manifest;
 pub mod packer;
 mod process;
 mod sbom;
+pub mod signing;
 mod ssh;
 mod text;
 mod verbs;

@@ -9,6 +9,7 @@ use crate::image::digest::Digest;
 use crate::image::inputs::Inputs;
 use crate::image::record::{BaseImage, Boot, BuiltFrom, Listed};
 use crate::image::{checksum, name, parts};
+use crate::packer::Repo;
 use crate::text;
 
 /// The manifest's asset name.
@@ -27,6 +28,12 @@ pub struct Manifest {
     pub commit: String,
     /// Sorted by name.
     pub images: Vec<Image>,
+    /// The repository, `OWNER/NAME`, whose workflow attests what it built of the set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attested_by: Option<String>,
+    /// What the set has beside its images: the script that fetches them, their digests, a signature.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<Part>,
 }
 
 /// One image of a set.
@@ -58,12 +65,19 @@ pub struct Image {
     pub parts: Vec<Part>,
 }
 
-/// One part of an image.
+/// One part of an image, or a file beside the images.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Part {
     pub file: String,
     pub size: u64,
     pub sha256: Digest,
+}
+
+impl Part {
+    /// As it must be on the release.
+    pub fn expected(&self) -> Expected {
+        Expected { file: self.file.clone(), size: self.size, sha256: self.sha256 }
+    }
 }
 
 /// An asset that a set consists of, as it must be on the release.
@@ -77,7 +91,7 @@ pub struct Expected {
 impl Manifest {
     pub fn new(source: String, commit: String, mut images: Vec<Image>) -> Self {
         images.sort_by(|a, b| a.name.cmp(&b.name));
-        Self { schema: SCHEMA, source, commit, images }
+        Self { schema: SCHEMA, source, commit, images, attested_by: None, files: Vec::new() }
     }
 
     /// # Errors
@@ -145,6 +159,18 @@ impl Manifest {
                 image.size
             );
         }
+        if let Some(repo) = &self.attested_by {
+            repo.parse::<Repo>()?;
+        }
+        let mut files = BTreeSet::from([FILE]);
+        for file in &self.files {
+            name::check_file(&file.file)?;
+            anyhow::ensure!(
+                name::Role::of(&file.file).is_none() && files.insert(&file.file),
+                "it lists the file `{}`, which has another place in a set",
+                text::line(&file.file)
+            );
+        }
         let all = self.images.iter().try_fold(0_u64, |sum, image| sum.checked_add(image.size));
         all.context("its images are too large").map(drop)
     }
@@ -163,7 +189,7 @@ impl Manifest {
 
     /// All assets of the set but the manifest itself, in the order of the images.
     pub fn assets(&self) -> Vec<Expected> {
-        self.images.iter().flat_map(Image::assets).collect()
+        self.images.iter().flat_map(Image::assets).chain(self.files.iter().map(Part::expected)).collect()
     }
 }
 
@@ -171,11 +197,7 @@ impl Image {
     /// The image's assets: its bytes, then its checksum file, then the list of its packages.
     pub fn assets(&self) -> Vec<Expected> {
         let whole = || Expected { file: self.file.clone(), size: self.size, sha256: self.sha256 };
-        let mut assets: Vec<Expected> = self
-            .parts
-            .iter()
-            .map(|part| Expected { file: part.file.clone(), size: part.size, sha256: part.sha256 })
-            .collect();
+        let mut assets: Vec<Expected> = self.parts.iter().map(Part::expected).collect();
         if assets.is_empty() {
             assets.push(whole());
         }

@@ -29,6 +29,27 @@ pub fn line(text: &str) -> String {
     })
 }
 
+/// The one of these words that another was meant to be: few letters are in the way.
+pub fn nearest<'a>(word: &str, among: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let letters = |text: &str| text.chars().take(100).collect::<Vec<_>>();
+    let near = among.into_iter().map(|other| (distance(&letters(word), &letters(other)), other)).min()?;
+    Some(near.1).filter(|other| near.0 <= 2.max(other.len() / 4))
+}
+
+/// How many letters must be put in, taken out or changed.
+fn distance(a: &[char], b: &[char]) -> usize {
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, from) in a.iter().enumerate() {
+        let mut before = std::mem::replace(&mut row[0], i + 1);
+        for (j, to) in b.iter().enumerate() {
+            let cost = before + usize::from(from != to);
+            before = row[j + 1];
+            row[j + 1] = cost.min(before + 1).min(row[j] + 1);
+        }
+    }
+    row[b.len()]
+}
+
 /// JSON text whose strings hold nothing that a terminal would obey. Serialisers escape what is below a blank and leave the
 /// rest.
 pub fn json(text: &str) -> String {

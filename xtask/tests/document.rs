@@ -66,7 +66,10 @@ fn the_decision_before_and_after_the_publish() {
     let ran = world.tool(&["document", "--release", "v0.45", "--issue", &number]);
     ran.expect(
         0,
-        &["Images: rebuilt for v0.45 (debian-12-custom: templates/debian-12-custom/cleanup.sh changed)", "--execute"],
+        &[
+            "Images: to be rebuilt for v0.45 (debian-12-custom: templates/debian-12-custom/cleanup.sh changed)",
+            "--execute",
+        ],
     );
     assert_eq!((notes(&world, "v0.45").len(), comments(&world, issue).len()), (30, 0));
     let json = document(&world, "v0.45", &with_issue);
@@ -78,7 +81,7 @@ fn the_decision_before_and_after_the_publish() {
     assert_eq!(notes(&world, "v0.45"), format!("What is new.\r\n\r\n- This\r\n- That\r\n\r\n{line}\r\n"));
     let written = comments(&world, issue);
     assert!(written.len() == 1 && written[0].contains("**Images for v0.45: to be rebuilt**"), "{written:?}");
-    assert!(written[0].contains("| `debian-13-pve` | skip | inputs unchanged"), "{written:?}");
+    assert!(written[0].contains("| `debian-13-pve` | skip | unchanged since v0.44"), "{written:?}");
 
     // After: what was published, although check says skip by now.
     publish(&world, "v0.45", 99);
@@ -149,16 +152,33 @@ fn a_draft_release_and_an_issue_elsewhere() {
     let issue = world.hub().seed_issue(elsewhere, "Release").unwrap().to_string();
     document(&world, "v0.45", &["--issue", &issue, "--issue-repo", elsewhere]);
     let draft = world.published().drafts("v0.45").next().unwrap().body.clone().unwrap();
-    assert!(draft.starts_with("Draft.\n\nImages: rebuilt for v0.45"), "{draft}");
+    assert!(draft.starts_with("Draft.\n\nImages: to be rebuilt for v0.45"), "{draft}");
 }
 
 #[test]
 fn what_is_missing_is_named() {
     let world = world("missing");
-    world.tool(&["document", "--release", "v0.45"]).expect(3, &["has no release v0.45", "gh release create v0.45"]);
+    world
+        .tool(&["document", "--release", "v0.45"])
+        .expect(3, &["has no release v0.45", "phase 65", "gh release create v0.45 --draft --prerelease"]);
     world.tool(&["document", "--release", "latest"]).expect(2, &["`latest` is no release"]);
     add_release(&world, "v0.45", "");
     world.tool(&["document", "--release", "v0.45", "--issue", "77"]).expect(3, &["has no issue 77", "--issue-repo"]);
     world.tool(&["document", "--release", "v0.44", "--dry-run"]).expect(3, &["made by hand for v0.44"]);
     assert_eq!(notes(&world, "v0.45"), "");
+}
+
+/// The release is made in phase 65, the decision is in phase 64.
+#[test]
+fn the_issue_is_written_on_before_the_release_exists() {
+    let world = world("early");
+    let issue = world.hub().seed_issue(REPOSITORY, "Release v0.45").unwrap();
+    let number = issue.to_string();
+    let json = document(&world, "v0.45", &["--issue", &number]);
+    assert_eq!((&json["notes"], &json["comment"]), (&Value::Null, &"created".into()), "{json}");
+    assert!(comments(&world, issue)[0].contains("to be rebuilt"));
+    assert!(world.published().published("v0.45").is_none());
+    world
+        .tool(&["document", "--release", "v0.45", "--issue", &number])
+        .expect(0, &["no release v0.45 yet", "phase 65"]);
 }

@@ -47,7 +47,7 @@ fn assert_published(report: &Value) {
         }
     }
     assert!(assets.contains_key("packer-images.json"), "{assets:?}");
-    assert_eq!(assets.len(), 13, "{assets:?}");
+    assert_eq!(assets.len(), 15, "{assets:?}");
 }
 
 #[test]

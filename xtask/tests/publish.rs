@@ -60,6 +60,7 @@ fn the_first_publish_ever() {
     assert_eq!(
         names(&live),
         [
+            "SHA256SUMS",
             "debian-12-custom.qcow2",
             "debian-12-custom.qcow2.sha256",
             "debian-13-custom.qcow2.partaa",
@@ -68,12 +69,13 @@ fn the_first_publish_ever() {
             "debian-13-custom.qcow2.sha256",
             "debian-13-pve.qcow2",
             "debian-13-pve.qcow2.sha256",
+            "get-images.sh",
             "packer-images.json",
         ]
     );
     assert_eq!(world.remote_commit("latest"), world.remote_commit("v0.45"));
     assert_eq!(world.git(&["rev-parse", "refs/tags/latest"]).unwrap(), world.remote_commit("v0.45"));
-    world.tool(&["verify"]).expect(0, &["3 images, 9 assets; 3 local images agree"]);
+    world.tool(&["verify"]).expect(0, &["3 images, 11 assets", "3 images in packer/images read, and the same as live"]);
     assert!(world.hub().unexpected().is_empty(), "{:?}", world.hub().unexpected());
 }
 
@@ -218,7 +220,7 @@ fn copy_takes_the_source_releases_assets() {
     world.hub().seed_release(REPOSITORY, release).unwrap();
     fs::remove_dir_all(world.images()).unwrap();
     world.tool(&execute(PUBLISH, &["--copy", "--verbose"])).expect(0, &["copy from v0.45", "latest is v0.45 now"]);
-    assert_eq!(names(&live(&world)).len(), 7);
+    assert_eq!(names(&live(&world)).len(), 9);
     world.tool(&["verify", "--download"]).expect(0, &["ok:"]);
 }
 
@@ -249,7 +251,7 @@ fn copy_publishes_nothing_that_nothing_vouches_for() {
 fn only_is_said_loudly() {
     let world = built("only");
     world.tool(&execute(PUBLISH, &["--only", IMAGES[0]])).expect(0, &["will NOT have debian-13-custom, debian-13-pve"]);
-    assert_eq!(names(&live(&world)).len(), 3);
+    assert_eq!(names(&live(&world)).len(), 5);
 }
 
 #[test]
@@ -431,7 +433,7 @@ fn a_publish_that_is_alive_is_left_alone() {
         mine.join().unwrap()
     });
     mine.expect(0, &["latest is v0.45 now"]);
-    assert_eq!(live(&world).assets.len(), 9);
+    assert_eq!(live(&world).assets.len(), 11);
     world.tool(&["verify"]).expect(0, &[]);
     let changes = world.hub().requests();
     let mut changes = changes.iter().filter(|request| request.method != "GET");

@@ -140,14 +140,14 @@ fn doctor_says_everything_that_is_wrong_at_once() {
     world.git(&["remote", "set-url", "origin", "/nonexistent/packer.git"]).unwrap();
     fs::rename(world.packer_dir().join("templates"), world.packer_dir().join("away")).unwrap();
     let found = findings(&world, &["--host", "no-such-host.invalid"], 3);
-    let repository = said(&found, "repository", "bad");
+    let repository = said(&found, "repository", "fail");
     assert!(repository.iter().any(|said| said.contains("archived")), "{repository:?}");
     assert!(repository.iter().any(|said| said.contains("may not push")), "{repository:?}");
-    said(&found, "remote", "bad");
-    said(&found, "templates", "bad");
-    said(&found, "host no-such-host.invalid", "bad");
+    said(&found, "remote", "fail");
+    said(&found, "templates", "fail");
+    said(&found, "host no-such-host.invalid", "fail");
     world.unset("GH_TOKEN");
-    assert!(said(&findings(&world, &[], 3), "login", "bad")[0].contains("gh auth login"));
+    assert!(said(&findings(&world, &[], 3), "login", "fail")[0].contains("gh auth login"));
     // Not even gh.
     let bin = world.dir().join("few-tools");
     fs::create_dir_all(&bin).unwrap();
@@ -156,8 +156,8 @@ fn doctor_says_everything_that_is_wrong_at_once() {
     std::os::unix::fs::symlink(git.unwrap(), bin.join("git")).unwrap();
     world.set("PATH", bin);
     let found = findings(&world, &[], 3);
-    assert!(said(&found, "gh", "bad")[0].contains("apt install gh"), "{found:?}");
-    assert!(said(&found, "scp", "bad")[0].contains("openssh-client"), "{found:?}");
+    assert!(said(&found, "gh", "fail")[0].contains("apt install gh"), "{found:?}");
+    assert!(said(&found, "scp", "fail")[0].contains("openssh-client"), "{found:?}");
 }
 
 #[test]
@@ -170,7 +170,7 @@ fn doctor_looks_at_build_hosts() {
     fs::create_dir_all(&dir).unwrap();
     let dir = dir.to_str().unwrap().to_owned();
     let found = findings(&world, &["--host", "builder", "--remote-dir", &format!("{dir}/missing")], 3);
-    assert!(said(&found, "host builder: packer directory", "bad")[0].contains("no folder"));
+    assert!(said(&found, "host builder: packer directory", "fail")[0].contains("no folder"));
     // There is packer on the host if there is one here: it is the same machine.
     let found = world.tool(&["doctor", "--host", "builder", "--remote-dir", &dir, "--json"]).json();
     let said = found["findings"].to_string();

@@ -13,6 +13,7 @@ use xtask::image::checksum;
 use xtask::image::digest::Digest;
 use xtask::image::parts::PartSize;
 use xtask::latest::TAG;
+use xtask::latest::files::Signing;
 use xtask::latest::outside::{Budget, Push, Refs};
 use xtask::latest::set::{Facts, Origin, Piece, Set, SetImage};
 use xtask::manifest::{self, Expected, Manifest};
@@ -131,7 +132,13 @@ fn new_set(source: u8, images: u8) -> Set {
         WHOLE.with_borrow_mut(|whole| whole.insert(sha256, images));
         SetImage { name: name.to_owned(), size, sha256, pieces, origin: Origin::Memory(bytes), facts: Facts::default() }
     };
-    Set { source: format!("v0.{source}"), commit: commit(source), part_size, images: NAMES.map(image).to_vec() }
+    Set {
+        source: format!("v0.{source}"),
+        commit: commit(source),
+        part_size,
+        images: NAMES.map(image).to_vec(),
+        signing: Signing::default(),
+    }
 }
 
 struct NoGit;

@@ -92,6 +92,15 @@ impl Baseline {
         Self { kind, what, name: name.map(str::to_owned), commit: Some(commit.to_owned()), inputs: None }
     }
 
+    /// In a word: the version or revision, else the commit, else what it is.
+    pub fn short(&self) -> &str {
+        match (&self.name, &self.commit) {
+            (Some(name), _) => name,
+            (None, Some(commit)) => short(commit),
+            (None, None) => &self.what,
+        }
+    }
+
     /// ` (f0a3d77b4)`
     pub fn commit_in_brackets(&self) -> String {
         self.commit.as_deref().map_or_else(String::new, |commit| format!(" ({})", short(commit)))

@@ -66,10 +66,10 @@ impl ImageReport {
         let mark = |change| FileChange::new(change, uncommitted);
         let files: BTreeSet<FileChange> = difference.counted.into_iter().map(mark).collect();
         let comments: BTreeSet<FileChange> = difference.comments.into_iter().map(mark).collect();
-        let since = &baseline.what;
+        let since = baseline.short();
         let (decision, reason) = match (files.first(), files.len()) {
-            (None, _) if comments.is_empty() => (Decision::Skip, format!("inputs unchanged since {since}")),
-            (None, _) => (Decision::Skip, format!("inputs unchanged but for comments since {since}")),
+            (None, _) if comments.is_empty() => (Decision::Skip, format!("unchanged since {since}")),
+            (None, _) => (Decision::Skip, format!("unchanged but for comments since {since}")),
             (Some(first), 1) => (Decision::Rebuild, first.describe()),
             (Some(first), more) => {
                 (Decision::Rebuild, format!("{more} inputs differ since {since}, the first: {}", first.describe()))

@@ -6,6 +6,7 @@ pub const SEE: &str = "Images: See `latest` release";
 
 const BEGIN: &str = "Images: rebuilt for ";
 const END: &str = ", see `latest` release";
+const BEFORE: &str = "Images: to be rebuilt for ";
 
 /// What a release with new images says.
 pub fn rebuilt(release: &str, reason: &str) -> String {
@@ -14,8 +15,14 @@ pub fn rebuilt(release: &str, reason: &str) -> String {
     format!("{BEGIN}{release} ({reason}){END}")
 }
 
+/// What it says until they are there.
+pub fn to_be_rebuilt(release: &str, reason: &str) -> String {
+    let reason = reason.split_whitespace().collect::<Vec<_>>().join(" ");
+    format!("{BEFORE}{release} ({reason})")
+}
+
 fn is_ours(line: &str) -> bool {
-    line == SEE || (line.starts_with(BEGIN) && line.ends_with(END))
+    line == SEE || (line.starts_with(BEGIN) && line.ends_with(END)) || (line.starts_with(BEFORE) && line.ends_with(')'))
 }
 
 /// The notes with this line: in the place of one of ours, else at the end.

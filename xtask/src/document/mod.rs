@@ -57,7 +57,11 @@ impl Record {
 
     /// The line in the notes.
     pub fn line(&self) -> String {
-        if self.rebuilt { line::rebuilt(&self.release, &self.reason()) } else { line::SEE.to_owned() }
+        match (self.rebuilt, self.published) {
+            (false, _) => line::SEE.to_owned(),
+            (true, true) => line::rebuilt(&self.release, &self.reason()),
+            (true, false) => line::to_be_rebuilt(&self.release, &self.reason()),
+        }
     }
 
     /// Why, in few words: the reason of all rebuilt images where they have one, else each one's.
@@ -108,7 +112,14 @@ mod tests {
             (&[("a", true, "x"), ("b", true, "y")], "Images: rebuilt for v2 (a: x; b: y), see `latest` release"),
             (&[("a", true, "x\ny")], "Images: rebuilt for v2 (x y), see `latest` release"),
         ] {
-            assert_eq!(record(images).line(), line);
+            let mut record = record(images);
+            record.published = true;
+            assert_eq!(record.line(), line);
+            // Before, it is not true yet.
+            record.published = false;
+            let before = line.replace("Images: rebuilt", "Images: to be rebuilt").replace(", see `latest` release", "");
+            assert_eq!(record.line(), before);
+            assert_eq!(put(&put("", &before), line), format!("{line}\n"));
         }
     }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde::Deserialize;
 
 use super::Head;
-use crate::failure::{self, Kind};
+use crate::failure;
 
 /// Why a request has no good answer.
 #[derive(Debug)]
@@ -201,9 +201,7 @@ impl From<CallError> for anyhow::Error {
             CallError::Http(http) if !http.asked.is_empty() => format!("{}: ", http.asked),
             _ => String::new(),
         };
-        let missing = |error: CallError| {
-            failure::Failure { kind: Kind::Missing, message: format!("{asked}{error}{cure}") }.into()
-        };
+        let missing = |error: CallError| failure::missing(format!("{asked}{error}{cure}"));
         match error {
             CallError::Local(error) => error,
             CallError::Interrupted => failure::interrupted(error.to_string()),

@@ -227,6 +227,6 @@ impl Fetch<'_> {
             fault.error, self.image
         );
         let kind = failure::kind(&fault.error);
-        Fault { blame: fault.blame, error: Failure { kind, message }.into() }
+        Fault { blame: fault.blame, error: Failure::error(kind, message) }
     }
 }

@@ -130,7 +130,7 @@ impl Made<'_> {
             How::Found => (Kind::Missing, "is made of something else; leave --skip-build away, or name its `--source`"),
         };
         let message = format!("image {image} on {host} is not that of {what}: it {how}; different: {files}");
-        Err(Fault::image(failure::Failure { kind, message }.into()))
+        Err(Fault::image(failure::Failure::error(kind, message)))
     }
 
     fn record_here(&self, images: &Path) -> Option<BuildRecord> {

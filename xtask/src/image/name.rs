@@ -109,6 +109,17 @@ pub fn check(image: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Whether a file that is no image keeps its name on GitHub and leads nowhere else.
+///
+/// # Errors
+///
+/// Exit code 1.
+pub fn check_file(file: &str) -> anyhow::Result<()> {
+    let kept = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    let good = file.chars().all(kept) && !file.is_empty() && !file.starts_with(['.', '-']) && !file.ends_with('.');
+    if good { Ok(()) } else { Err(failure::failed(format!("`{}` is no name for an asset", file.escape_debug()))) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::Context as _;
 
-use crate::failure;
+use crate::{failure, text};
 
 /// The file that makes a folder under `templates/` a template.
 pub const FILE: &str = "template.pkr.hcl";
@@ -57,7 +57,13 @@ pub fn choose(known: &BTreeSet<String>, asked: &[String]) -> anyhow::Result<BTre
         asked.iter().map(|name| name.strip_suffix(super::name::EXTENSION).unwrap_or(name).to_owned()).collect();
     if let Some(unknown) = asked.iter().find(|name| !known.contains(*name)) {
         let known: Vec<&str> = known.iter().map(String::as_str).collect();
-        return Err(failure::usage(format!("unknown image `{}`; known: {}", unknown.escape_debug(), known.join(", "))));
+        let meant = text::nearest(unknown, known.iter().copied());
+        let meant = meant.map(|meant| format!(", did you mean `{meant}`?")).unwrap_or_default();
+        return Err(failure::usage(format!(
+            "unknown image `{}`{meant}; known: {}",
+            text::line(unknown),
+            known.join(", ")
+        )));
     }
     Ok(asked)
 }

@@ -10,11 +10,13 @@ use crate::image::digest::Digest;
 use crate::image::name::{self, Role};
 use crate::image::{checksum, parts};
 use crate::manifest::{self, Expected, Image, Manifest};
+use crate::signing::Allowed;
 
 use super::doors::Doors;
+use super::files::Signed;
 use super::look::{Live, Look};
 use super::prove::{self, Difference};
-use super::{TAG, notes};
+use super::{TAG, files, notes};
 
 /// What was found.
 #[derive(Debug, Default)]
@@ -137,6 +139,7 @@ fn with_manifest(audit: &mut Audit, live: &Live, manifest: &Manifest, tag: Optio
             ));
         }
     }
+    audit.differences.extend(files::differs(manifest));
     for asset in added(&expected, &live.assets) {
         audit.differs(is_added(asset));
     }
@@ -161,6 +164,30 @@ pub fn altered_image(image: &Image, assets: &[Asset]) -> Option<String> {
         let its = |asset: &&Asset| name::read_with(&asset.name).as_ref() == Some(&image.name);
         added(&expected, assets).into_iter().find(its).map(is_added)
     })
+}
+
+/// What the signature says. By whom it is, where that can be told.
+pub fn signature(doors: Doors<'_>, live: &Live, allowed: Option<&Allowed>, audit: &mut Audit) -> Option<String> {
+    let manifest = live.manifest.as_ref();
+    match files::signed(allowed, &live.assets, manifest, |asset| doors.read_asset(asset)) {
+        Err(error) => audit.differs(format!("{error:#}")),
+        Ok(Signed::Unknown) => {
+            audit.unproven.push("it is signed, and no file allowed_signers says who may sign".to_owned());
+        }
+        Ok(Signed::Not) => {
+            let unsigned =
+                |allowed: &Allowed| format!("it is not signed, and {} names who signs", allowed.path().display());
+            audit.differences.extend(allowed.map(unsigned));
+        }
+        Ok(Signed::By(who, sums)) => {
+            let strange = |image: &&Image| !files::vouches(&sums, &image.name, image.sha256);
+            for image in manifest.into_iter().flat_map(|manifest| &manifest.images).filter(strange) {
+                audit.differs(format!("{} in the manifest is not what {who} signed", image.file));
+            }
+            return Some(who);
+        }
+    }
+    None
 }
 
 /// How an asset is not what the manifest says, as far as that shows without reading it.
@@ -217,7 +244,8 @@ fn by_checksum_files(doors: Doors<'_>, audit: &mut Audit, live: &Live) -> anyhow
     Ok(())
 }
 
-fn promised(doors: Doors<'_>, live: &Live, image: &str) -> anyhow::Result<Option<Digest>> {
+/// What the image's checksum file promises; `None` when there is none that can be read.
+pub fn promised(doors: Doors<'_>, live: &Live, image: &str) -> anyhow::Result<Option<Digest>> {
     let Some(asset) = live.asset(&name::checksum(image)).filter(|asset| asset.is_uploaded()) else { return Ok(None) };
     let text = String::from_utf8_lossy(&doors.read_asset(asset)?).into_owned();
     Ok(checksum::parse(image, &text).ok())

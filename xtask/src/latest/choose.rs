@@ -11,9 +11,11 @@ use crate::image::name;
 use crate::image::parts::PartSize;
 use crate::image::{checksum, templates};
 use crate::manifest::Manifest;
+use crate::signing::Allowed;
 
 use super::TAG;
 use super::audit;
+use super::files::Trust;
 use super::look::{self, Live};
 use super::set::SetImage;
 
@@ -29,6 +31,15 @@ pub struct Wish {
     pub carry: Vec<String>,
     /// The set is these and no others.
     pub only: Vec<String>,
+    /// Who may sign what is taken over from a release.
+    pub allowed: Option<Allowed>,
+    pub allow_unsigned: bool,
+}
+
+impl Wish {
+    fn trust(&self, gh: &Gh, from: &str, assets: &[Asset], manifest: Option<&Manifest>) -> anyhow::Result<Trust> {
+        Trust::of(self.allowed.as_ref(), self.allow_unsigned, from, assets, manifest, |asset| gh.read_asset(asset))
+    }
 }
 
 /// Where each image of the set comes from.
@@ -41,7 +52,8 @@ pub struct Chosen {
 
 /// The set from the images folder, completed from `latest`.
 ///
-/// `unchanged` tells for images that aren't in the folder whether `check` says skip for them.
+/// `differs` tells for images that aren't taken from the folder why `check` doesn't say skip for them; those that are left
+/// out are as they were.
 ///
 /// # Errors
 ///
@@ -50,7 +62,7 @@ pub fn from_folder(
     gh: &Gh,
     wish: &Wish,
     live: Option<&Live>,
-    unchanged: impl FnOnce(&BTreeSet<String>) -> anyhow::Result<BTreeSet<String>>,
+    differs: impl FnOnce(&BTreeSet<String>) -> anyhow::Result<BTreeMap<String, String>>,
 ) -> anyhow::Result<Chosen> {
     let known = templates::names(&wish.packer_dir)?;
     let asked = if wish.only.is_empty() { &wish.names } else { &wish.only };
@@ -95,22 +107,50 @@ pub fn from_folder(
         dropped(live, &known, &full, &mut chosen.warnings);
     }
     let ask: BTreeSet<String> = absent.difference(&carried).cloned().collect();
-    let unchanged = if ask.is_empty() || live.is_none() { BTreeSet::new() } else { unchanged(&ask)? };
+    let reasons = match live {
+        _ if ask.is_empty() => BTreeMap::new(),
+        Some(_) => differs(&ask)?,
+        None => ask.iter().map(|image| (image.clone(), format!("no {TAG} is published"))).collect(),
+    };
+    let carries = |image: &String| carried.contains(image) || !reasons.contains_key(image);
+    let trust = match live.filter(|_| absent.iter().any(carries)) {
+        Some(live) => problems.keep(wish.trust(gh, TAG, &live.assets, live.manifest.as_ref())),
+        None => Some(Trust::Asked),
+    };
     for image in &absent {
         let asked_for = carried.contains(image);
-        match live.filter(|_| asked_for || unchanged.contains(image)) {
+        match live.filter(|_| carries(image)) {
             Some(live) => {
-                let taken = from_release(|asset| gh.read_asset(asset), image, TAG, &live.assets, live.manifest.as_ref());
+                let Some(trust) = &trust else { continue };
+                let taken =
+                    from_release(|asset| gh.read_asset(asset), image, TAG, &live.assets, live.manifest.as_ref());
+                let taken = taken.and_then(|image| trust.check(&image, TAG).map(|()| image));
                 chosen.images.extend(problems.keep(taken));
             }
             None if asked_for => problems.push(failure::missing(format!(
                 "{image} can't be carried over: no {TAG} is published; build and fetch it"
             ))),
-            None => problems.push(failure::missing(format!(
-                "no image {} in {}; run `cargo xtask packer build-and-fetch --host HOST {image}`, or keep the published one with `--carry {image}`",
-                name::whole(image),
-                wish.images.display()
-            ))),
+            None => {
+                let file = name::whole(image);
+                let why = reasons.get(image).map(String::as_str).unwrap_or_default();
+                let here = if there.contains(image) {
+                    format!(
+                        "{file} is not named, and can't be carried over: {why}; publish the one in {} by naming it as well",
+                        wish.images.display()
+                    )
+                } else {
+                    format!(
+                        "no image {file} in {}, and it can't be carried over: {why}; run `cargo xtask packer build-and-fetch --host HOST {image}`",
+                        wish.images.display()
+                    )
+                };
+                let keep = if live.is_some() {
+                    format!(", or keep the published one with `--carry {image}`")
+                } else {
+                    String::new()
+                };
+                problems.push(failure::missing(format!("{here}{keep}")));
+            }
         }
     }
     if !wish.only.is_empty() && full != known {
@@ -121,11 +161,13 @@ pub fn from_folder(
     Ok(chosen)
 }
 
-/// `--copy`: the set as it is on the source's own release.
-pub fn from_source(gh: &Gh, wish: &Wish, source: &str) -> anyhow::Result<Chosen> {
+/// `--copy`: the images named, or all, as they are on the source's own release. The others stay as they are on `latest`.
+pub fn from_source(gh: &Gh, wish: &Wish, source: &str, live: Option<&Live>) -> anyhow::Result<Chosen> {
     let known = templates::names(&wish.packer_dir)?;
-    let only = if wish.only.is_empty() { &wish.names } else { &wish.only };
-    let full = templates::choose(&known, only)?;
+    let full = templates::choose(&known, &wish.only)?;
+    let kept = if wish.carry.is_empty() { BTreeSet::new() } else { templates::choose(&known, &wish.carry)? };
+    let named = templates::choose(&full, &wish.names)?;
+    let copied: BTreeSet<String> = named.difference(&kept).cloned().collect();
     let Some(release) = gh.release_by_tag(source)? else {
         return Err(failure::missing(format!(
             "no release {source} in {}, so there is nothing to copy; publish from --images instead",
@@ -137,15 +179,13 @@ pub fn from_source(gh: &Gh, wish: &Wish, source: &str) -> anyhow::Result<Chosen>
     let mut chosen = Chosen::default();
     let mut problems = Problems::default();
     let there = audit::images(&assets);
-    for image in &full {
+    let trust = wish.trust(gh, source, &assets, manifest.as_ref())?;
+    carry(gh, wish, live, &full.difference(&copied).cloned().collect(), &mut chosen, &mut problems);
+    for image in &copied {
         if there.contains(image) {
-            chosen.images.extend(problems.keep(from_release(
-                |asset| gh.read_asset(asset),
-                image,
-                source,
-                &assets,
-                manifest.as_ref(),
-            )));
+            let taken = from_release(|asset| gh.read_asset(asset), image, source, &assets, manifest.as_ref());
+            let taken = taken.and_then(|image| trust.check(&image, source).map(|()| image));
+            chosen.images.extend(problems.keep(taken));
         } else {
             problems.push(failure::missing(format!(
                 "release {source} has no image {}; publish from --images instead, or leave it out with --only",
@@ -162,6 +202,35 @@ pub fn from_source(gh: &Gh, wish: &Wish, source: &str) -> anyhow::Result<Chosen>
     }
     problems.into_result()?;
     Ok(chosen)
+}
+
+/// Takes images over as they are on `latest`.
+fn carry(
+    gh: &Gh,
+    wish: &Wish,
+    live: Option<&Live>,
+    images: &BTreeSet<String>,
+    chosen: &mut Chosen,
+    problems: &mut Problems,
+) {
+    let Some(live) = live else {
+        for image in images {
+            problems.push(failure::missing(format!(
+                "{image} can't be carried over: no {TAG} is published; name it, or leave it out with --only"
+            )));
+        }
+        return;
+    };
+    if images.is_empty() {
+        return;
+    }
+    let manifest = live.manifest.as_ref();
+    let Some(trust) = problems.keep(wish.trust(gh, TAG, &live.assets, manifest)) else { return };
+    for image in images {
+        let taken = from_release(|asset| gh.read_asset(asset), image, TAG, &live.assets, manifest);
+        let taken = taken.and_then(|image| trust.check(&image, TAG).map(|()| image));
+        chosen.images.extend(problems.keep(taken));
+    }
 }
 
 /// An image of a release, vouched for by its manifest, or by its checksum file.

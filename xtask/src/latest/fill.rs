@@ -6,7 +6,7 @@ use crate::manifest::{self, Expected, Manifest};
 
 use super::set::Set;
 use super::stage::Stage;
-use super::{prove, send};
+use super::{files, prove, send};
 
 /// Sends what is missing, `jobs` images side by side. What is right already is kept.
 pub fn fill(stage: &Stage<'_>, set: &Set, jobs: usize) -> anyhow::Result<Manifest> {
@@ -15,7 +15,12 @@ pub fn fill(stage: &Stage<'_>, set: &Set, jobs: usize) -> anyhow::Result<Manifes
     loop {
         remove_strangers(stage, set, &have)?;
         let images = send::images(stage, set, &have, jobs)?;
-        let manifest = Manifest::new(set.source.clone(), set.commit.clone(), images);
+        let mut manifest = Manifest::new(set.source.clone(), set.commit.clone(), images);
+        manifest.attested_by.clone_from(&set.signing.attested_by);
+        for file in files::all(&manifest.images, &set.signing)? {
+            send::small(stage, file.name, &file.bytes, &have)?;
+            manifest.files.push(file.part());
+        }
         let bytes = manifest.to_bytes();
         let mut expected = manifest.assets();
         // The images are proven before a manifest vouches for them.

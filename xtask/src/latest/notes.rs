@@ -35,6 +35,12 @@ pub fn text(manifest: &Manifest) -> String {
         }
         text.push_str("```\n");
     }
+    if let Some(repo) = &manifest.attested_by {
+        text.push_str(&format!(
+            "\nWhat built an image is attested: `gh attestation verify IMAGE.qcow2 --repo {}`\n",
+            cell(repo)
+        ));
+    }
     text
 }
 

@@ -12,6 +12,7 @@ use crate::image::name;
 use crate::manifest::{self, Image, Manifest};
 
 use super::changes;
+use super::files::{self, Judged};
 use super::look::{Live, Look};
 use super::notes;
 use super::prove;
@@ -30,7 +31,7 @@ pub enum Step {
     /// Put the set onto the draft and prove it.
     Fill(Vec<Transfer>),
     /// Only source, notes and tag change: the images that are live stay as they are.
-    Relabel { manifest: Box<Manifest>, tag: TagMove },
+    Relabel { manifest: Box<Manifest>, tag: TagMove, files: Judged },
     /// Move the tag alone.
     Tag(TagMove),
     /// Move the tag, take the live release back to the draft `latest-previous`, publish the new draft. One step,
@@ -78,12 +79,15 @@ impl fmt::Display for Step {
                 write!(f, "fill it, then prove each asset by its digest:")?;
                 transfers.iter().try_for_each(|transfer| write!(f, "\n     {transfer}"))
             }
-            Self::Relabel { manifest, tag } => write!(
-                f,
-                "{tag}, and replace {} and the notes to name {}; no image is sent",
-                manifest::FILE,
-                manifest.source
-            ),
+            Self::Relabel { manifest, tag, files } => {
+                write!(
+                    f,
+                    "{tag}, and replace {} and the notes to name {}; no image is sent",
+                    manifest::FILE,
+                    manifest.source
+                )?;
+                files.place.iter().try_for_each(|file| write!(f, "\n     send    {file}"))
+            }
             Self::Tag(tag) => tag.fmt(f),
             Self::Switch { tag, hide } => {
                 write!(
@@ -118,8 +122,10 @@ impl Step {
             Self::Create => vec![json!({ "do": "create" })],
             Self::GoOn { draft } => vec![json!({ "do": "continue", "release": draft })],
             Self::Fill(transfers) => transfers.iter().map(Transfer::to_json).collect(),
-            Self::Relabel { manifest, tag } => {
-                vec![tagged(tag), json!({ "do": "relabel", "source": manifest.source })]
+            Self::Relabel { manifest, tag, files } => {
+                let relabel = json!({ "do": "relabel", "source": manifest.source });
+                let placed = files.place.iter().map(|file| json!({ "do": "send", "file": file }));
+                [tagged(tag), relabel].into_iter().chain(placed).collect()
             }
             Self::Tag(tag) => vec![tagged(tag)],
             Self::Switch { tag, hide } => {
@@ -197,13 +203,18 @@ pub fn plan(want: &Want<'_>, look: &Look) -> Vec<Step> {
     let spent = |draft: &Draft| Step::Drop { release: draft.id, what: "a draft of the set that is live" };
 
     if let Some((live, images)) = look.live.as_ref().and_then(|live| Some((live, same_images(set, live)?))) {
-        let manifest = Manifest::new(set.source.clone(), set.commit.clone(), images);
+        let files = files::judge(live, &images, &set.signing);
+        let mut manifest = Manifest::new(set.source.clone(), set.commit.clone(), images);
+        let attested_before = live.manifest.as_ref().and_then(|manifest| manifest.attested_by.clone());
+        manifest.attested_by = set.signing.attested_by.clone().or(attested_before);
+        manifest.files.clone_from(&files.kept);
         if live.manifest.as_ref() != Some(&manifest)
+            || !files.place.is_empty()
             || !live.release.prerelease
             || changes::without(live.release.notes()).trim() != notes::text(&manifest).trim()
             || stamp_is_old(look, live)
         {
-            steps.push(Step::Relabel { manifest: Box::new(manifest), tag });
+            steps.push(Step::Relabel { manifest: Box::new(manifest), tag, files });
         } else if !tag_right {
             steps.push(Step::Tag(tag));
         }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::console::size;
+use crate::console::{count, size};
 use crate::failure::{self, Kind};
 use crate::git::TagRef;
 use crate::image::digest::Digest;
@@ -21,7 +21,7 @@ use super::session;
 use super::set::Set;
 use super::stage::{self, Stage};
 use super::switch::{self, Change};
-use super::{INCOMING, TAG, changes, fill, notes, relabel};
+use super::{INCOMING, TAG, changes, files, fill, notes, relabel};
 
 /// What the person asked for.
 pub struct Publish {
@@ -214,10 +214,11 @@ impl Publish {
                     }
                     run.manifest = Some(filled?);
                 }
-                Step::Relabel { manifest, .. } => {
+                Step::Relabel { manifest, files, .. } => {
                     if let Some(live) = live {
                         let back = look.way_back(live);
-                        relabel::relabel(held, live, back, &stays(live), manifest)?;
+                        let new = files::some(&files.place, &manifest.images, files.reader, &set.signing)?;
+                        relabel::relabel(held, live, back, &stays(live), manifest, &new)?;
                     }
                 }
                 Step::Tag(_) => {
@@ -255,7 +256,9 @@ fn gist(steps: &[Step], healed: bool) -> Vec<Step> {
             Step::Fill(_) => Step::Fill(Vec::new()),
             Step::Create | Step::GoOn { .. } => Step::Create,
             Step::Switch { tag, hide } => Step::Switch { tag: nowhere(tag), hide: *hide },
-            Step::Relabel { manifest, tag } => Step::Relabel { manifest: manifest.clone(), tag: nowhere(tag) },
+            Step::Relabel { manifest, tag, files } => {
+                Step::Relabel { manifest: manifest.clone(), tag: nowhere(tag), files: files.clone() }
+            }
             Step::Tag(tag) => Step::Tag(nowhere(tag)),
             other => other.clone(),
         })
@@ -296,10 +299,10 @@ fn show(doors: Doors<'_>, proposal: &Planned) {
         return;
     }
     doors.line(format_args!(
-        "Plan: {TAG} of {} becomes {} ({} images, {})",
+        "Plan: {TAG} of {} becomes {} ({}, {})",
         doors.repo(),
         set.source,
-        set.images.len(),
+        count(set.images.len(), "image"),
         size(set.size())
     ));
     for line in preview.lines(*rate) {

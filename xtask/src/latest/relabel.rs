@@ -11,6 +11,7 @@ use crate::manifest::{self, Manifest};
 
 use super::TAG;
 use super::changes;
+use super::files::{self, File};
 use super::held::Held;
 use super::look::{Live, PreviousDraft};
 use super::marker::{self, Replaced};
@@ -20,6 +21,9 @@ use super::switch::{self, Change};
 /// How a manifest is called that was set aside.
 const ASIDE: &str = "packer-images.replaced-";
 
+/// How the names of files begin that are on their way.
+const STAGED: &str = "packer-file.";
+
 /// Gives the live release another manifest, notes and tag.
 pub fn relabel(
     held: Held<'_>,
@@ -27,12 +31,19 @@ pub fn relabel(
     back: Option<&PreviousDraft>,
     change: &Change,
     manifest: &Manifest,
+    files: &[File],
 ) -> anyhow::Result<()> {
+    let mut manifest = manifest.clone();
+    let mut placed = Vec::new();
+    for file in files {
+        placed.extend(place(held, live, file)?);
+        manifest.files.push(file.part());
+    }
     let bytes = manifest.to_bytes();
     let digest = Digest::of(&bytes);
     // The digest in the name: two runs with different sources don't take each other's file.
     let staged = format!("packer-images.{}.json", &digest.to_string()[..12]);
-    let new = put(held, &live.release, &staged, &bytes, &live.assets)?;
+    let new = put(held, &live.release, manifest::FILE, &staged, &bytes, &live.assets)?;
     let old = live.asset(manifest::FILE).filter(|old| old.digest() != Some(digest));
 
     switch::move_tag_only(held, change)?;
@@ -53,7 +64,7 @@ pub fn relabel(
     let face = NewRelease {
         tag_name: TAG.to_owned(),
         name: live.release.name.clone().unwrap_or_default(),
-        body: notes::text(manifest) + changes::kept(live.release.notes()),
+        body: notes::text(&manifest) + changes::kept(live.release.notes()),
         draft: false,
         prerelease: true,
         badge: false,
@@ -67,8 +78,15 @@ pub fn relabel(
     if let Some(back) = back {
         stamp(deaf, back, live.release.id, digest)?;
     }
-    let spare = |asset: &&Asset| is_spare(asset, &staged) || old.is_some_and(|old| old.id == asset.id);
-    for spare in live.assets.iter().filter(spare) {
+    // A signature of digests that are there no more.
+    let unsigned = |asset: &Asset| {
+        asset.name == files::SIGNATURE && manifest.files.iter().all(|file| file.file != files::SIGNATURE)
+    };
+    let replaced = |asset: &Asset| files.iter().any(|file| file.name == asset.name && !is_that(asset, file));
+    let spare = |asset: &&Asset| {
+        is_spare(asset, &staged) || old.is_some_and(|old| old.id == asset.id) || unsigned(asset) || replaced(asset)
+    };
+    for spare in live.assets.iter().filter(spare).filter(|asset| !placed.contains(&asset.id)) {
         held.delete_asset(live.release.id, spare.id)?;
     }
     switch::follow(held, change)
@@ -95,6 +113,10 @@ pub fn stamp(held: Held<'_>, back: &PreviousDraft, live: u64, manifest: Digest) 
     .map(drop)
 }
 
+fn is_that(asset: &Asset, file: &File) -> bool {
+    asset.is_uploaded() && asset.digest() == Some(Digest::of(&file.bytes))
+}
+
 /// The manifest that was set aside, where none has the name.
 pub fn aside(assets: &[Asset]) -> Option<&Asset> {
     let named = assets.iter().any(|asset| asset.name == manifest::FILE);
@@ -103,20 +125,37 @@ pub fn aside(assets: &[Asset]) -> Option<&Asset> {
 
 /// Staged manifests of earlier runs, and what they set aside.
 pub fn is_spare(asset: &Asset, staged: &str) -> bool {
-    asset.name.starts_with("packer-images.") && asset.name != manifest::FILE && asset.name != staged
+    (asset.name.starts_with("packer-images.") || asset.name.starts_with(STAGED))
+        && asset.name != manifest::FILE
+        && asset.name != staged
 }
 
-/// The proven asset under its staged name; `None` when the manifest is in place already.
+/// Puts a file onto the live release: proven under a staged name first, so that what readers see under its own name was
+/// never half there. The asset's id, when it isn't the one that was there.
+fn place(held: Held<'_>, live: &Live, file: &File) -> anyhow::Result<Option<u64>> {
+    let staged = format!("{STAGED}{}.{}", &file.part().sha256.to_string()[..12], file.name);
+    let Some(new) = put(held, &live.release, file.name, &staged, &file.bytes, &live.assets)? else {
+        return Ok(None);
+    };
+    let deaf = held.deaf();
+    if let Some(old) = live.asset(file.name) {
+        deaf.rename_asset(live.release.id, old.id, &format!("{STAGED}replaced-{}.{}", old.id, file.name))?;
+    }
+    deaf.rename_asset(live.release.id, new.id, file.name).map(|named| Some(named.id))
+}
+
+/// The proven asset under its staged name; `None` when the file is in place already.
 fn put(
     held: Held<'_>,
     release: &Release,
+    file: &str,
     staged: &str,
     bytes: &[u8],
     assets: &[Asset],
 ) -> anyhow::Result<Option<Asset>> {
     let digest = Digest::of(bytes);
     let right = |asset: &&Asset| asset.is_uploaded() && asset.digest() == Some(digest);
-    if assets.iter().find(|asset| asset.name == manifest::FILE).filter(right).is_some() {
+    if assets.iter().find(|asset| asset.name == file).filter(right).is_some() {
         return Ok(None);
     }
     let mut tries = held.backoff();

@@ -17,6 +17,7 @@ use crate::image::parts::{self, PartSize};
 use crate::image::record::{BaseImage, Boot, BuiltFrom, Listed};
 use crate::manifest;
 
+use super::files::{self, Signing};
 use super::marker::{Identity, ImageIdentity};
 
 /// What `latest` is to become.
@@ -27,6 +28,7 @@ pub struct Set {
     pub part_size: PartSize,
     /// Sorted by name.
     pub images: Vec<SetImage>,
+    pub signing: Signing,
 }
 
 /// One image of the set.
@@ -120,14 +122,16 @@ impl Set {
         }
     }
 
-    /// The names of all assets, the manifest's among them.
+    /// The names of all assets: the images', those of what goes along, the manifest's.
     pub fn asset_names(&self) -> Vec<String> {
         let image = |image: &SetImage| -> Vec<String> {
             let pieces = image.pieces.iter().map(|piece| piece.file.clone());
             let packages = image.packages().map(|listed| listed.file.clone());
             pieces.chain([name::checksum(&image.name)]).chain(packages).collect()
         };
-        self.images.iter().flat_map(image).chain([manifest::FILE.to_owned()]).collect()
+        let others = [files::READER, files::SUMS, manifest::FILE].into_iter();
+        let signature = self.signing.signer.iter().map(|_| files::SIGNATURE);
+        self.images.iter().flat_map(image).chain(others.chain(signature).map(str::to_owned)).collect()
     }
 
     /// Bytes of all images.

@@ -1,7 +1,7 @@
 //! `check`: decides rebuild or skip, for each image, and says why.
 
 use super::{Common, Outcome, common};
-use crate::console::Console;
+use crate::console::{Console, count};
 use crate::decide::{self, Decision, FileChange, History, Moment, Report};
 use crate::failure;
 use crate::gh::{Gh, Tries};
@@ -111,9 +111,9 @@ fn show(report: &Report, console: &Console) {
             console.line(format_args!("{}: No template changes detected since {against}", console.green("skip")));
         }
         Decision::Rebuild => console.line(format_args!(
-            "{}: {to_build} of {} images, compared with {against}",
+            "{}: {to_build} of {}, compared with {against}",
             console.yellow("rebuild"),
-            report.images.len()
+            count(report.images.len(), "image")
         )),
     }
     let width = report.images.iter().map(|image| image.name.chars().count()).max().unwrap_or(0);
@@ -121,6 +121,13 @@ fn show(report: &Report, console: &Console) {
         console.line(format_args!("  {:width$}  {:7}  {}", image.name, image.decision.word(), image.reason));
         if let Some(base_image) = &image.base_image {
             console.line(format_args!("  {:width$}  {:7}  {}", "", "", base_image.describe()));
+        }
+    }
+    if report.baseline().is_none() {
+        for image in &report.images {
+            if let Some(base) = &image.baseline {
+                console.line(format_args!("  {:width$}  compared with {}{}", image.name, base.what, base.commit_in_brackets()));
+            }
         }
     }
     for image in &report.images {

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use xshell::cmd;
 
 use super::{Common, Outcome, common};
-use crate::console::Console;
+use crate::console::{Console, count};
 use crate::gh::{Gh, Tries};
 use crate::git::Git;
 use crate::host::{doctor, stale};
@@ -14,10 +14,12 @@ use crate::image::templates;
 use crate::latest::doors::Doors;
 use crate::latest::github::GitHub;
 use crate::latest::lock;
-use crate::latest::look::{self, Look};
+use crate::latest::files::{self, Signed};
+use crate::latest::look::{self, Live, Look};
 use crate::latest::{TAG, heal, preflight};
 use crate::packer::Address;
 use crate::process::{self, joined};
+use crate::signing::ALLOWED;
 use crate::ssh::{Host, RemoteDir, Ssh};
 
 /// Check every tool, login, permission and host that a release needs
@@ -44,8 +46,8 @@ const TRIES: Tries = Tries { stall_timeout: 30, answer_timeout: 30, attempts: 2 
 enum State {
     Good,
     /// A release may go through all the same.
-    Doubt,
-    Bad,
+    Warn,
+    Fail,
 }
 
 /// One thing looked at.
@@ -63,7 +65,7 @@ impl Finding {
     fn of(what: impl Into<String>, found: anyhow::Result<String>) -> Self {
         match found {
             Ok(said) => Self::new(what, State::Good, said),
-            Err(error) => Self::new(what, State::Bad, format!("{error:#}")),
+            Err(error) => Self::new(what, State::Fail, format!("{error:#}")),
         }
     }
 }
@@ -86,7 +88,7 @@ impl Doctor {
             findings
         });
         show(&findings, console);
-        let bad = findings.iter().filter(|finding| finding.state == State::Bad).count();
+        let bad = findings.iter().filter(|finding| finding.state == State::Fail).count();
         let fields = json!({ "healthy": bad == 0, "findings": findings.iter().map(Finding::to_json).collect::<Vec<_>>() });
         if bad == 0 {
             console.line("A release can go ahead.");
@@ -149,20 +151,20 @@ fn github(gh: anyhow::Result<Gh>, common: &Common, console: &Console) -> Vec<Fin
             if examined.scopes.as_ref().is_some_and(|scopes| scopes.iter().all(|scope| scope != "workflow")) {
                 let said = "without the scope `workflow` a source with other workflows than the default branch can't be \
                             published; `gh auth refresh --scopes workflow` adds it";
-                findings.push(Finding::new("login", State::Doubt, said));
+                findings.push(Finding::new("login", State::Warn, said));
             }
             let repo = gh.repo().to_string();
             if examined.problems.is_empty() {
                 findings.push(Finding::new("repository", State::Good, format!("{repo}, {who} may write")));
             }
-            let wrong = |error: &anyhow::Error| Finding::new("repository", State::Bad, format!("{error:#}"));
+            let wrong = |error: &anyhow::Error| Finding::new("repository", State::Fail, format!("{error:#}"));
             findings.extend(examined.problems.iter().map(wrong));
-            findings.extend(examined.warnings.into_iter().map(|said| Finding::new("repository", State::Doubt, said)));
+            findings.extend(examined.warnings.into_iter().map(|said| Finding::new("repository", State::Warn, said)));
         }
     }
     findings.push(remote(&git, common));
     let differs = common.remote_differs(gh.repo());
-    findings.extend(differs.map(|said| Finding::new("remote", State::Doubt, said)));
+    findings.extend(differs.map(|said| Finding::new("remote", State::Warn, said)));
     let address = common.address(gh.repo());
     let outside = GitHub::new(&gh, &git, address.clone(), console);
     findings.push(push(&gh, &outside, &address));
@@ -195,9 +197,10 @@ fn latest(doors: Doors<'_>, common: &Common) -> Vec<Finding> {
         Err(error) => return vec![Finding::of(TAG, Err(error))],
     };
     let mut findings = vec![state(doors, &look, common)];
+    findings.extend(look.live.as_ref().and_then(|live| signature(doors, live, common)));
     let held = lock::holder(doors, look.lock.as_deref());
     findings.push(match held {
-        Some(holder) => Finding::new("lock", State::Doubt, holder),
+        Some(holder) => Finding::new("lock", State::Warn, holder),
         None => Finding::new("lock", State::Good, "nobody publishes now"),
     });
     findings.extend(look.incoming.iter().map(|draft| {
@@ -212,9 +215,29 @@ fn latest(doors: Doors<'_>, common: &Common) -> Vec<Finding> {
                 draft.release.id
             ),
         };
-        Finding::new("incoming", State::Doubt, begun)
+        Finding::new("incoming", State::Warn, begun)
     }));
     findings
+}
+
+/// Who signed what is live; `None` where nothing is signed and nothing says that it should be.
+fn signature(doors: Doors<'_>, live: &Live, common: &Common) -> Option<Finding> {
+    let allowed = common.allowed_signers();
+    let signed = files::signed(allowed.as_ref(), &live.assets, live.manifest.as_ref(), |asset| doors.read_asset(asset));
+    let again = "publish again with --sign KEY";
+    Some(match (signed, allowed) {
+        (Err(error), _) => Finding::new("signature", State::Fail, format!("{error:#}; {again}")),
+        (Ok(Signed::By(who, _)), _) => Finding::new("signature", State::Good, format!("{TAG} is signed by {who}")),
+        (Ok(Signed::Unknown), _) => {
+            let said = format!("{TAG} is signed, and {} doesn't say who may sign", common.packer_dir().join(ALLOWED).display());
+            Finding::new("signature", State::Warn, said)
+        }
+        (Ok(Signed::Not), Some(allowed)) => {
+            let said = format!("{TAG} is not signed, and {} names who signs; {again}", allowed.path().display());
+            Finding::new("signature", State::Fail, said)
+        }
+        (Ok(Signed::Not), None) => return None,
+    })
 }
 
 fn state(doors: Doors<'_>, look: &Look, common: &Common) -> Finding {
@@ -222,7 +245,7 @@ fn state(doors: Doors<'_>, look: &Look, common: &Common) -> Finding {
         Err(error) => return Finding::of(TAG, Err(error)),
         Ok(Some(heal)) => {
             let cure = "`cargo xtask packer publish --source TAG --execute`, or `rollback --execute`, begins with that";
-            return Finding::new(TAG, State::Bad, format!("{heal}; {cure}"));
+            return Finding::new(TAG, State::Fail, format!("{heal}; {cure}"));
         }
         Ok(None) => {}
     }
@@ -232,13 +255,13 @@ fn state(doors: Doors<'_>, look: &Look, common: &Common) -> Finding {
     match (&live.manifest, &look.tag) {
         (_, None) => Finding::new(
             TAG,
-            State::Doubt,
+            State::Warn,
             format!("the release has no tag on {}; the next publish makes it", common.remote),
         ),
-        (None, _) => Finding::new(TAG, State::Doubt, "made by hand: nothing tells what its images were built from"),
+        (None, _) => Finding::new(TAG, State::Warn, "made by hand: nothing tells what its images were built from"),
         (Some(manifest), Some(tag)) if manifest.commit != tag.commit => Finding::new(
             TAG,
-            State::Doubt,
+            State::Warn,
             format!(
                 "the tag is at {} and the manifest is for {}; `cargo xtask packer verify` says more, a publish mends it",
                 crate::decide::short(&tag.commit),
@@ -246,7 +269,7 @@ fn state(doors: Doors<'_>, look: &Look, common: &Common) -> Finding {
             ),
         ),
         (Some(manifest), Some(_)) => {
-            Finding::new(TAG, State::Good, format!("{}, {} images", manifest.source, manifest.images.len()))
+            Finding::new(TAG, State::Good, format!("{}, {}", manifest.source, count(manifest.images.len(), "image")))
         }
     }
 }
@@ -259,8 +282,8 @@ fn build_host(host: Host, dir: &RemoteDir, sync: bool) -> Vec<Finding> {
             let finding = |need: doctor::Need| {
                 let (state, said) = match need.found {
                     Ok(said) => (State::Good, said),
-                    Err(said) if need.optional => (State::Doubt, said),
-                    Err(said) => (State::Bad, said),
+                    Err(said) if need.optional => (State::Warn, said),
+                    Err(said) => (State::Fail, said),
                 };
                 Finding::new(format!("host {name}: {}", need.what), state, said)
             };
@@ -275,8 +298,8 @@ fn show(findings: &[Finding], console: &Console) {
     for finding in findings {
         let mark = match finding.state {
             State::Good => console.green("ok   "),
-            State::Doubt => console.yellow("doubt"),
-            State::Bad => console.red("bad  "),
+            State::Warn => console.yellow("warn "),
+            State::Fail => console.red("fail "),
         };
         let said = finding.said.replace('\n', &format!("\n{}", " ".repeat(width + 9)));
         console.line(format_args!("{mark}  {:width$}  {said}", finding.what));
@@ -287,8 +310,8 @@ impl Finding {
     fn to_json(&self) -> Value {
         let state = match self.state {
             State::Good => "ok",
-            State::Doubt => "doubt",
-            State::Bad => "bad",
+            State::Warn => "warn",
+            State::Fail => "fail",
         };
         json!({ "what": self.what, "state": state, "said": self.said })
     }

@@ -41,7 +41,8 @@ pub struct Document {
 
 /// What is there, and what is to be there.
 struct Plan {
-    release: Release,
+    /// `None` before it exists: then the issue alone is written on.
+    release: Option<Release>,
     line: String,
     notes_change: bool,
     comment: Option<CommentPlan>,
@@ -86,7 +87,7 @@ impl Document {
             "decision": if record.rebuilt { "rebuild" } else { "skip" },
             "published": record.published,
             "line": plan.line,
-            "notes": change_word(plan.notes_change, true),
+            "notes": plan.release.as_ref().map(|_| change_word(plan.notes_change, true)),
             "comment": plan.comment.as_ref().map(|comment| change_word(comment.changes(), comment.there.is_some())),
             "images": record.images.iter().map(|image| json!({
                 "name": image.name, "rebuilt": image.rebuilt, "reason": image.reason,
@@ -142,12 +143,22 @@ impl Document {
 
     fn plan(&self, console: &Console, gh: &Gh, record: &Record) -> anyhow::Result<Plan> {
         let release = find_release(gh, &self.release)?;
+        if release.is_none() && self.issue.is_none() {
+            let (repo, tag) = (gh.repo(), &self.release);
+            return Err(failure::missing(format!(
+                "{repo} has no release {tag} to write into; phase 65 makes it: wait for that, and write onto the release issue \
+                 now with --issue N, or make it as a draft: `gh release create {tag} --draft --prerelease --repo {repo}`"
+            )));
+        }
         let line = record.line();
-        let notes = document::put(release.notes(), &line);
-        let notes_change = notes != release.notes();
-        if notes_change {
-            let what = format!("the notes of {}, with the line `{line}`,", release.tag_name);
-            notes::fit(what, notes.chars().count(), notes::MOST)?;
+        let mut notes_change = false;
+        if let Some(release) = &release {
+            let notes = document::put(release.notes(), &line);
+            notes_change = notes != release.notes();
+            if notes_change {
+                let what = format!("the notes of {}, with the line `{line}`,", release.tag_name);
+                notes::fit(what, notes.chars().count(), notes::MOST)?;
+            }
         }
         let comment = self.issue.map(|issue| self.plan_comment(console, gh, issue, record)).transpose()?;
         Ok(Plan { release, line, notes_change, comment })
@@ -167,18 +178,14 @@ impl Document {
 }
 
 /// Published, else a draft.
-fn find_release(gh: &Gh, tag: &str) -> anyhow::Result<Release> {
+fn find_release(gh: &Gh, tag: &str) -> anyhow::Result<Option<Release>> {
     if let Some(release) = gh.release_by_tag(tag)? {
-        return Ok(release);
+        return Ok(Some(release));
     }
     let mut drafts: Vec<Release> = gh.releases()?.into_iter().filter(|release| release.tag_name == tag).collect();
     match (drafts.pop(), drafts.len()) {
-        (Some(draft), 0) => Ok(draft),
-        (None, _) => Err(failure::missing(format!(
-            "{} has no release {tag} to write into; make it first: `gh release create {tag} --repo {}`",
-            gh.repo(),
-            gh.repo()
-        ))),
+        (draft, 0) => Ok(draft),
+        (None, _) => Ok(None),
         (Some(_), more) => Err(failure::failed(format!(
             "{} has {} drafts of release {tag}; delete all but one",
             gh.repo(),
@@ -232,10 +239,17 @@ impl CommentPlan {
 
 impl Plan {
     fn show(&self, console: &Console, record: &Record) {
-        let Release { tag_name, html_url, .. } = &self.release;
-        let kept = if self.notes_change { "" } else { " (as it is there)" };
-        console.line(format_args!("{} the notes of {tag_name}{kept}, {html_url}:", console.bold("In")));
-        console.line(format_args!("  {}", self.line));
+        match &self.release {
+            Some(Release { tag_name, html_url, .. }) => {
+                let kept = if self.notes_change { "" } else { " (as it is there)" };
+                console.line(format_args!("{} the notes of {tag_name}{kept}, {html_url}:", console.bold("In")));
+                console.line(format_args!("  {}", self.line));
+            }
+            None => console.line(format_args!(
+                "There is no release {} yet, so no notes: phase 65 makes it, then run this again",
+                record.release
+            )),
+        }
         if let Some(comment) = &self.comment {
             let verb = match (&comment.there, comment.changes()) {
                 (None, _) => "On",
@@ -255,11 +269,11 @@ impl Plan {
     }
 
     fn carry_out(&self, gh: &Gh, console: &Console) -> anyhow::Result<()> {
-        if self.notes_change {
+        if let Some(release) = self.release.as_ref().filter(|_| self.notes_change) {
             // Read again: somebody may have edited the notes while the plan was looked at.
-            let fresh = gh.release(self.release.id)?;
+            let fresh = gh.release(release.id)?;
             gh.update_notes(&fresh, &document::put(fresh.notes(), &self.line))?;
-            console.line(format_args!("wrote the notes of {}", self.release.tag_name));
+            console.line(format_args!("wrote the notes of {}", release.tag_name));
         }
         match &self.comment {
             Some(comment) if comment.changes() => comment.carry_out(console),

@@ -15,11 +15,13 @@ use crate::image::local::{self, LocalImage};
 use crate::image::record::{self, BuildRecord};
 use crate::image::name::Role;
 use crate::image::{checksum, cut, durable, hash, name, templates};
+use crate::latest::files::Trust;
 use crate::latest::set::{Origin, SetImage};
 use crate::latest::prove::{self, Difference};
 use crate::latest::{TAG, audit, choose, look};
 use crate::manifest::{Expected, Manifest};
 use crate::interrupt;
+use crate::signing::Allowed;
 
 /// Fetch images from a release, join their parts and verify them
 ///
@@ -36,6 +38,9 @@ pub struct Download {
     /// Replace an image here that has another digest
     #[arg(long)]
     force: bool,
+    /// Take images that nobody signed, although allowed_signers names who signs
+    #[arg(long)]
+    allow_unsigned: bool,
     #[command(flatten)]
     tries: Tries,
     #[command(flatten)]
@@ -48,6 +53,7 @@ struct Source<'a> {
     tag: &'a str,
     assets: Vec<Asset>,
     manifest: Option<Manifest>,
+    trust: Trust,
 }
 
 /// What is to be done for one image.
@@ -61,7 +67,10 @@ impl Download {
     pub fn run(self, common: &Common, console: &Console) -> anyhow::Result<Outcome> {
         interrupt::watch();
         let gh = Gh::new(common.repo()?, self.tries, console);
-        let source = Source::find(&gh, &self.tag)?;
+        let source = Source::find(&gh, &self.tag, common.allowed_signers().as_ref(), self.allow_unsigned)?;
+        if let Some(who) = source.trust.who() {
+            console.line(format_args!("release {} is signed by {who}", self.tag));
+        }
         let folder = common.images();
         let mut problems = Problems::default();
         let mut images = Vec::new();
@@ -75,7 +84,7 @@ impl Download {
         let results = hash::in_parallel(&images, |(task, image)| source.fetch(task, image, console));
         let done: Vec<Value> = results.into_iter().filter_map(|result| problems.keep(result)).collect();
         problems.into_result()?;
-        Ok(Outcome::done(json!({ "tag": self.tag, "images": done })))
+        Ok(Outcome::done(json!({ "tag": self.tag, "signed_by": source.trust.who(), "images": done })))
     }
 
     /// Compares with what is here under the image's name. An image that was built and not published yet is not for a
@@ -111,7 +120,7 @@ impl Download {
 }
 
 impl<'a> Source<'a> {
-    fn find(gh: &'a Gh, tag: &'a str) -> anyhow::Result<Self> {
+    fn find(gh: &'a Gh, tag: &'a str, allowed: Option<&Allowed>, allow_unsigned: bool) -> anyhow::Result<Self> {
         let Some(release) = gh.release_by_tag(tag)? else {
             gh.repository()?;
             return Err(failure::missing(format!(
@@ -121,13 +130,16 @@ impl<'a> Source<'a> {
         };
         let assets = gh.assets(release.id)?;
         let manifest = look::read_manifest(&assets, |asset| gh.read_asset(asset))?;
-        let source = Self { gh, tag, assets, manifest };
+        let mut source = Self { gh, tag, assets, manifest, trust: Trust::Asked };
         if source.names().is_empty() {
             return Err(failure::missing(format!(
                 "release {tag} in {} has no images; they are on `{TAG}`: leave out --tag",
                 gh.repo()
             )));
         }
+        let manifest = source.manifest.as_ref();
+        source.trust =
+            Trust::of(allowed, allow_unsigned, tag, &source.assets, manifest, |asset| gh.read_asset(asset))?;
         Ok(source)
     }
 
@@ -183,7 +195,10 @@ impl<'a> Source<'a> {
                 self.tag
             )));
         }
-        choose::from_release(|asset| self.gh.read_asset(asset), name, self.tag, &self.assets, self.manifest.as_ref())
+        let image =
+            choose::from_release(|asset| self.gh.read_asset(asset), name, self.tag, &self.assets, self.manifest.as_ref())?;
+        self.trust.check(&image, self.tag)?;
+        Ok(image)
     }
 
     fn fetch(&self, task: &Task, image: &SetImage, console: &Console) -> anyhow::Result<Value> {

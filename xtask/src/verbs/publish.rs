@@ -1,6 +1,6 @@
 //! `publish`: makes `latest` the new set. Look, stage, prove, tag, flip, read back.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use clap::Args;
 use serde_json::{Value, json};
@@ -15,6 +15,7 @@ use crate::git::Git;
 use crate::image::parts::PartSize;
 use crate::interrupt;
 use crate::latest::choose::{self, Chosen, Wish};
+use crate::latest::files::{self, Signed, Signing};
 use crate::latest::fits;
 use crate::latest::doors::Doors;
 use crate::latest::github::GitHub;
@@ -23,6 +24,8 @@ use crate::latest::plan::Step;
 use crate::latest::preview::Change;
 use crate::latest::publish::{Ended, Person, Planned};
 use crate::latest::set::{Set, SetImage};
+use crate::signing::{Allowed, Signer};
+use crate::packer::Repo;
 use crate::latest::{self, TAG, preflight, source};
 
 /// Make `latest` the new set of images
@@ -37,7 +40,7 @@ pub struct Publish {
     /// The version tag that `latest` is to stand for
     #[arg(long, value_name = "TAG")]
     source: String,
-    /// Take the images from the source's own release instead of the images folder
+    /// Take the images, those named or all, from the source's own release instead of the images folder
     #[arg(long)]
     copy: bool,
     /// Keep the published image of this name
@@ -49,6 +52,18 @@ pub struct Publish {
     /// Publish images whose inputs differ between their build and the source
     #[arg(long)]
     allow_stale: bool,
+    /// Sign the set with this ssh key [default: git's user.signingkey, when it is an ssh key]
+    #[arg(long, value_name = "KEY", conflicts_with = "no_sign")]
+    sign: Option<String>,
+    /// Publish without a signature
+    #[arg(long)]
+    no_sign: bool,
+    /// Say in the notes that this repository's workflow attests what it built
+    #[arg(long, value_name = "OWNER/NAME")]
+    attested_by: Option<Repo>,
+    /// Take images over from a release that is not signed, although allowed_signers names who signs
+    #[arg(long)]
+    allow_unsigned: bool,
     /// Refuse images that were not booted when they were built
     #[arg(long)]
     require_boot: bool,
@@ -129,19 +144,26 @@ impl Publish {
             names: self.names.clone(),
             carry: self.carry.clone(),
             only: self.only.clone(),
+            allowed: common.allowed_signers(),
+            allow_unsigned: self.allow_unsigned,
         };
+        let signing = problems.keep(self.signing(gh, git, look, wish.allowed.as_ref())).map(|signing| Signing {
+            attested_by: self.attested_by.as_ref().map(ToString::to_string),
+            ..signing
+        });
         let chosen = if self.copy {
-            choose::from_source(gh, &wish, &self.source)
+            choose::from_source(gh, &wish, &self.source, look.live.as_ref())
         } else {
             choose::from_folder(gh, &wish, look.live.as_ref(), |absent| {
-                unchanged(&mut history, gh, &common.remote, absent)
+                differs(&mut history, gh, &common.remote, absent)
             })
         };
-        let Some((Chosen { images, mut warnings }, source)) = problems.keep(chosen).zip(source) else {
+        let (Some(Chosen { images, mut warnings }), Some(source), Some(signing)) = (problems.keep(chosen), source, signing)
+        else {
             problems.into_result()?;
             return Err(failure::failed("the set could not be put together"));
         };
-        let set = Set { source: self.source.clone(), commit: source.commit, part_size: self.part_size, images };
+        let set = Set { source: self.source.clone(), commit: source.commit, part_size: self.part_size, images, signing };
         let assets = set.asset_names().len();
         if assets > MOST_ASSETS {
             problems.push(failure::missing(format!(
@@ -165,6 +187,41 @@ impl Publish {
         Ok((set, warnings))
     }
 
+    /// How the set is signed. The key is tried before a byte is sent.
+    fn signing(&self, gh: &Gh, git: &Git, look: &Look, allowed: Option<&Allowed>) -> anyhow::Result<Signing> {
+        if self.no_sign {
+            return Ok(Signing::default());
+        }
+        let signer = Signer::choose(self.sign.as_deref(), git)?;
+        match (&signer, allowed) {
+            (None, Some(allowed)) => {
+                return Err(failure::missing(format!(
+                    "{} names who signs, and there is no key to sign with; name one with --sign KEY, or publish with --no-sign, \
+                     which `verify` and readers then refuse",
+                    allowed.path().display()
+                )));
+            }
+            (None, None) => return Ok(Signing::default()),
+            (Some(signer), allowed) => {
+                let signature = signer.sign(b"trial")?;
+                if let Some(allowed) = allowed {
+                    allowed.who_signed(b"trial", &signature).map_err(|error| {
+                        failure::missing(format!(
+                            "the key {} can't sign for readers: {error:#}; add its public half there, or name another with --sign KEY",
+                            signer.shown()
+                        ))
+                    })?;
+                }
+            }
+        }
+        let signed = look.live.as_ref().map(|live| {
+            files::signed(allowed, &live.assets, live.manifest.as_ref(), |asset| gh.read_asset(asset))
+        });
+        // Without a list of who may, any signature stays.
+        let live_is_signed = matches!(signed, Some(Ok(Signed::By(..) | Signed::Unknown)));
+        Ok(Signing { signer, live_is_signed, attested_by: None })
+    }
+
 }
 
 /// What the protocol asks of the verb.
@@ -186,18 +243,18 @@ impl Person for Asked<'_> {
     }
 }
 
-/// Which of these images `check` says skip for.
-fn unchanged(
+/// Why `check` doesn't say skip, for each of these images for which it doesn't.
+fn differs(
     history: &mut History,
     gh: &Gh,
     remote: &str,
     images: &BTreeSet<String>,
-) -> anyhow::Result<BTreeSet<String>> {
+) -> anyhow::Result<BTreeMap<String, String>> {
     let observed = decide::observe(history, Ok(gh.clone()), remote)?;
     let bases = decide::choose(&observed, images)?;
     let report = decide::decide(history, &bases, remote)?;
-    let skipped = report.images.into_iter().filter(|image| image.decision == Decision::Skip);
-    Ok(skipped.map(|image| image.name).collect())
+    let rebuild = report.images.into_iter().filter(|image| image.decision == Decision::Rebuild);
+    Ok(rebuild.map(|image| (image.name, image.reason)).collect())
 }
 
 fn to_json(planned: &Planned, executed: bool) -> Value {

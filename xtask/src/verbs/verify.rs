@@ -1,30 +1,39 @@
-//! `verify`: holds `latest` against its manifest, the tag and the local images.
+//! `verify`: two verdicts: whether `latest` is what its manifest, its signature and the tag say, and whether the images
+//! of this folder are the same.
+
+use std::collections::BTreeMap;
 
 use clap::Args;
-use serde_json::json;
+use serde_json::{Value, json};
 
+use super::checksum::hashed;
 use super::{Common, Outcome, common};
-use crate::console::Console;
+use crate::console::{Console, count};
 use crate::failure;
 use crate::gh::{Gh, Tries};
 use crate::git::Git;
-use crate::image::local::{self, LocalImage};
+use crate::image::digest::Digest;
 use crate::image::templates;
 use crate::interrupt;
 use crate::latest::audit::{self, Audit};
 use crate::latest::doors::Doors;
 use crate::latest::github::GitHub;
+use crate::latest::here::{self, Cure, Here};
 use crate::latest::look::{self, Live, Look};
 use crate::latest::{TAG, heal};
 
-/// Compare `latest` with its manifest, the tag and the local images
+/// Compare `latest` with its manifest, its signature and the tag, and the images here with it
 ///
-/// Nothing is downloaded: GitHub's own digests are compared. Exit code 4 when something differs.
+/// Two verdicts. For `latest` nothing is downloaded: GitHub's own digests are compared. The images here are read in full.
+/// Exit code 4 when something differs.
 #[derive(Args)]
 pub struct Verify {
     /// Download all images and hash them as well
     #[arg(long)]
     download: bool,
+    /// Look at `latest` alone, not at the images here
+    #[arg(long)]
+    no_local: bool,
     #[command(flatten)]
     tries: Tries,
     #[command(flatten)]
@@ -42,11 +51,28 @@ impl Verify {
         let Some(live) = &look.live else { return Err(nothing_live(doors, &look)) };
         let mut audit = audit::published(doors, live, look.tag.as_ref())?;
         audit::full_set(doors, &look, live, &templates::names(&common.packer_dir()).unwrap_or_default(), &mut audit)?;
+        let signed_by = audit::signature(doors, live, common.allowed_signers().as_ref(), &mut audit);
         if self.download {
             audit::by_bytes(doors, live, &mut audit)?;
         }
-        let compared = compare_local(common, live, &mut audit)?;
-        Ok(report(console, &gh, live, &audit, &compared))
+        let here = if self.no_local {
+            Here::default()
+        } else {
+            here::compare(&common.images(), &digests(doors, live)?, |image| hashed(image, console))?
+        };
+        tell_of_latest(console, common, &gh, live, &audit, signed_by.as_deref());
+        tell_of_folder(console, common, &here);
+        let fields = json!({
+            "source": live.manifest.as_ref().map(|manifest| &manifest.source),
+            "images": audit::images(&live.assets),
+            "signed_by": signed_by,
+            "differences": audit.differences,
+            "unproven": audit.unproven,
+            "local": here.same,
+            "local_differences": here.faults.iter().map(fault).collect::<Vec<_>>(),
+        });
+        let agrees = audit.differences.is_empty() && here.faults.is_empty();
+        Ok(if agrees { Outcome::done(fields) } else { Outcome::exit(4, fields) })
     }
 }
 
@@ -60,60 +86,74 @@ fn nothing_live(doors: Doors<'_>, look: &Look) -> anyhow::Error {
     }
 }
 
-/// Local images against the published ones, by their checksum files. How many were compared.
-fn compare_local(common: &Common, live: &Live, audit: &mut Audit) -> anyhow::Result<Vec<String>> {
-    let images = common.images();
-    let (true, Some(manifest)) = (images.is_dir(), &live.manifest) else { return Ok(Vec::new()) };
-    let found = local::scan(&images)?;
-    let mut compared = Vec::new();
-    for published in &manifest.images {
-        let Some(files) = found.get(&published.name).filter(|_| local::present(&found).contains(&published.name)) else {
-            continue;
-        };
-        match LocalImage::open(&images, &published.name, files) {
-            Err(error) => audit.differences.push(format!("{error:#}")),
-            Ok(local) => match local.promised {
-                None => audit.unproven.push(format!("{} has no checksum file here", published.file)),
-                Some(digest) if digest != published.sha256 => audit.differences.push(format!(
-                    "{} here has sha256 {digest}, published is {}",
-                    published.file, published.sha256
-                )),
-                Some(_) => compared.push(published.name.clone()),
-            },
+/// The digest of each live image, by what vouches for it.
+fn digests(doors: Doors<'_>, live: &Live) -> anyhow::Result<BTreeMap<String, Digest>> {
+    if let Some(manifest) = &live.manifest {
+        return Ok(manifest.images.iter().map(|image| (image.name.clone(), image.sha256)).collect());
+    }
+    let mut digests = BTreeMap::new();
+    for image in audit::images(&live.assets) {
+        if let Some(digest) = audit::promised(doors, live, &image)? {
+            digests.insert(image, digest);
         }
     }
-    Ok(compared)
+    Ok(digests)
 }
 
-fn report(console: &Console, gh: &Gh, live: &Live, audit: &Audit, compared: &[String]) -> Outcome {
-    let source = live.manifest.as_ref().map(|manifest| manifest.source.clone());
-    let what = source.as_ref().map_or_else(|| "a set made by hand".to_owned(), |source| format!("the set of {source}"));
-    let images = audit::images(&live.assets);
+fn tell_of_latest(console: &Console, common: &Common, gh: &Gh, live: &Live, audit: &Audit, signed_by: Option<&str>) {
+    let source = live.manifest.as_ref().map(|manifest| manifest.source.as_str());
+    let what = source.map_or_else(|| "a set made by hand".to_owned(), |source| format!("the set of {source}"));
     if audit.differences.is_empty() {
-        let ok = console.green("ok:");
-        let local = if compared.is_empty() { String::new() } else { format!("; {} local images agree", compared.len()) };
+        let signed = signed_by.map(|who| format!(", signed by {who}")).unwrap_or_default();
         console.line(format_args!(
-            "{ok} {TAG} of {} is {what}: {} images, {} assets{local}",
+            "{} {TAG} of {} is {what}: {}, {}{signed}",
+            console.green("ok:"),
             gh.repo(),
-            images.len(),
-            live.assets.len()
+            count(audit::images(&live.assets).len(), "image"),
+            count(live.assets.len(), "asset"),
         ));
     } else {
         console.line(format_args!("{} {TAG} of {} is not what it should be:", console.red("differs:"), gh.repo()));
         for difference in &audit.differences {
             console.line(format_args!("  - {difference}"));
         }
-        console.line("publish again to mend it: cargo xtask packer publish --source TAG");
+        console.line(format_args!(
+            "publish again to mend it: {}",
+            common.again(&format!("publish --source {} --execute", source.unwrap_or("TAG")))
+        ));
     }
     for unproven in &audit.unproven {
         console.line(format_args!("  not proven: {unproven}"));
     }
-    let fields = json!({
-        "source": source,
-        "images": images,
-        "local": compared,
-        "differences": audit.differences,
-        "unproven": audit.unproven,
-    });
-    if audit.differences.is_empty() { Outcome::done(fields) } else { Outcome::exit(4, fields) }
+}
+
+fn tell_of_folder(console: &Console, common: &Common, here: &Here) {
+    let folder = common.images();
+    if !here.same.is_empty() {
+        console.line(format_args!(
+            "{} {} in {} read, and the same as live",
+            console.green("ok:"),
+            count(here.same.len(), "image"),
+            folder.display()
+        ));
+    }
+    if !here.faults.is_empty() {
+        console.line(format_args!("{} in {}, whatever {TAG} is:", console.red("differs:"), folder.display()));
+    }
+    for fault in &here.faults {
+        console.line(format_args!("  - {}", fault.said));
+        let fetch = common.again(&format!("download --force {}", fault.image));
+        match fault.cure {
+            Cure::FetchAgain => console.line(format_args!("    fetch it again: {fetch}")),
+            Cure::PublishOrFetch => {
+                let publish = common.again(&format!("publish --source TAG {}", fault.image));
+                console.line(format_args!("    publish it: {publish}; or take the live one: {fetch}"));
+            }
+            Cure::AsSaid => {}
+        }
+    }
+}
+
+fn fault(fault: &here::Fault) -> Value {
+    json!({ "image": fault.image, "said": fault.said })
 }

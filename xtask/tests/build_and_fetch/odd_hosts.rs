@@ -47,7 +47,7 @@ fn a_login_that_prints_something_is_borne_and_told() {
     fs::remove_dir_all(world.images()).unwrap();
     world.run_at("build1", &host, &[]).expect(0, &["unchanged"]);
     let (state, said) = finding(&doctor(&world, &host.packer_dir()), "scp");
-    assert!(state == "doubt" && said.contains("Welcome to build1!") && said.contains("case $- in"), "{state}: {said}");
+    assert!(state == "warn" && said.contains("Welcome to build1!") && said.contains("case $- in"), "{state}: {said}");
 }
 
 #[test]
@@ -57,7 +57,7 @@ fn doctor_sees_whether_scp_works() {
     assert_eq!(finding(&doctor(&world, &host.packer_dir()), "scp"), ("ok".to_owned(), "works".to_owned()));
     host.at_login("case ${SSH_ORIGINAL_COMMAND-} in *sftp*) exit 1 ;; esac").unwrap();
     let (state, said) = finding(&doctor(&world, &host.packer_dir()), "scp");
-    assert!(state == "doubt" && said.contains("Subsystem sftp"), "{state}: {said}");
+    assert!(state == "warn" && said.contains("Subsystem sftp"), "{state}: {said}");
 }
 
 /// Lets somebody build a larger image between the listing and the copy: each time, or once.
@@ -173,7 +173,7 @@ fn another_program_that_is_called_packer_is_told() {
         host.at_login(&format!("PATH='{}':$PATH", bin.display())).unwrap();
         let ran = doctor(&world, &host.packer_dir());
         let (state, said) = finding(&ran, "packer");
-        assert!(state == "bad" && said.contains(says) && said.contains("HashiCorp"), "{state}: {said}");
+        assert!(state == "fail" && said.contains(says) && said.contains("HashiCorp"), "{state}: {said}");
         finding(&ran, "KVM");
     }
 }

@@ -18,8 +18,8 @@ fn the_decision_comes_first_then_images_then_files() {
     assert_eq!(
         shown(&repo, &["--base", "v0.1"]),
         "skip: No template changes detected since --base v0.1 (COMMIT)\n  \
-         debian-12  skip     inputs unchanged since --base v0.1\n  \
-         pve        skip     inputs unchanged since --base v0.1\n"
+         debian-12  skip     unchanged since v0.1\n  \
+         pve        skip     unchanged since v0.1\n"
     );
     repo.append("templates/pve/cleanup.sh", "true\n");
     repo.append("build.sh", "true\n");
@@ -29,8 +29,8 @@ fn the_decision_comes_first_then_images_then_files() {
     assert_eq!(
         shown(&repo, &["--base", "v0.1"]),
         "rebuild: 1 of 2 images, compared with --base v0.1 (COMMIT)\n  \
-         debian-12  skip     inputs unchanged but for comments since --base v0.1\n  \
-         pve        rebuild  2 inputs differ since --base v0.1, the first: templates/pve/cleanup.sh changed\n\
+         debian-12  skip     unchanged but for comments since v0.1\n  \
+         pve        rebuild  2 inputs differ since v0.1, the first: templates/pve/cleanup.sh changed\n\
          files that count:\n  \
          templates/pve/cleanup.sh changed [pve] — COMMIT DATE Ann Author: Clean more\n  \
          templates/pve/new added, uncommitted [pve]\n\
@@ -91,7 +91,7 @@ fn names_narrow_the_decision() {
     let repo = Repo::new("output-names");
     repo.append("templates/pve/cleanup.sh", "true\n");
     repo.check(&["--base", "v0.1", "--exit-code", "debian-12"]).expect(0, &["skip: No template changes detected"]);
-    repo.check(&["--base", "v0.1", "--exit-code", "pve.qcow2"]).expect(10, &["rebuild: 1 of 1 images"]);
-    repo.check(&["--base", "v0.1", "pvee"]).expect(2, &["unknown image `pvee`", "debian-12, pve"]);
+    repo.check(&["--base", "v0.1", "--exit-code", "pve.qcow2"]).expect(10, &["rebuild: 1 of 1 image,"]);
+    repo.check(&["--base", "v0.1", "pvee"]).expect(2, &["unknown image `pvee`, did you mean `pve`?", "debian-12, pve"]);
     repo.check(&["--base=--exec=x"]).expect(3, &["no revision"]);
 }

@@ -1,0 +1,90 @@
+//! The images of this folder against those that are live: by their bytes, not by what their checksum files promise.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use crate::image::digest::Digest;
+use crate::image::hash;
+use crate::image::local::{self, LocalImage};
+use crate::image::name;
+
+/// What was found in a folder.
+#[derive(Debug, Default)]
+pub struct Here {
+    /// Images that are those of the release.
+    pub same: Vec<String>,
+    pub faults: Vec<Fault>,
+}
+
+/// What is wrong with an image here, or other than on the release.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    pub image: String,
+    /// Names the file.
+    pub said: String,
+    pub cure: Cure,
+}
+
+/// What helps, without the options that the person gave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cure {
+    /// Its bytes are not those that were built or fetched.
+    FetchAgain,
+    /// It is whole, and another one than is live.
+    PublishOrFetch,
+    /// The message says what to do.
+    AsSaid,
+}
+
+/// Compares what lies in the folder with the digests that are live, reading all of it.
+///
+/// # Errors
+///
+/// The folder can't be read. What is wrong with an image is no error but a fault.
+pub fn compare(
+    folder: &Path,
+    live: &BTreeMap<String, Digest>,
+    read: impl Fn(&LocalImage) -> anyhow::Result<Digest> + Sync,
+) -> anyhow::Result<Here> {
+    let mut here = Here::default();
+    if !folder.is_dir() {
+        return Ok(here);
+    }
+    let found = local::scan(folder)?;
+    let there = local::present(&found);
+    let wanted: Vec<_> = live.iter().filter(|(image, _)| there.contains(*image)).collect();
+    let judged =
+        hash::in_parallel(&wanted, |(image, published)| judge(folder, image, &found[*image], **published, &read));
+    for ((image, _), fault) in wanted.iter().zip(judged) {
+        match fault {
+            None => here.same.push((*image).clone()),
+            Some((said, cure)) => here.faults.push(Fault { image: (*image).clone(), said, cure }),
+        }
+    }
+    Ok(here)
+}
+
+fn judge(
+    folder: &Path,
+    image: &str,
+    files: &local::Files,
+    published: Digest,
+    read: &impl Fn(&LocalImage) -> anyhow::Result<Digest>,
+) -> Option<(String, Cure)> {
+    let opened = LocalImage::open(folder, image, files).and_then(|local| Ok((read(&local)?, local)));
+    let (digest, local) = match opened {
+        Ok(opened) => opened,
+        Err(error) => return Some((format!("{error:#}"), Cure::AsSaid)),
+    };
+    let file = name::whole(image);
+    match local.promised {
+        Some(promised) if promised != digest => Some((
+            format!("{file} here has sha256 {digest}, its own checksum file says {promised}: it is damaged"),
+            Cure::FetchAgain,
+        )),
+        _ if digest != published => {
+            Some((format!("{file} here has sha256 {digest}, the live one has {published}"), Cure::PublishOrFetch))
+        }
+        _ => None,
+    }
+}
