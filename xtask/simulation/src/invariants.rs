@@ -248,6 +248,10 @@ impl Watch {
         let killed = self.ends.contains(&Some(End::Killed));
         let gave_up = plan.faults.iter().any(|it| matches!(it.fault, Fault::NoHub { lasting } if lasting >= 500_000))
             || plan.faults.iter().any(|it| matches!(it.fault, Fault::Nap { .. }));
+        // After ten minutes without a way out it gives up, and says the commands to type.
+        let stranded = (self.ends.iter())
+            .any(|end| matches!(end, Some(End::Code(1, said)) if said.contains("HAS NO RELEASE NOW")));
+        let gave_up = gave_up || stranded;
         if self.judges_all && self.ever_live && world.live().is_none() && !killed && !gave_up {
             self.violated("at the end nothing is live, and nobody was killed".to_owned());
         }
