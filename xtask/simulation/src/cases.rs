@@ -1,5 +1,5 @@
-//! Ten ways in which `latest`, its tag or its way back were lost once. Each is a family: the same story with the fault at each
-//! operation, or with each offset between the runs.
+//! Ten ways in which `latest`, its tag or its way back were lost once, and one that the fence around the tag prevents. Each
+//! is a family: the same story with the fault at each operation, or with each offset between the runs.
 
 use crate::fault::{Fault, Planned};
 use crate::plan::{Pace, Plan, Run, Start, Verb};
@@ -108,5 +108,8 @@ pub fn all() -> Vec<Case> {
         case("10: a limit between the two calls", everywhere(
             Start::Ours, &[run(publish(45, 2), 0, 0)], &[0], &[Fault::Limited { lasting: 60_000 }], last,
         )),
+        case("11: the push of the tag arrives again on the way back", (20..40).flat_map(|again| {
+            everywhere(Start::Ours, &[run(publish(45, 2), 0, 0), after(Verb::Rollback, 1)], &[0], &[Fault::Twice { again: again * 1_000 }], last)
+        }).collect()),
     ]
 }

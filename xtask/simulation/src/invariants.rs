@@ -29,6 +29,8 @@ pub struct Watch {
     unproven: Vec<(usize, String)>,
     /// What was live when each run began.
     at_start: Vec<Option<Shown>>,
+    /// Whether a run had ended when another began: what it did is no excuse for that one.
+    ended_before: Vec<Vec<bool>>,
     /// What each run took back to a draft last.
     hidden: Vec<Option<Shown>>,
     /// The last run that changed what readers see.
@@ -69,6 +71,7 @@ impl Watch {
         Self {
             ends: vec![None; verbs.len()],
             at_start: vec![None; verbs.len()],
+            ended_before: vec![Vec::new(); verbs.len()],
             hidden: vec![None; verbs.len()],
             verbs,
             violation: None,
@@ -92,6 +95,7 @@ impl Watch {
     /// What a run does, to an exit code and what it said.
     pub fn work(&mut self, run: usize, world: &World) -> impl FnOnce(&dyn Outside) -> (u8, String) + 'static + use<> {
         self.at_start[run] = world.shown();
+        self.ended_before[run] = self.ends.iter().map(Option::is_some).collect();
         let verb = self.verbs[run];
         move |outside| {
             let doors = Doors::new(outside);
@@ -241,6 +245,7 @@ impl Watch {
         self.verbs.push(verb);
         self.ends.push(None);
         self.at_start.push(None);
+        self.ended_before.push(Vec::new());
         self.hidden.push(None);
     }
 
@@ -260,8 +265,9 @@ impl Watch {
             self.violated_in_time(format!("nothing but signals, and the tag is left at {:?}", shown.tag));
         }
         for (run, what) in std::mem::take(&mut self.unproven) {
-            let others =
-                self.ends.iter().enumerate().any(|(other, end)| other != run && matches!(end, Some(End::Code(0, _))));
+            let others = (self.ends.iter().enumerate()).any(|(other, end)| {
+                other != run && !self.ended_before[run][other] && matches!(end, Some(End::Code(0, _)))
+            });
             if self.judges_all && !others {
                 self.violated(format!("run {run} ended with 0, but {what}"));
             }
