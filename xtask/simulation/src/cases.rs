@@ -115,5 +115,8 @@ pub fn all() -> Vec<Case> {
             let late: Vec<Fault> = (1..15).map(|served| Fault::KillAfterSending { served: served * 2_000 }).collect();
             everywhere(Start::OursOverOlder, &[run(publish(45, 2), 0, 0), after(next, 0)], &[0], &late, Verb::Rollback)
         }).collect()),
+        case("13: asleep before the last byte, and a rival", few_offsets(|at| {
+            everywhere(Start::Ours, &[run(publish(45, 2), 0, 0), run(discarding(46, 3), at, 1)], &[0], &[Fault::Nap { lasting: 1_200_000 }], Verb::Rollback)
+        })),
     ]
 }
