@@ -98,7 +98,7 @@ fn folders_that_lead_to_another_disk_are_published_from_and_downloaded_into() {
     };
     to_another_disk(&world, BIG);
     world.tool(&["publish", "--source", "v0.45", "--part-size", "1MiB", "--execute"]).expect(0, &[]);
-    world.tool(&["verify"]).expect(0, &["3 local images agree"]);
+    world.tool(&["verify"]).expect(0, &["3 images in packer/images read, and the same as live"]);
     let reader = world.another_machine("reader").unwrap();
     to_another_disk(&reader, BIG);
     to_another_disk(&reader, SMALL);
@@ -107,7 +107,7 @@ fn folders_that_lead_to_another_disk_are_published_from_and_downloaded_into() {
         assert!(reader.images().join(image).is_symlink());
         assert_same(&world, &reader, image);
     }
-    reader.tool(&["verify"]).expect(0, &["2 local images agree"]);
+    reader.tool(&["verify"]).expect(0, &["2 images in packer/images read, and the same as live"]);
 }
 
 #[test]

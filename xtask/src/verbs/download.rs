@@ -130,14 +130,16 @@ impl<'a> Source<'a> {
         };
         let assets = gh.assets(release.id)?;
         let manifest = look::read_manifest(&assets, |asset| gh.read_asset(asset))?;
-        let trust = Trust::of(allowed, allow_unsigned, tag, &assets, manifest.as_ref(), |asset| gh.read_asset(asset))?;
-        let source = Self { gh, tag, assets, manifest, trust };
+        let mut source = Self { gh, tag, assets, manifest, trust: Trust::Asked };
         if source.names().is_empty() {
             return Err(failure::missing(format!(
                 "release {tag} in {} has no images; they are on `{TAG}`: leave out --tag",
                 gh.repo()
             )));
         }
+        let manifest = source.manifest.as_ref();
+        source.trust =
+            Trust::of(allowed, allow_unsigned, tag, &source.assets, manifest, |asset| gh.read_asset(asset))?;
         Ok(source)
     }
 
