@@ -617,7 +617,8 @@ impl<'p> Schedule<'p> {
         let before = self.watch.before(ask, &self.world);
         let mut answer = self.world.serve(ask, meets, now);
         if let (Ask::LockNote(id), Ok(told)) = (&**ask, &mut answer) {
-            *told = Told::Note(self.shared.locks.borrow().note(id));
+            // A note is fetched with the ref.
+            *told = Told::Note(self.shared.locks.borrow().note(id).filter(|_| self.world.has_lock()));
         }
         if self.timeline.is_some() {
             let said = match &answer {
