@@ -133,5 +133,8 @@ pub fn all() -> Vec<Case> {
         case("12: a request never arrives, and its connection breaks", also(everywhere(
             Start::Ours, &[run(publish(45, 2), 0, 0)], &[0], &[Fault::Never, Fault::Late { served: 110_000 }], last,
         ), Fault::AnswerLost)),
+        case("13: a request is done, sent again on its way, and refused", also(everywhere(
+            Start::Ours, &[run(publish(45, 2), 0, 0)], &[0], &[LIMIT, ABUSE, Fault::Refuse { status: 422 }], last,
+        ), Fault::Twice { again: 5_000 })),
     ]
 }
