@@ -1,5 +1,5 @@
-//! Ten ways in which `latest`, its tag or its way back were lost once. Each is a family: the same story with the fault at each
-//! operation, or with each offset between the runs.
+//! Ways in which `latest`, its tag or its way back were lost once, or a run told what wasn't so. Each is a family: the same
+//! story with the fault at each operation, or with each offset between the runs.
 
 use crate::fault::{Fault, Planned};
 use crate::plan::{Pace, Plan, Run, Start, Verb};
@@ -51,6 +51,18 @@ fn everywhere(start: Start, runs: &[Run], which: &[usize], faults: &[Fault], las
         }
     }
     plans
+}
+
+/// With another fault of the first run, the same in each plan.
+fn and(plans: Vec<Plan>, operation: u64, fault: Fault) -> Vec<Plan> {
+    let planned = Planned { run: 0, operation, fault };
+    plans.into_iter().map(|plan| Plan { faults: [vec![planned], plan.faults].concat(), ..plan }).collect()
+}
+
+/// With another fault that meets the same operation.
+fn also(plans: Vec<Plan>, fault: Fault) -> Vec<Plan> {
+    let twice = |planned: Planned| vec![planned, Planned { fault, ..planned }];
+    plans.into_iter().map(|plan| Plan { faults: plan.faults.into_iter().flat_map(twice).collect(), ..plan }).collect()
 }
 
 /// With each offset of the second run, in milliseconds.
@@ -108,5 +120,21 @@ pub fn all() -> Vec<Case> {
         case("10: a limit between the two calls", everywhere(
             Start::Ours, &[run(publish(45, 2), 0, 0)], &[0], &[Fault::Limited { lasting: 60_000 }], last,
         )),
+        case("11: a relabelling while listings lag, then the old version again", everywhere(
+            Start::Ours, &[run(publish(45, 1), 0, 0), after(publish(44, 1), 1)], &[0], &[Fault::Lag { lasting: 20_000 }], last,
+        )),
+        case("11: the same, and it is killed", [14, 16, 18].into_iter().flat_map(|lag| {
+            let killed = everywhere(Start::Ours, &[run(publish(45, 1), 0, 0), after(publish(44, 1), 1)], &[0], &[Fault::Kill], last);
+            and(killed, lag, Fault::Lag { lasting: 20_000 })
+        }).collect()),
+        case("11: a switch while listings lag, then the old version again", everywhere(
+            Start::Ours, &[run(publish(45, 2), 0, 0), after(publish(44, 1), 1)], &[0], &[Fault::Lag { lasting: 20_000 }], last,
+        )),
+        case("12: a request never arrives, and its connection breaks", also(everywhere(
+            Start::Ours, &[run(publish(45, 2), 0, 0)], &[0], &[Fault::Never, Fault::Late { served: 110_000 }], last,
+        ), Fault::AnswerLost)),
+        case("13: a request is done, sent again on its way, and refused", also(everywhere(
+            Start::Ours, &[run(publish(45, 2), 0, 0)], &[0], &[LIMIT, ABUSE, Fault::Refuse { status: 422 }], last,
+        ), Fault::Twice { again: 5_000 })),
     ]
 }

@@ -37,6 +37,10 @@ pub struct Watch {
     lasts: usize,
     expected_back: Option<Shown>,
     harmed: bool,
+    /// Which runs are under way, a bit each.
+    alive: u32,
+    /// Of each run, which others were under way together with it.
+    beside: Vec<u32>,
     changes_in_gap: u32,
 }
 
@@ -70,6 +74,8 @@ impl Watch {
             ends: vec![None; verbs.len()],
             at_start: vec![None; verbs.len()],
             hidden: vec![None; verbs.len()],
+            alive: 0,
+            beside: vec![0; verbs.len()],
             verbs,
             violation: None,
             ever_live: world.live().is_some(),
@@ -92,6 +98,10 @@ impl Watch {
     /// What a run does, to an exit code and what it said.
     pub fn work(&mut self, run: usize, world: &World) -> impl FnOnce(&dyn Outside) -> (u8, String) + 'static + use<> {
         self.at_start[run] = world.shown();
+        self.beside[run] = self.alive;
+        let here = 1 << run;
+        (0..self.beside.len()).filter(|at| self.alive & (1 << at) != 0).for_each(|at| self.beside[at] |= here);
+        self.alive |= here;
         let verb = self.verbs[run];
         move |outside| {
             let doors = Doors::new(outside);
@@ -183,6 +193,7 @@ impl Watch {
 
     pub fn ended(&mut self, run: usize, end: &End, world: &World) {
         self.ends[run] = Some(end.clone());
+        self.alive &= !(1 << run);
         let End::Code(0, _) = end else { return };
         let shown = world.shown();
         if let Some(what) = fails(self.verbs[run], shown.as_ref()) {
@@ -242,6 +253,7 @@ impl Watch {
         self.ends.push(None);
         self.at_start.push(None);
         self.hidden.push(None);
+        self.beside.push(0);
     }
 
     fn judge_end(&mut self, plan: &Plan, world: &World) {
@@ -260,8 +272,10 @@ impl Watch {
             self.violated_in_time(format!("nothing but signals, and the tag is left at {:?}", shown.tag));
         }
         for (run, what) in std::mem::take(&mut self.unproven) {
+            // One that was under way as well may have done it differently; one that ended before can't have.
+            let beside = |other: usize| self.beside[run] & (1 << other) != 0;
             let others =
-                self.ends.iter().enumerate().any(|(other, end)| other != run && matches!(end, Some(End::Code(0, _))));
+                self.ends.iter().enumerate().any(|(at, end)| beside(at) && matches!(end, Some(End::Code(0, _))));
             if self.judges_all && !others {
                 self.violated(format!("run {run} ended with 0, but {what}"));
             }

@@ -1,4 +1,4 @@
-//! Plays the ten stories, two publishes in every order with at most one fault as far as a minute goes, random schedules, and
+//! Plays the stories, two publishes in every order with at most one fault as far as a minute goes, random schedules, and
 //! random ones whose requests arrive as late as they like; what fails is made smaller and told in words.
 //!
 //! `SIM_SEED=7` tells the schedule of one seed (as it is with `SIM_WHOLE=1`, else with as few faults as still fail),

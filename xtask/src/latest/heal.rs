@@ -297,11 +297,11 @@ const MOST: u32 = 4;
 
 /// Heals until there is nothing to heal, and gives what is there then.
 pub fn all(held: Held<'_>) -> anyhow::Result<Look> {
-    let mut look = look::look(held.doors())?;
+    let mut look = look::current(held.doors())?;
     for _ in 0..MOST {
         let Some(found) = plan(held.doors(), &look)? else { break };
         heal(held, &found, look.tag.as_ref())?;
-        look = look::look(held.doors())?;
+        look = look::current(held.doors())?;
     }
     Ok(look)
 }

@@ -201,7 +201,11 @@ fn hide(held: Held<'_>, change: &Change) -> anyhow::Result<Hidden> {
             Ok(now) if hidden.is(&now) => return Ok(Hidden::Yes),
             Ok(_) => {}
             Err(error) if last.is_none() && error.is_clear() && (!error.passes() || error.retry_after().is_some()) => {
-                return Ok(Hidden::Refused(error));
+                // Something on the way may have sent it twice: then the first is done, and the second was refused.
+                return Ok(match held.release(old.release.id) {
+                    Ok(now) if now.draft => Hidden::Yes,
+                    _ => Hidden::Refused(error),
+                });
             }
             Err(error) => last = Some(error),
         }
