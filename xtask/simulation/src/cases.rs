@@ -1,5 +1,5 @@
-//! Ways in which `latest`, its tag or its way back were lost once, or a run told what wasn't so. Each is a family: the same
-//! story with the fault at each operation, or with each offset between the runs.
+//! Ways in which `latest`, its tag or its way back were lost once, or a run told what wasn't so, and more that one step of the
+//! protocol prevents. Each is a family: the same story with the fault at each operation, or with each offset between the runs.
 
 use crate::fault::{Fault, Planned};
 use crate::plan::{Pace, Plan, Run, Start, Verb};
@@ -136,5 +136,12 @@ pub fn all() -> Vec<Case> {
         case("13: a request is done, sent again on its way, and refused", also(everywhere(
             Start::Ours, &[run(publish(45, 2), 0, 0)], &[0], &[LIMIT, ABUSE, Fault::Refuse { status: 422 }], last,
         ), Fault::Twice { again: 5_000 })),
+        case("14: the push of the tag arrives again on the way back", (20..40).flat_map(|again| {
+            everywhere(Start::Ours, &[run(publish(45, 2), 0, 0), after(Verb::Rollback, 1)], &[0], &[Fault::Twice { again: again * 1_000 }], last)
+        }).collect()),
+        case("15: what a killed run had sent arrives in the next run of its clone", [discarding(46, 3), Verb::Rollback].iter().flat_map(|&next| {
+            let late: Vec<Fault> = (1..15).map(|served| Fault::KillAfterSending { served: served * 2_000 }).collect();
+            everywhere(Start::OursOverOlder, &[run(publish(45, 2), 0, 0), after(next, 0)], &[0], &late, Verb::Rollback)
+        }).collect()),
     ]
 }
