@@ -1,4 +1,4 @@
-//! Ten ways in which `latest`, its tag or its way back were lost once. Each is a family: the same story with the fault at each
+//! Ways in which `latest`, its tag or its way back were lost once. Each is a family: the same story with the fault at each
 //! operation, or with each offset between the runs.
 
 use crate::fault::{Fault, Planned};
@@ -53,6 +53,14 @@ fn everywhere(start: Start, runs: &[Run], which: &[usize], faults: &[Fault], las
     plans
 }
 
+/// The second run leaves a draft, and the last one, which goes on with it, is killed at each operation.
+fn over_a_draft(start: Start, runs: &[Run]) -> Vec<Plan> {
+    let left = Planned { run: 1, operation: 30, fault: Fault::Kill };
+    let mut plans = everywhere(start, runs, &[runs.len() - 1], &[Fault::Kill], runs[runs.len() - 1].verb);
+    plans.iter_mut().for_each(|plan| plan.faults.push(left));
+    plans
+}
+
 /// With each offset of the second run, in milliseconds.
 fn offsets(of: impl Fn(u64) -> Vec<Plan>) -> Vec<Plan> {
     (0..48).flat_map(|step| of(step * 250)).collect()
@@ -63,6 +71,7 @@ fn few_offsets(of: impl Fn(u64) -> Vec<Plan>) -> Vec<Plan> {
 }
 
 const LIMIT: Fault = Fault::Limit { status: 429, retry_after: Some(6) };
+const NO_HUB: Fault = Fault::NoHub { lasting: 400_000 };
 const ABUSE: Fault = Fault::Limit { status: 403, retry_after: None };
 
 #[rustfmt::skip]
@@ -108,5 +117,9 @@ pub fn all() -> Vec<Case> {
         case("10: a limit between the two calls", everywhere(
             Start::Ours, &[run(publish(45, 2), 0, 0)], &[0], &[Fault::Limited { lasting: 60_000 }], last,
         )),
+        case("11: a run from a set made by hand ends early", [
+            everywhere(Start::ByHand, &[run(publish(45, 3), 0, 0), after(Verb::Rollback, 0), after(Verb::Rollback, 0)], &[2], &[Fault::Kill, NO_HUB], last),
+            over_a_draft(Start::ByHand, &[run(publish(45, 3), 0, 0), after(publish(46, 2), 1), after(Verb::Rollback, 0), after(publish(46, 2), 1)]),
+        ].concat()),
     ]
 }
