@@ -121,5 +121,11 @@ pub fn all() -> Vec<Case> {
             everywhere(Start::ByHand, &[run(publish(45, 3), 0, 0), after(Verb::Rollback, 0), after(Verb::Rollback, 0)], &[2], &[Fault::Kill, NO_HUB], last),
             over_a_draft(Start::ByHand, &[run(publish(45, 3), 0, 0), after(publish(46, 2), 1), after(Verb::Rollback, 0), after(publish(46, 2), 1)]),
         ].concat()),
+        case("12: all is as asked, while another moves the tag", few_offsets(|at| {
+            everywhere(Start::OursOverOlder, &[run(publish(46, 1), 0, 0), run(publish(44, 1), at, 1)], &[0], &[Fault::Kill], last)
+        })),
+        case("13: a set made by hand comes back to one that looks", offsets(|at| {
+            vec![plan(Start::ByHand, &[run(publish(45, 1), 0, 0), after(Verb::Rollback, 1), run(publish(46, 1), 16_000 + at / 10, 2)], None, last)]
+        })),
     ]
 }
