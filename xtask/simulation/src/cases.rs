@@ -65,6 +65,14 @@ fn also(plans: Vec<Plan>, fault: Fault) -> Vec<Plan> {
     plans.into_iter().map(|plan| Plan { faults: plan.faults.into_iter().flat_map(twice).collect(), ..plan }).collect()
 }
 
+/// The second run leaves a draft, and the last one, which goes on with it, is killed at each operation.
+fn over_a_draft(start: Start, runs: &[Run]) -> Vec<Plan> {
+    let left = Planned { run: 1, operation: 30, fault: Fault::Kill };
+    let mut plans = everywhere(start, runs, &[runs.len() - 1], &[Fault::Kill], runs[runs.len() - 1].verb);
+    plans.iter_mut().for_each(|plan| plan.faults.push(left));
+    plans
+}
+
 /// With each offset of the second run, in milliseconds.
 fn offsets(of: impl Fn(u64) -> Vec<Plan>) -> Vec<Plan> {
     (0..48).flat_map(|step| of(step * 250)).collect()
@@ -74,6 +82,7 @@ fn few_offsets(of: impl Fn(u64) -> Vec<Plan>) -> Vec<Plan> {
     (1..9).flat_map(|step| of(step * 1_000)).collect()
 }
 
+const NO_HUB: Fault = Fault::NoHub { lasting: 400_000 };
 const LIMIT: Fault = Fault::Limit { status: 429, retry_after: Some(6) };
 const ABUSE: Fault = Fault::Limit { status: 403, retry_after: None };
 
@@ -143,5 +152,15 @@ pub fn all() -> Vec<Case> {
             let late: Vec<Fault> = (1..15).map(|served| Fault::KillAfterSending { served: served * 2_000 }).collect();
             everywhere(Start::OursOverOlder, &[run(publish(45, 2), 0, 0), after(next, 0)], &[0], &late, Verb::Rollback)
         }).collect()),
+        case("16: a run from a set made by hand ends early", [
+            everywhere(Start::ByHand, &[run(publish(45, 3), 0, 0), after(Verb::Rollback, 0), after(Verb::Rollback, 0)], &[2], &[Fault::Kill, NO_HUB], last),
+            over_a_draft(Start::ByHand, &[run(publish(45, 3), 0, 0), after(publish(46, 2), 1), after(Verb::Rollback, 0), after(publish(46, 2), 1)]),
+        ].concat()),
+        case("17: all is as asked, while another moves the tag", few_offsets(|at| {
+            everywhere(Start::OursOverOlder, &[run(publish(46, 1), 0, 0), run(publish(44, 1), at, 1)], &[0], &[Fault::Kill], last)
+        })),
+        case("18: a set made by hand comes back to one that looks", offsets(|at| {
+            vec![plan(Start::ByHand, &[run(publish(45, 1), 0, 0), after(Verb::Rollback, 1), run(publish(46, 1), 16_000 + at / 10, 2)], None, last)]
+        })),
     ]
 }
