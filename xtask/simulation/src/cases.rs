@@ -152,7 +152,6 @@ pub fn all() -> Vec<Case> {
             let late: Vec<Fault> = (1..15).map(|served| Fault::KillAfterSending { served: served * 2_000 }).collect();
             everywhere(Start::OursOverOlder, &[run(publish(45, 2), 0, 0), after(next, 0)], &[0], &late, Verb::Rollback)
         }).collect()),
-<<<<<<< HEAD
         case("16: a run from a set made by hand ends early", [
             everywhere(Start::ByHand, &[run(publish(45, 3), 0, 0), after(Verb::Rollback, 0), after(Verb::Rollback, 0)], &[2], &[Fault::Kill, NO_HUB], last),
             over_a_draft(Start::ByHand, &[run(publish(45, 3), 0, 0), after(publish(46, 2), 1), after(Verb::Rollback, 0), after(publish(46, 2), 1)]),
@@ -162,10 +161,9 @@ pub fn all() -> Vec<Case> {
         })),
         case("18: a set made by hand comes back to one that looks", offsets(|at| {
             vec![plan(Start::ByHand, &[run(publish(45, 1), 0, 0), after(Verb::Rollback, 1), run(publish(46, 1), 16_000 + at / 10, 2)], None, last)]
-=======
-        case("13: asleep before the last byte, and a rival", few_offsets(|at| {
+        })),
+        case("19: asleep before the last byte, and a rival", few_offsets(|at| {
             everywhere(Start::Ours, &[run(publish(45, 2), 0, 0), run(discarding(46, 3), at, 1)], &[0], &[Fault::Nap { lasting: 1_200_000 }], Verb::Rollback)
->>>>>>> issue-10
         })),
     ]
 }
