@@ -200,7 +200,9 @@ impl Watch {
         if before.whole.is_some_and(|whole| whole > 0) && world.whole_sets() == 0 {
             self.violated(format!("run {run} deleted the only whole set: {}", shown_ask(ask)));
         }
-        if let Ask::Upload { name, .. } = ask
+        if let Ask::Upload { release, name, .. } = ask
+            // One that was sent before the switch and arrives after it is refused, and sends nothing anew.
+            && world.live().is_none_or(|live| live.id != *release)
             // What has no digest is sent again rather than believed.
             && !self.harmed
             && name.contains(".qcow2")
