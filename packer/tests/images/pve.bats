@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # The scripts of the template debian-13-pve, in a real Debian 13 with the real apt and dpkg, against a repository of empty
-# packages that have the names of the real ones. README.md says what that leaves untested.
+# packages that have the names of the real ones. docs/untested.md says what that leaves out.
 #
 # Needs root and, for the first run, a Debian mirror. Started by scripts/test-images.
 

@@ -1,5 +1,5 @@
-//! Ten ways in which `latest`, its tag or its way back were lost once, and more that one step of the protocol prevents. Each
-//! is a family: the same story with the fault at each operation, or with each offset between the runs.
+//! Ways in which `latest`, its tag or its way back were lost once, or a run told what wasn't so, and more that one step of the
+//! protocol prevents. Each is a family: the same story with the fault at each operation, or with each offset between the runs.
 
 use crate::fault::{Fault, Planned};
 use crate::plan::{Pace, Plan, Run, Start, Verb};
@@ -53,6 +53,26 @@ fn everywhere(start: Start, runs: &[Run], which: &[usize], faults: &[Fault], las
     plans
 }
 
+/// With another fault of the first run, the same in each plan.
+fn and(plans: Vec<Plan>, operation: u64, fault: Fault) -> Vec<Plan> {
+    let planned = Planned { run: 0, operation, fault };
+    plans.into_iter().map(|plan| Plan { faults: [vec![planned], plan.faults].concat(), ..plan }).collect()
+}
+
+/// With another fault that meets the same operation.
+fn also(plans: Vec<Plan>, fault: Fault) -> Vec<Plan> {
+    let twice = |planned: Planned| vec![planned, Planned { fault, ..planned }];
+    plans.into_iter().map(|plan| Plan { faults: plan.faults.into_iter().flat_map(twice).collect(), ..plan }).collect()
+}
+
+/// The second run leaves a draft, and the last one, which goes on with it, is killed at each operation.
+fn over_a_draft(start: Start, runs: &[Run]) -> Vec<Plan> {
+    let left = Planned { run: 1, operation: 30, fault: Fault::Kill };
+    let mut plans = everywhere(start, runs, &[runs.len() - 1], &[Fault::Kill], runs[runs.len() - 1].verb);
+    plans.iter_mut().for_each(|plan| plan.faults.push(left));
+    plans
+}
+
 /// With each offset of the second run, in milliseconds.
 fn offsets(of: impl Fn(u64) -> Vec<Plan>) -> Vec<Plan> {
     (0..48).flat_map(|step| of(step * 250)).collect()
@@ -62,6 +82,7 @@ fn few_offsets(of: impl Fn(u64) -> Vec<Plan>) -> Vec<Plan> {
     (1..9).flat_map(|step| of(step * 1_000)).collect()
 }
 
+const NO_HUB: Fault = Fault::NoHub { lasting: 400_000 };
 const LIMIT: Fault = Fault::Limit { status: 429, retry_after: Some(6) };
 const ABUSE: Fault = Fault::Limit { status: 403, retry_after: None };
 
@@ -108,14 +129,40 @@ pub fn all() -> Vec<Case> {
         case("10: a limit between the two calls", everywhere(
             Start::Ours, &[run(publish(45, 2), 0, 0)], &[0], &[Fault::Limited { lasting: 60_000 }], last,
         )),
-        case("11: the push of the tag arrives again on the way back", (20..40).flat_map(|again| {
+        case("11: a relabelling while listings lag, then the old version again", everywhere(
+            Start::Ours, &[run(publish(45, 1), 0, 0), after(publish(44, 1), 1)], &[0], &[Fault::Lag { lasting: 20_000 }], last,
+        )),
+        case("11: the same, and it is killed", [14, 16, 18].into_iter().flat_map(|lag| {
+            let killed = everywhere(Start::Ours, &[run(publish(45, 1), 0, 0), after(publish(44, 1), 1)], &[0], &[Fault::Kill], last);
+            and(killed, lag, Fault::Lag { lasting: 20_000 })
+        }).collect()),
+        case("11: a switch while listings lag, then the old version again", everywhere(
+            Start::Ours, &[run(publish(45, 2), 0, 0), after(publish(44, 1), 1)], &[0], &[Fault::Lag { lasting: 20_000 }], last,
+        )),
+        case("12: a request never arrives, and its connection breaks", also(everywhere(
+            Start::Ours, &[run(publish(45, 2), 0, 0)], &[0], &[Fault::Never, Fault::Late { served: 110_000 }], last,
+        ), Fault::AnswerLost)),
+        case("13: a request is done, sent again on its way, and refused", also(everywhere(
+            Start::Ours, &[run(publish(45, 2), 0, 0)], &[0], &[LIMIT, ABUSE, Fault::Refuse { status: 422 }], last,
+        ), Fault::Twice { again: 5_000 })),
+        case("14: the push of the tag arrives again on the way back", (20..40).flat_map(|again| {
             everywhere(Start::Ours, &[run(publish(45, 2), 0, 0), after(Verb::Rollback, 1)], &[0], &[Fault::Twice { again: again * 1_000 }], last)
         }).collect()),
-        case("12: what a killed run had sent arrives in the next run of its clone", [discarding(46, 3), Verb::Rollback].iter().flat_map(|&next| {
+        case("15: what a killed run had sent arrives in the next run of its clone", [discarding(46, 3), Verb::Rollback].iter().flat_map(|&next| {
             let late: Vec<Fault> = (1..15).map(|served| Fault::KillAfterSending { served: served * 2_000 }).collect();
             everywhere(Start::OursOverOlder, &[run(publish(45, 2), 0, 0), after(next, 0)], &[0], &late, Verb::Rollback)
         }).collect()),
-        case("13: asleep before the last byte, and a rival", few_offsets(|at| {
+        case("16: a run from a set made by hand ends early", [
+            everywhere(Start::ByHand, &[run(publish(45, 3), 0, 0), after(Verb::Rollback, 0), after(Verb::Rollback, 0)], &[2], &[Fault::Kill, NO_HUB], last),
+            over_a_draft(Start::ByHand, &[run(publish(45, 3), 0, 0), after(publish(46, 2), 1), after(Verb::Rollback, 0), after(publish(46, 2), 1)]),
+        ].concat()),
+        case("17: all is as asked, while another moves the tag", few_offsets(|at| {
+            everywhere(Start::OursOverOlder, &[run(publish(46, 1), 0, 0), run(publish(44, 1), at, 1)], &[0], &[Fault::Kill], last)
+        })),
+        case("18: a set made by hand comes back to one that looks", offsets(|at| {
+            vec![plan(Start::ByHand, &[run(publish(45, 1), 0, 0), after(Verb::Rollback, 1), run(publish(46, 1), 16_000 + at / 10, 2)], None, last)]
+        })),
+        case("19: asleep before the last byte, and a rival", few_offsets(|at| {
             everywhere(Start::Ours, &[run(publish(45, 2), 0, 0), run(discarding(46, 3), at, 1)], &[0], &[Fault::Nap { lasting: 1_200_000 }], Verb::Rollback)
         })),
     ]

@@ -3,7 +3,7 @@
 use xtask::failure;
 use xtask::latest::doors::Doors;
 use xtask::latest::look::Look;
-use xtask::latest::outside::Outside;
+use xtask::latest::outside::{Move, Outside, Push};
 use xtask::latest::publish::{Person, Publish};
 use xtask::latest::rollback;
 use xtask::latest::set::Set;
@@ -27,10 +27,13 @@ pub struct Watch {
     longest_gap: u64,
     /// Runs that ended with 0 while something else was live.
     unproven: Vec<(usize, String)>,
+    /// Runs that took the lock: what they say is so when they end.
+    took_lock: Vec<bool>,
+    /// Runs during which all was as they were asked for: one that has nothing to do takes no lock, and another goes on meanwhile.
+    saw_it: Vec<bool>,
+    started: Vec<bool>,
     /// What was live when each run began.
     at_start: Vec<Option<Shown>>,
-    /// Whether a run had ended when another began: what it did is no excuse for that one.
-    ended_before: Vec<Vec<bool>>,
     /// What each run took back to a draft last.
     hidden: Vec<Option<Shown>>,
     /// The last run that changed what readers see.
@@ -39,6 +42,10 @@ pub struct Watch {
     lasts: usize,
     expected_back: Option<Shown>,
     harmed: bool,
+    /// Which runs are under way, a bit each.
+    alive: u32,
+    /// Of each run, which others were under way together with it.
+    beside: Vec<u32>,
     changes_in_gap: u32,
 }
 
@@ -70,9 +77,13 @@ impl Watch {
         let harmed = plan.faults.iter().any(|it| matches!(it.fault, Fault::Corrupt | Fault::NoDigest));
         Self {
             ends: vec![None; verbs.len()],
+            started: vec![false; verbs.len()],
             at_start: vec![None; verbs.len()],
-            ended_before: vec![Vec::new(); verbs.len()],
             hidden: vec![None; verbs.len()],
+            alive: 0,
+            beside: vec![0; verbs.len()],
+            took_lock: vec![false; verbs.len()],
+            saw_it: vec![false; verbs.len()],
             verbs,
             violation: None,
             ever_live: world.live().is_some(),
@@ -94,8 +105,12 @@ impl Watch {
 
     /// What a run does, to an exit code and what it said.
     pub fn work(&mut self, run: usize, world: &World) -> impl FnOnce(&dyn Outside) -> (u8, String) + 'static + use<> {
+        self.started[run] = true;
         self.at_start[run] = world.shown();
-        self.ended_before[run] = self.ends.iter().map(Option::is_some).collect();
+        self.beside[run] = self.alive;
+        let here = 1 << run;
+        (0..self.beside.len()).filter(|at| self.alive & (1 << at) != 0).for_each(|at| self.beside[at] |= here);
+        self.alive |= here;
         let verb = self.verbs[run];
         move |outside| {
             let doors = Doors::new(outside);
@@ -132,15 +147,28 @@ impl Watch {
 
     pub fn before(&self, ask: &Ask, world: &World) -> Before {
         let deletes = matches!(ask, Ask::Delete(_) | Ask::DeleteAsset(_));
-        let hides = matches!(ask, Ask::Update(_, new) if new.draft);
+        let ends_what_is = match ask {
+            Ask::Push(push) => push.tag.is_some(),
+            Ask::Update(..) | Ask::Rename(..) => true,
+            _ => deletes,
+        };
         Before {
             live: world.live().map(|live| live.id),
             whole: deletes.then(|| world.whole_sets()),
-            shown: if hides { world.shown() } else { None },
+            shown: if ends_what_is { world.shown() } else { None },
         }
     }
 
     pub fn served(&mut self, run: usize, ask: &Ask, before: Before, world: &World, now: u64) {
+        if let Ask::Push(Push { lock: Move { to: Some(_), .. }, .. }) = ask {
+            self.took_lock[run] = true;
+        }
+        if let Some(shown) = &before.shown {
+            for (other, verb) in self.verbs.iter().enumerate() {
+                let under_way = self.started[other] && self.ends[other].is_none();
+                self.saw_it[other] |= other != run && under_way && fails(*verb, Some(shown)).is_none();
+            }
+        }
         let live = world.live().map(|live| live.id);
         if live != before.live {
             self.last_changed_by = Some(run);
@@ -172,14 +200,17 @@ impl Watch {
         if before.whole.is_some_and(|whole| whole > 0) && world.whole_sets() == 0 {
             self.violated(format!("run {run} deleted the only whole set: {}", shown_ask(ask)));
         }
-        if let Ask::Upload { name, .. } = ask
+        if let Ask::Upload { release, name, .. } = ask
+            // One that was sent before the switch and arrives after it is refused, and sends nothing anew.
+            && world.live().is_none_or(|live| live.id != *release)
             // What has no digest is sent again rather than believed.
             && !self.harmed
             && name.contains(".qcow2")
             && !name.ends_with(".sha256")
             && let Verb::Publish { images, .. } = self.verbs[run]
             && self.at_start[run].as_ref().is_some_and(|shown| shown.by_us && shown.images == Some(images))
-            && world.shown().is_some_and(|shown| shown.images == Some(images))
+            // Nothing but its bytes tells what a set made by hand holds.
+            && world.shown().is_some_and(|shown| shown.by_us && shown.images == Some(images))
         {
             self.violated_in_time(format!("run {run} sends {name}, which is live"));
         }
@@ -187,7 +218,11 @@ impl Watch {
 
     pub fn ended(&mut self, run: usize, end: &End, world: &World) {
         self.ends[run] = Some(end.clone());
+        self.alive &= !(1 << run);
         let End::Code(0, _) = end else { return };
+        if self.saw_it[run] && !self.took_lock[run] {
+            return;
+        }
         let shown = world.shown();
         if let Some(what) = fails(self.verbs[run], shown.as_ref()) {
             self.unproven.push((run, what));
@@ -245,8 +280,11 @@ impl Watch {
         self.verbs.push(verb);
         self.ends.push(None);
         self.at_start.push(None);
-        self.ended_before.push(Vec::new());
         self.hidden.push(None);
+        self.beside.push(0);
+        self.took_lock.push(false);
+        self.saw_it.push(false);
+        self.started.push(false);
     }
 
     fn judge_end(&mut self, plan: &Plan, world: &World) {
@@ -265,9 +303,10 @@ impl Watch {
             self.violated_in_time(format!("nothing but signals, and the tag is left at {:?}", shown.tag));
         }
         for (run, what) in std::mem::take(&mut self.unproven) {
-            let others = (self.ends.iter().enumerate()).any(|(other, end)| {
-                other != run && !self.ended_before[run][other] && matches!(end, Some(End::Code(0, _)))
-            });
+            // One that was under way as well may have done it differently; one that ended before can't have.
+            let beside = |other: usize| self.beside[run] & (1 << other) != 0;
+            let others =
+                self.ends.iter().enumerate().any(|(at, end)| beside(at) && matches!(end, Some(End::Code(0, _))));
             if self.judges_all && !others {
                 self.violated(format!("run {run} ended with 0, but {what}"));
             }

@@ -573,10 +573,12 @@ impl<'p> Schedule<'p> {
             self.at(served, Event::Serve { run, ask, meets, answer_to, answered });
         }
         if !heard {
-            let (when, why) = if lost {
+            let gives_up = gives_up.unwrap_or(u64::MAX);
+            // Nobody waits longer for a connection to break than for an answer.
+            let (when, why) = if lost && answered < gives_up {
                 (answered, "the connection was closed")
             } else {
-                (gives_up.unwrap_or(answered), "no answer")
+                (gives_up, "no answer")
             };
             self.at(when, Event::Answer { task, waits, answer: Err(CallError::Lost(why.into())) });
         }
@@ -617,7 +619,8 @@ impl<'p> Schedule<'p> {
         let before = self.watch.before(ask, &self.world);
         let mut answer = self.world.serve(ask, meets, now);
         if let (Ask::LockNote(id), Ok(told)) = (&**ask, &mut answer) {
-            *told = Told::Note(self.shared.locks.borrow().note(id));
+            // A note is fetched with the ref.
+            *told = Told::Note(self.shared.locks.borrow().note(id).filter(|_| self.world.has_lock()));
         }
         if self.timeline.is_some() {
             let said = match &answer {

@@ -268,6 +268,10 @@ impl World {
         self.stale = Some((until, Rc::new(view)));
     }
 
+    pub fn has_lock(&self) -> bool {
+        self.lock.is_some()
+    }
+
     pub fn delete_lock(&mut self) {
         self.lock = None;
     }

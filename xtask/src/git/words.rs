@@ -18,6 +18,11 @@ pub(super) fn judge(finished: &Finished) -> Result<Pushed, CallError> {
     if rejected.iter().any(|line| STALE.iter().any(|word| line.contains(word))) {
         return Ok(Pushed::Stale);
     }
+    // A receiver on the same machine may say it and send no report.
+    let said_so = |line: &str| line.contains("error: cannot lock ref") && line.ends_with("reference already exists");
+    if rejected.is_empty() && finished.stderr.lines().any(|line| said_so(line.trim_end())) {
+        return Ok(Pushed::Stale);
+    }
     if rejected.is_empty() {
         if passes(&finished.stderr) || finished.stderr.trim().is_empty() {
             return Err(CallError::Lost(first_line(&finished.stderr)));
@@ -119,6 +124,12 @@ mod tests {
         for (code, stdout, stderr, expected) in [
             (0, "To x\n*\ta:refs/packer/lock\t[new reference]\nDone", "", Some(Pushed::Moved)),
             (1, stale, "", Some(Pushed::Stale)),
+            (
+                1,
+                "To x",
+                "error: cannot lock ref 'refs/packer/lock': reference already exists\nerror: failed to push some refs",
+                Some(Pushed::Stale),
+            ),
             (1, "!\ta:refs/packer/lock\t[remote rejected] (cannot lock ref 'x')", "", Some(Pushed::Stale)),
             (
                 1,

@@ -87,6 +87,7 @@ impl Old {
         let stamp = Replaced {
             by: change.new,
             by_manifest: change.manifest,
+            by_tag: Some(change.target.object.clone()),
             manifest: self.manifest,
             tag_object: self.tag.as_ref().map(|tag| tag.object.clone()),
             commit: self.tag.as_ref().map(|tag| tag.commit.clone()),

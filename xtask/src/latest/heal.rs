@@ -91,21 +91,28 @@ fn beside_live(doors: Doors<'_>, look: &Look, live: &Live) -> anyhow::Result<Opt
         let right = now.is_some_and(|tag| tag.commit == manifest.commit);
         return Ok((!right).then(|| Heal::Tag { from, to: manifest.commit.clone() }));
     }
-    // Made by hand, so it doesn't tell its tag: the draft that was to take its place does.
-    for draft in &look.incoming {
-        let Some(marker) = draft.marker.as_ref().filter(|marker| marker.over == Some(live.release.id)) else {
-            continue;
-        };
-        let moved = now.is_some_and(|now| {
-            Some(&now.commit) == marker.commit.as_ref() && Some(&now.object) != marker.over_tag.as_ref()
-        });
-        if let Some(to) = marker.over_tag.clone().filter(|_| moved)
-            && doors.release(draft.release.id).is_ok_and(|now| now.draft)
-        {
-            return Ok(Some(Heal::Tag { from, to }));
-        }
+    // Made by hand, so it doesn't tell its tag: the draft that was to take its place does, or the one that gave way to it.
+    let over = look.incoming.iter().filter_map(|draft| draft.marker.as_ref());
+    let over = over.filter(|marker| marker.over == Some(live.release.id)).find_map(|marker| marker.over_tag.clone());
+    let gave_way = || look.way_back(live).and_then(|draft| draft.marker.as_ref()?.by_tag.clone());
+    let (Some(now), Some(to)) = (now, over.or_else(gave_way)) else { return Ok(None) };
+    // Where somebody moved it by hand, and no run would have, it stays.
+    let incoming = look.incoming.iter().filter_map(|draft| draft.marker.as_ref()?.commit.as_ref());
+    let previous = look.previous.iter().filter_map(|draft| draft.marker.as_ref()?.commit.as_ref());
+    let by_a_run = incoming.chain(previous).any(|commit| *commit == now.commit);
+    if !by_a_run || now.object == to || !is_still_live(doors, live)? {
+        return Ok(None);
     }
-    Ok(None)
+    Ok(Some(Heal::Tag { from, to }))
+}
+
+/// By its id: listings lag.
+fn is_still_live(doors: Doors<'_>, live: &Live) -> anyhow::Result<bool> {
+    match doors.release(live.release.id) {
+        Ok(now) => Ok(!now.draft && now.tag_name == TAG),
+        Err(error) if error.status() == Some(404) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
 }
 
 fn without_live(doors: Doors<'_>, look: &Look) -> anyhow::Result<Option<Heal>> {
@@ -297,11 +304,11 @@ const MOST: u32 = 4;
 
 /// Heals until there is nothing to heal, and gives what is there then.
 pub fn all(held: Held<'_>) -> anyhow::Result<Look> {
-    let mut look = look::look(held.doors())?;
+    let mut look = look::current(held.doors())?;
     for _ in 0..MOST {
         let Some(found) = plan(held.doors(), &look)? else { break };
         heal(held, &found, look.tag.as_ref())?;
-        look = look::look(held.doors())?;
+        look = look::current(held.doors())?;
     }
     Ok(look)
 }

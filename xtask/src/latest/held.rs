@@ -160,7 +160,11 @@ impl<'a> Held<'a> {
         self.change(
             format_args!("deleting asset {id}"),
             || Ok(self.assets(release)?.iter().all(|asset| asset.id != id).then_some(())),
-            |outside, how, permit| outside.delete_asset(how, permit, id).map(Some),
+            |outside, how, permit| match outside.delete_asset(how, permit, id) {
+                // Done before, and the listing lags.
+                Err(error) if error.refusal() == Some(404) => Ok(Some(())),
+                answer => answer.map(Some),
+            },
         )
     }
 
@@ -169,18 +173,15 @@ impl<'a> Held<'a> {
         self.change(
             format_args!("renaming asset {id} to {name}"),
             || {
-                match self.assets(release)?.into_iter().find(|asset| asset.id == id) {
-                    Some(asset) if asset.name == name => Ok(Some(asset)),
-                    // Whether the name is taken GitHub says: a listing may lag behind the rename before.
-                    Some(_) => Ok(None),
-                    None => Err(crate::failure::failed(format!(
-                        "release {release} was changed by somebody else: {name} can't be put in its place; run again"
-                    ))),
-                }
+                // Whether the name is taken, and the asset there, GitHub says: a listing may lag behind what was done before.
+                Ok(self.assets(release)?.into_iter().find(|asset| asset.id == id && asset.name == name))
             },
-            |outside, how, permit| {
-                let named = outside.rename_asset(how, permit, id, name)?;
-                Ok((named.name == name).then_some(named))
+            |outside, how, permit| match outside.rename_asset(how, permit, id, name) {
+                Ok(named) => Ok((named.name == name).then_some(named)),
+                Err(error) if error.refusal() == Some(404) => Err(CallError::Local(crate::failure::failed(format!(
+                    "release {release} was changed by somebody else: {name} can't be put in its place; run again"
+                )))),
+                Err(error) => Err(error),
             },
         )
     }

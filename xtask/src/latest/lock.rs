@@ -287,6 +287,10 @@ fn found(doors: Doors<'_>, claim: &Claim, id: &str, alone_in_clone: bool) -> any
         return Ok(Found::Replace { then_wait: TAKE_OVER });
     }
     let Some(note) = note else {
+        // One that was given back before its note was read has none either.
+        if doors.refs()?.lock.as_deref() != Some(id) {
+            return Ok(Found::Gone);
+        }
         return Err(failure::missing(format!(
             "{REF} in {} is not a lock of this tool ({id}); see who made it, then run again with --take-over",
             doors.repo()

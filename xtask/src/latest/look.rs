@@ -1,5 +1,7 @@
 //! What is on GitHub under the names of `latest`: read, never assumed.
 
+use std::time::Duration;
+
 use crate::failure;
 use crate::gh::{Asset, CallError, Release};
 use crate::git::TagRef;
@@ -77,6 +79,32 @@ pub fn look(doors: Doors<'_>) -> anyhow::Result<Look> {
     Ok(look)
 }
 
+/// Listings, and what is found by a tag, lag behind for so long at most.
+const LAG: Duration = Duration::from_secs(30);
+
+/// The same, and what is live is so by its own id as well: what is concluded from it may be that all is in order.
+///
+/// # Errors
+///
+/// Exit code 1: GitHub goes on showing what was live before.
+pub fn current(doors: Doors<'_>) -> anyhow::Result<Look> {
+    let until = doors.now() + LAG;
+    loop {
+        let look = look(doors)?;
+        if look.is_current(doors)? {
+            return Ok(look);
+        }
+        if doors.now() >= until {
+            return Err(failure::failed(format!(
+                "GitHub's listing shows {TAG} of {} as it was before, for {} s by now; run again in a minute",
+                doors.repo(),
+                LAG.as_secs()
+            )));
+        }
+        doors.pause(Duration::from_secs(1))?;
+    }
+}
+
 fn with_assets(doors: Doors<'_>, release: Release, badge: Option<u64>) -> anyhow::Result<Live> {
     let assets = doors.assets(release.id)?;
     let aside = relabel::aside(&assets).cloned();
@@ -128,6 +156,22 @@ pub fn incoming(doors: Doors<'_>) -> Result<Vec<IncomingDraft>, CallError> {
 }
 
 impl Look {
+    /// Whether what is live, and its manifest, are the same when they are asked for by the release's id.
+    fn is_current(&self, doors: Doors<'_>) -> Result<bool, CallError> {
+        let Some(live) = &self.live else { return Ok(true) };
+        let now = match doors.release(live.release.id) {
+            Err(error) if error.refusal() == Some(404) => return Ok(false),
+            answer => answer?,
+        };
+        // Asset by asset: a set of many is not promised to be whole there.
+        let seen = live.aside.as_ref().or_else(|| live.asset(manifest::FILE));
+        let moved = now.assets.iter().any(|asset| match seen {
+            Some(seen) if seen.id == asset.id => seen.name != asset.name,
+            _ => asset.name == manifest::FILE,
+        });
+        Ok(!now.draft && now.tag_name == TAG && !moved)
+    }
+
     /// What a rollback from what is live brings back.
     pub fn way_back(&self, live: &Live) -> Option<&PreviousDraft> {
         let ours = |draft: &&PreviousDraft| draft.marker.as_ref().is_some_and(|stamp| stamp.by == live.release.id);

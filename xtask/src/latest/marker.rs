@@ -53,6 +53,9 @@ pub struct Replaced {
     /// The digest of that release's manifest: ids stay when a release is filled again. Absent for one made by hand.
     #[serde(default)]
     pub by_manifest: Option<Digest>,
+    /// The object of that release's tag: one made by hand doesn't tell it.
+    #[serde(default)]
+    pub by_tag: Option<String>,
     /// The digest of this release's own manifest.
     #[serde(default)]
     pub manifest: Option<Digest>,

@@ -67,7 +67,7 @@ pub struct Planned {
 
 impl Publish {
     pub fn run(&self, doors: Doors<'_>, person: &mut dyn Person) -> anyhow::Result<Ended> {
-        let look = look::look(doors)?;
+        let look = look::current(doors)?;
         let healing = heal::plan(doors, &look)?;
         let claim = Claim { verb: "publish", source: Some(self.source.clone()), take_over: self.take_over };
         if let Some(heal) = &healing {

@@ -76,7 +76,7 @@ pub fn relabel(
         Ok(now.notes() != face.body || !now.prerelease)
     })?;
     if let Some(back) = back {
-        stamp(deaf, back, live.release.id, digest)?;
+        stamp(deaf, back, live.release.id, digest, &change.target.object)?;
     }
     // A signature of digests that are there no more.
     let unsigned = |asset: &Asset| {
@@ -92,10 +92,10 @@ pub fn relabel(
     switch::follow(held, change)
 }
 
-/// The way back from a release names its manifest, which is another now.
-pub fn stamp(held: Held<'_>, back: &PreviousDraft, live: u64, manifest: Digest) -> anyhow::Result<()> {
+/// The way back from a release names its manifest and its tag, which are others now.
+fn stamp(held: Held<'_>, back: &PreviousDraft, live: u64, manifest: Digest, tag: &str) -> anyhow::Result<()> {
     let Some(stamp) = &back.marker else { return Ok(()) };
-    let stamp = Replaced { by_manifest: Some(manifest), ..stamp.clone() };
+    let stamp = Replaced { by_manifest: Some(manifest), by_tag: Some(tag.to_owned()), ..stamp.clone() };
     let body = marker::write(back.release.notes(), &stamp);
     let again = NewRelease {
         tag_name: back.release.tag_name.clone(),

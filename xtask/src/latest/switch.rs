@@ -51,7 +51,7 @@ pub fn change(held: Held<'_>, change: &Change, ready: impl Fn() -> anyhow::Resul
     if held.move_tag(change.tag.as_deref(), &change.target.object)? {
         held.note(format_args!("tag {TAG} moved to {}", change.target.commit));
     }
-    is_where_readers_look(held, &change.target)?;
+    is_where_readers_look(held, change)?;
     held.check()?;
     flip(held, change)?;
     follow(held, change)
@@ -62,7 +62,7 @@ pub fn move_tag_only(held: Held<'_>, change: &Change) -> anyhow::Result<()> {
     assert_unchanged(held, change)?;
     held.check()?;
     held.move_tag(change.tag.as_deref(), &change.target.object)?;
-    is_where_readers_look(held, &change.target)
+    is_where_readers_look(held, change)
 }
 
 /// What is live is read back; the local tag follows.
@@ -123,7 +123,15 @@ fn has_budget(held: Held<'_>) -> anyhow::Result<()> {
 }
 
 /// The tag was pushed to one address, and readers look at another: they must be the same repository.
-fn is_where_readers_look(held: Held<'_>, target: &TagRef) -> anyhow::Result<()> {
+fn is_where_readers_look(held: Held<'_>, change: &Change) -> anyhow::Result<()> {
+    let seen = is_seen(held, &change.target);
+    if seen.is_err() {
+        tag_back(held, change);
+    }
+    seen
+}
+
+fn is_seen(held: Held<'_>, target: &TagRef) -> anyhow::Result<()> {
     let until = held.now() + READ_BACK;
     loop {
         let there = held.commit_of_tag(TAG)?;
@@ -201,7 +209,11 @@ fn hide(held: Held<'_>, change: &Change) -> anyhow::Result<Hidden> {
             Ok(now) if hidden.is(&now) => return Ok(Hidden::Yes),
             Ok(_) => {}
             Err(error) if last.is_none() && error.is_clear() && (!error.passes() || error.retry_after().is_some()) => {
-                return Ok(Hidden::Refused(error));
+                // Something on the way may have sent it twice: then the first is done, and the second was refused.
+                return Ok(match held.release(old.release.id) {
+                    Ok(now) if now.draft => Hidden::Yes,
+                    _ => Hidden::Refused(error),
+                });
             }
             Err(error) => last = Some(error),
         }

@@ -6,6 +6,9 @@ use rehearsal::world::{IMAGES, REPOSITORY, World};
 
 use super::{PUBLISH, ROLLBACK, api, by_hand, live, published_twice, verify_and_roll_back};
 
+/// What is published alone: what lies here is newer.
+const VERIFY: &[&str] = &["verify", "--images", "/nonexistent"];
+
 fn add(world: &World, name: &str) {
     let asset = SeedAsset::new(name, SeedBytes::Here(b"other bytes".to_vec()));
     world.hub().seed_asset(REPOSITORY, live(world), asset).unwrap();
@@ -94,12 +97,12 @@ fn a_hand_made_image_in_parts_is_not_proven_without_its_bytes() {
         world.hub().seed_asset(REPOSITORY, release.id, asset).unwrap();
     }
     let words = ["not proven", "verify --download"];
-    world.tool(&["verify"]).expect(0, &words);
-    let ran = world.tool(&["verify", "--download"]).expect(0, &["ok:"]);
+    world.tool(VERIFY).expect(0, &words);
+    let ran = world.tool(&[VERIFY, &["--download"]].concat()).expect(0, &["ok:"]);
     assert!(!ran.stdout.contains("verify --download"), "{ran:?}");
     delete(&world, |asset| asset == format!("{name}.partab"));
-    world.tool(&["verify"]).expect(0, &words);
-    world.tool(&["verify", "--download"]).expect(4, &["as downloaded"]);
+    world.tool(VERIFY).expect(0, &words);
+    world.tool(&[VERIFY, &["--download"]].concat()).expect(4, &["as downloaded"]);
 }
 
 #[test]
@@ -114,7 +117,7 @@ fn a_file_that_is_joined_into_a_hand_made_image_is_named() {
 fn without_templates_nobody_can_tell_whether_a_set_is_full() {
     let (world, _) = by_hand("no-templates");
     std::fs::remove_dir_all(world.packer_dir().join("templates")).unwrap();
-    world.tool(&["verify"]).expect(0, &["not proven: no template is here, so nothing tells whether the set is full"]);
+    world.tool(VERIFY).expect(0, &["not proven: no template is here, so nothing tells whether the set is full"]);
 }
 
 /// The new set can't go live, so the old one does again: as what it was.

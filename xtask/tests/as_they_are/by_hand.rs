@@ -137,7 +137,9 @@ fn an_asset_that_is_not_what_the_manifest_says_is_named() {
 #[test]
 fn a_hand_made_latest_must_hold_the_full_set() {
     let (world, old) = by_hand("full-set");
-    world.tool(&["verify"]).expect(0, &["made by hand", "not proven", "what the images were built from"]);
+    world
+        .tool(&["verify", "--images", "/nonexistent"])
+        .expect(0, &["made by hand", "not proven", "what the images were built from"]);
     let assets = world.published().published("latest").unwrap().assets.clone();
     for asset in assets.iter().filter(|asset| asset.name.starts_with(IMAGES[2])) {
         world.gh(&["api", "--method", "DELETE", &api(&format!("releases/assets/{}", asset.id))]).unwrap();

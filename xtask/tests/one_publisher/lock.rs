@@ -62,6 +62,6 @@ fn a_lock_that_somebody_deletes_stops_its_holder_and_nothing_is_lost() {
     assert_eq!(world.remote_commit("latest"), world.remote_commit("v0.44"));
     assert_eq!(lock_of(&world), "");
     // What lies on the draft is kept.
-    world.tool(PUBLISH).expect(0, &["keep", "latest is v0.45 now"]);
+    world.tool(&[PUBLISH, &["--verbose"]].concat()).expect(0, &["keep", "latest is v0.45 now"]);
     world.tool(&["verify"]).expect(0, &["v0.45"]);
 }
