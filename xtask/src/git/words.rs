@@ -19,7 +19,10 @@ pub(super) fn judge(finished: &Finished) -> Result<Pushed, CallError> {
         return Ok(Pushed::Stale);
     }
     // A receiver on the same machine may say it and send no report.
-    let said_so = |line: &str| line.contains("error: cannot lock ref") && line.ends_with("reference already exists");
+    let said_so = |line: &str| {
+        line.contains("error: cannot lock ref")
+            && (line.ends_with("reference already exists") || line.contains(" but expected "))
+    };
     if rejected.is_empty() && finished.stderr.lines().any(|line| said_so(line.trim_end())) {
         return Ok(Pushed::Stale);
     }
@@ -129,6 +132,21 @@ mod tests {
                 "To x",
                 "error: cannot lock ref 'refs/packer/lock': reference already exists\nerror: failed to push some refs",
                 Some(Pushed::Stale),
+            ),
+            (
+                1,
+                "To x",
+                "remote: error: cannot lock ref 'refs/packer/lock': is at 1f but expected 2e",
+                Some(Pushed::Stale),
+            ),
+            (
+                1,
+                "",
+                "error: cannot lock ref 'refs/packer/lock': Unable to create 'x.lock': Permission denied",
+                Some(Pushed::Refused(
+                    "error: cannot lock ref 'refs/packer/lock': Unable to create 'x.lock': Permission denied"
+                        .to_owned(),
+                )),
             ),
             (1, "!\ta:refs/packer/lock\t[remote rejected] (cannot lock ref 'x')", "", Some(Pushed::Stale)),
             (
