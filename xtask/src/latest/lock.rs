@@ -192,11 +192,29 @@ fn lost(why: &str) -> anyhow::Error {
 /// Who has the lock, in words; `None` when nobody has.
 pub fn holder(doors: Doors<'_>, lock: Option<&str>) -> Option<String> {
     let id = lock?;
-    let note = doors.lock_note(id).ok().flatten().as_deref().and_then(Note::parse);
-    Some(note.map_or_else(
-        || format!("{id}, which is no lock of this tool: see who made it; publish --take-over replaces it"),
-        |note| format!("{note}: at work, or ended early; the next publish finds out"),
-    ))
+    match read(doors, id) {
+        Ok(Read::Gone) => None,
+        Ok(Read::Of(note)) => Some(format!("{note}: at work, or ended early; the next publish finds out")),
+        Ok(Read::Strange) | Err(_) => {
+            Some(format!("{id}, which is no lock of this tool: see who made it; publish --take-over replaces it"))
+        }
+    }
+}
+
+/// What stands behind a lock's id.
+enum Read {
+    Of(Note),
+    /// It is no lock of this tool.
+    Strange,
+    /// It was given back, or renewed, before its note was read.
+    Gone,
+}
+
+fn read(doors: Doors<'_>, id: &str) -> Result<Read, CallError> {
+    if let Some(note) = doors.lock_note(id)?.as_deref().and_then(Note::parse) {
+        return Ok(Read::Of(note));
+    }
+    Ok(if doors.refs()?.lock.as_deref() == Some(id) { Read::Strange } else { Read::Gone })
 }
 
 /// Waits until the lock is this run's.
@@ -280,17 +298,17 @@ fn found(doors: Doors<'_>, claim: &Claim, id: &str, alone_in_clone: bool) -> any
         doors.note("the lock is that of an earlier run of this clone, which is gone; going on");
         return Ok(Found::Replace { then_wait: SAME_CLONE.max(unclear) });
     }
-    let note = doors.lock_note(id)?.as_deref().and_then(Note::parse);
+    let note = match read(doors, id)? {
+        Read::Of(note) => Some(note),
+        Read::Strange => None,
+        Read::Gone => return Ok(Found::Gone),
+    };
     if claim.take_over {
         let whose = note.map_or_else(|| "of unknown origin".to_owned(), |note| note.to_string());
         doors.warn(format_args!("replacing the lock of somebody else ({whose})"));
         return Ok(Found::Replace { then_wait: TAKE_OVER });
     }
     let Some(note) = note else {
-        // One that was given back before its note was read has none either.
-        if doors.refs()?.lock.as_deref() != Some(id) {
-            return Ok(Found::Gone);
-        }
         return Err(failure::missing(format!(
             "{REF} in {} is not a lock of this tool ({id}); see who made it, then run again with --take-over",
             doors.repo()
