@@ -113,24 +113,16 @@ pub fn from_folder(
         None => ask.iter().map(|image| (image.clone(), format!("no {TAG} is published"))).collect(),
     };
     let carries = |image: &String| carried.contains(image) || !reasons.contains_key(image);
-    let trust = match live.filter(|_| absent.iter().any(carries)) {
-        Some(live) => problems.keep(wish.trust(gh, TAG, &live.assets, live.manifest.as_ref())),
-        None => Some(Trust::Asked),
-    };
+    if let Some(live) = live {
+        carry(gh, wish, live, absent.iter().filter(|image| carries(image)), &mut chosen, &mut problems);
+    }
     for image in &absent {
-        let asked_for = carried.contains(image);
-        match live.filter(|_| carries(image)) {
-            Some(live) => {
-                let Some(trust) = &trust else { continue };
-                let taken =
-                    from_release(|asset| gh.read_asset(asset), image, TAG, &live.assets, live.manifest.as_ref());
-                let taken = taken.and_then(|image| trust.check(&image, TAG).map(|()| image));
-                chosen.images.extend(problems.keep(taken));
-            }
-            None if asked_for => problems.push(failure::missing(format!(
+        match live {
+            Some(_) if carries(image) => {}
+            None if carried.contains(image) => problems.push(failure::missing(format!(
                 "{image} can't be carried over: no {TAG} is published; build and fetch it"
             ))),
-            None => {
+            _ => {
                 let file = name::whole(image);
                 let why = reasons.get(image).map(String::as_str).unwrap_or_default();
                 let here = if there.contains(image) {
@@ -180,11 +172,17 @@ pub fn from_source(gh: &Gh, wish: &Wish, source: &str, live: Option<&Live>) -> a
     let mut problems = Problems::default();
     let there = audit::images(&assets);
     let trust = wish.trust(gh, source, &assets, manifest.as_ref())?;
-    carry(gh, wish, live, &full.difference(&copied).cloned().collect(), &mut chosen, &mut problems);
+    match live {
+        Some(live) => carry(gh, wish, live, full.difference(&copied), &mut chosen, &mut problems),
+        None => full.difference(&copied).for_each(|image| {
+            problems.push(failure::missing(format!(
+                "{image} can't be carried over: no {TAG} is published; name it, or leave it out with --only"
+            )));
+        }),
+    }
     for image in &copied {
         if there.contains(image) {
-            let taken = from_release(|asset| gh.read_asset(asset), image, source, &assets, manifest.as_ref());
-            let taken = taken.and_then(|image| trust.check(&image, source).map(|()| image));
+            let taken = trusted(gh, &trust, image, source, &assets, manifest.as_ref());
             chosen.images.extend(problems.keep(taken));
         } else {
             problems.push(failure::missing(format!(
@@ -205,32 +203,37 @@ pub fn from_source(gh: &Gh, wish: &Wish, source: &str, live: Option<&Live>) -> a
 }
 
 /// Takes images over as they are on `latest`.
-fn carry(
+fn carry<'a>(
     gh: &Gh,
     wish: &Wish,
-    live: Option<&Live>,
-    images: &BTreeSet<String>,
+    live: &Live,
+    images: impl Iterator<Item = &'a String>,
     chosen: &mut Chosen,
     problems: &mut Problems,
 ) {
-    let Some(live) = live else {
-        for image in images {
-            problems.push(failure::missing(format!(
-                "{image} can't be carried over: no {TAG} is published; name it, or leave it out with --only"
-            )));
-        }
-        return;
-    };
-    if images.is_empty() {
+    let mut images = images.peekable();
+    if images.peek().is_none() {
         return;
     }
     let manifest = live.manifest.as_ref();
     let Some(trust) = problems.keep(wish.trust(gh, TAG, &live.assets, manifest)) else { return };
     for image in images {
-        let taken = from_release(|asset| gh.read_asset(asset), image, TAG, &live.assets, manifest);
-        let taken = taken.and_then(|image| trust.check(&image, TAG).map(|()| image));
-        chosen.images.extend(problems.keep(taken));
+        chosen.images.extend(problems.keep(trusted(gh, &trust, image, TAG, &live.assets, manifest)));
     }
+}
+
+/// An image of the release `from`, which must be one that was signed where somebody signs.
+pub fn trusted(
+    gh: &Gh,
+    trust: &Trust,
+    image: &str,
+    from: &str,
+    assets: &[Asset],
+    manifest: Option<&Manifest>,
+) -> anyhow::Result<SetImage> {
+    let image = from_release(|asset| gh.read_asset(asset), image, from, assets, manifest)?;
+    trust.check(&image, from)?;
+    Ok(image)
 }
 
 /// An image of a release, vouched for by its manifest, or by its checksum file.

@@ -153,13 +153,11 @@ impl Change {
 }
 
 fn image_of(file: &str) -> Option<String> {
-    match Role::of(file)? {
-        Role::Whole { image } | Role::Part { image, .. } | Role::Checksum { image } => Some(image),
-    }
+    Role::of(file).map(|role| role.image().to_owned())
 }
 
 fn is_of(file: &str, image: &str) -> bool {
-    image_of(file).is_some_and(|found| found == image)
+    Role::of(file).is_some_and(|role| role.image() == image)
 }
 
 fn change(image: &SetImage, live: Option<&Live>, transfers: &[&Transfer]) -> Change {

@@ -195,10 +195,7 @@ impl<'a> Source<'a> {
                 self.tag
             )));
         }
-        let image =
-            choose::from_release(|asset| self.gh.read_asset(asset), name, self.tag, &self.assets, self.manifest.as_ref())?;
-        self.trust.check(&image, self.tag)?;
-        Ok(image)
+        choose::trusted(self.gh, &self.trust, name, self.tag, &self.assets, self.manifest.as_ref())
     }
 
     fn fetch(&self, task: &Task, image: &SetImage, console: &Console) -> anyhow::Result<Value> {
