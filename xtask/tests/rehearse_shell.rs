@@ -1,42 +1,18 @@
 //! `rehearse --shell` as a newcomer uses it: a terminal, the lines that it shows, and the whole phase through the walk.
 
 use std::fs;
-use std::io::{Read as _, Write as _};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
-struct Terminal {
-    child: Child,
-    shown: String,
-}
-
-impl Terminal {
-    #[track_caller]
-    fn until(&mut self, says: &str) -> String {
-        let mut came = Vec::new();
-        let mut byte = [0];
-        while !came.ends_with(says.as_bytes()) {
-            let read = self.child.stdout.as_mut().unwrap().read(&mut byte).unwrap();
-            assert_eq!(read, 1, "it ended before `{says}`: {}{}", self.shown, String::from_utf8_lossy(&came));
-            came.push(byte[0]);
-        }
-        let came = String::from_utf8_lossy(&came).into_owned();
-        self.shown.push_str(&came);
-        came
-    }
-
-    fn types(&mut self, text: &str) {
-        self.child.stdin.as_mut().unwrap().write_all(text.as_bytes()).unwrap();
-    }
-
-    /// Types a line at the prompt; what came until the next one.
-    #[track_caller]
-    fn runs(&mut self, line: &str) -> String {
-        self.types(&format!("{line}\n"));
-        self.until(PROMPT)
-    }
-}
+use rehearsal::terminal::Terminal;
 
 const PROMPT: &str = "rehearsal$ ";
+
+/// Types a line at the prompt; what came until the next one.
+#[track_caller]
+fn runs(terminal: &mut Terminal, line: &str) -> String {
+    terminal.types(&format!("{line}\n"));
+    terminal.until(PROMPT)
+}
 
 #[test]
 #[allow(clippy::disallowed_methods, reason = "it starts the tool")]
@@ -45,9 +21,8 @@ fn a_newcomer_takes_a_set_from_nothing_to_latest() {
     fs::create_dir_all(&temporary).unwrap();
     let typed = format!("stty rows 24 cols 100; exec {} packer rehearse --shell --mib 3", env!("CARGO_BIN_EXE_xtask"));
     let mut command = Command::new("script");
-    command.args(["-qec", &typed, "/dev/null"]).env("TMPDIR", &temporary).env("TERM", "xterm");
-    let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-    let mut terminal = Terminal { child, shown: String::new() };
+    command.env("TMPDIR", &temporary).env("TERM", "xterm");
+    let mut terminal = Terminal::start(command, &typed);
     let shown = terminal.until(PROMPT);
     let (_, lines) = shown.split_once("Try:").unwrap_or_else(|| panic!("no lines to try: {shown}"));
     let lines: Vec<&str> =
@@ -69,10 +44,10 @@ fn a_newcomer_takes_a_set_from_nothing_to_latest() {
         if line.ends_with(" rollback") {
             terminal.types(&format!("{line}\n"));
             terminal.until("[y/N] ");
-            terminal.runs("n");
+            runs(&mut terminal, "n");
             continue;
         }
-        let shown = terminal.runs(&format!("{line}; echo \"ended with $?\""));
+        let shown = runs(&mut terminal, &format!("{line}; echo \"ended with $?\""));
         assert!(shown.contains("ended with 0"), "{line}: {shown}");
     }
     // A Ctrl-C is for what runs in the shell, not for the world around it.
@@ -80,12 +55,11 @@ fn a_newcomer_takes_a_set_from_nothing_to_latest() {
     std::thread::sleep(std::time::Duration::from_secs(2));
     terminal.types("\x03");
     terminal.until(PROMPT);
-    let shown = terminal.runs("cargo build");
+    let shown = runs(&mut terminal, "cargo build");
     assert!(shown.contains("`cargo xtask` alone"), "{shown}");
     terminal.types("false; exit\n");
-    let mut rest = String::new();
-    terminal.child.stdout.take().unwrap().read_to_string(&mut rest).unwrap();
-    assert_eq!(terminal.child.wait().unwrap().code(), Some(0), "{rest}");
+    let (code, shown) = terminal.end();
+    assert_eq!(code, Some(0), "{shown}");
     let left: Vec<_> = fs::read_dir(&temporary).unwrap().map(|entry| entry.unwrap().path()).collect();
     assert!(left.is_empty(), "{left:?}");
     fs::remove_dir(&temporary).unwrap();

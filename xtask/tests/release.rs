@@ -1,10 +1,9 @@
 //! The guided walk, on the real `gh` and `git` against a stand-in for GitHub: on a terminal, without one, and begun anywhere.
 
-use std::io::{Read as _, Write as _};
 use std::path::Path;
-use std::process::{Child, Stdio};
 
 use github_stand_in::{Action, Fault, Moment, Request, SeedRelease};
+use rehearsal::terminal::Terminal;
 use rehearsal::world::{Options, REPOSITORY, World};
 use serde_json::Value;
 
@@ -47,50 +46,11 @@ fn changing(request: &Request) -> bool {
     request.method != "GET" && !request.path.contains("graphql")
 }
 
-/// The tool on a terminal of its own, which `script` makes.
-struct Terminal {
-    child: Child,
-    shown: String,
-}
-
-impl Terminal {
-    fn new(world: &World, columns: u16, args: &[&str]) -> Self {
-        let typed = format!(
-            "stty rows 24 cols {columns}; TERM=xterm exec {} packer {}",
-            env!("CARGO_BIN_EXE_xtask"),
-            args.join(" ")
-        );
-        let mut command = world.command("script");
-        command.args(["-qec", &typed, "/dev/null"]).stdin(Stdio::piped()).stdout(Stdio::piped());
-        Self { child: command.spawn().unwrap(), shown: String::new() }
-    }
-
-    /// Reads on until it says this, and gives what came.
-    #[track_caller]
-    fn until(&mut self, says: &str) -> String {
-        let mut came = Vec::new();
-        let mut byte = [0];
-        while !came.ends_with(says.as_bytes()) {
-            let read = self.child.stdout.as_mut().unwrap().read(&mut byte).unwrap();
-            assert_eq!(read, 1, "it ended before `{says}`: {}{}", self.shown, String::from_utf8_lossy(&came));
-            came.push(byte[0]);
-        }
-        let came = String::from_utf8_lossy(&came).into_owned();
-        self.shown.push_str(&came);
-        came
-    }
-
-    fn types(&mut self, text: &str) {
-        self.child.stdin.as_mut().unwrap().write_all(text.as_bytes()).unwrap();
-    }
-
-    /// The exit code, and all that it showed.
-    fn end(mut self) -> (Option<i32>, String) {
-        let mut rest = String::new();
-        self.child.stdout.take().unwrap().read_to_string(&mut rest).unwrap();
-        let code = self.child.wait().unwrap().code();
-        (code, self.shown + &rest)
-    }
+/// The tool on a terminal of its own.
+fn on_terminal(world: &World, columns: u16, args: &[&str]) -> Terminal {
+    let tool = env!("CARGO_BIN_EXE_xtask");
+    let line = format!("stty rows 24 cols {columns}; TERM=xterm exec {tool} packer {}", args.join(" "));
+    Terminal::start(world.command("script"), &line)
 }
 
 /// Without colours.
@@ -141,7 +101,7 @@ fn on_a_terminal_it_asks_before_each_change_and_leaves_what_the_verbs_leave() {
     let world = world("walked");
     build(&world);
     let before = world.hub().requests().len();
-    let mut terminal = Terminal::new(&world, 100, &["release", "v0.45", "--issue", "1"]);
+    let mut terminal = on_terminal(&world, 100, &["release", "v0.45", "--issue", "1"]);
     let plan = terminal.until("[y/N] ");
     for says in ["next   publish", "$ cargo xtask packer publish --source v0.45", "Plan: latest of"] {
         assert!(self::plain(&plan).contains(says), "{says}: {plan}");
@@ -162,7 +122,7 @@ fn on_a_terminal_it_asks_before_each_change_and_leaves_what_the_verbs_leave() {
 
     // Once more: all is done, and nothing is asked.
     let before = world.hub().requests().len();
-    let (code, shown) = Terminal::new(&world, 100, &["release", "v0.45", "--issue", "1"]).end();
+    let (code, shown) = on_terminal(&world, 100, &["release", "v0.45", "--issue", "1"]).end();
     assert_eq!(code, Some(0), "{shown}");
     assert!(shown.contains("[x]") && !shown.contains("[y/N]"), "{shown}");
     assert!(!world.hub().requests()[before..].iter().any(changing));
@@ -202,7 +162,7 @@ fn it_ends_at_any_question_and_goes_on_from_there() {
     build(&world);
     for (typed, code) in [("n\n", 0), ("\n", 0), ("\x03", 130)] {
         let before = world.hub().requests().len();
-        let mut terminal = Terminal::new(&world, 100, &["release", "v0.45"]);
+        let mut terminal = on_terminal(&world, 100, &["release", "v0.45"]);
         terminal.until("[y/N] ");
         terminal.types(typed);
         let (ended, shown) = terminal.end();
@@ -212,7 +172,7 @@ fn it_ends_at_any_question_and_goes_on_from_there() {
     }
     // Somebody did a step by hand meanwhile.
     world.tool(&["publish", "--source", "v0.45", "--execute", FIRST]).expect(0, &[]);
-    let mut terminal = Terminal::new(&world, 100, &["release", "v0.45"]);
+    let mut terminal = on_terminal(&world, 100, &["release", "v0.45"]);
     let shown = terminal.until("[y/N] ");
     assert!(shown.contains("Write this?") && !shown.contains("Plan: latest of"), "{shown}");
     terminal.types("n\n");
@@ -330,7 +290,7 @@ fn what_is_missing_is_said_with_the_line_that_mends_it() {
     world.git(&["tag", "v0.46"]).unwrap();
     world.tool(&["release", "v0.46"]).expect(3, &["next: git push origin v0.46"]);
     // A terminal, a build to be done, and no host.
-    let (code, shown) = Terminal::new(&world, 100, &["release", "v0.45"]).end();
+    let (code, shown) = on_terminal(&world, 100, &["release", "v0.45"]).end();
     assert_eq!(code, Some(3), "{shown}");
     assert!(shown.contains("no build host is named"), "{shown}");
     world.unset("GH_TOKEN");
@@ -364,7 +324,7 @@ fn its_screens_fit_a_narrow_terminal() {
     let world = world("narrow");
     build(&world);
     for columns in [40, 80] {
-        let (code, shown) = Terminal::new(&world, columns, &["release", "v0.45", "--dry-run"]).end();
+        let (code, shown) = on_terminal(&world, columns, &["release", "v0.45", "--dry-run"]).end();
         assert_eq!(code, Some(0), "{shown}");
         let screen = shown.split_once("Release v0.45").unwrap().1;
         let (screen, _) = screen.split_once("next:").unwrap();

@@ -17,4 +17,5 @@ pub mod conformance;
 pub mod host;
 pub mod image;
 pub mod machine;
+pub mod terminal;
 pub mod world;
