@@ -15,6 +15,7 @@ use crate::signing::Allowed;
 use super::doors::Doors;
 use super::files::Signed;
 use super::look::{Live, Look};
+use super::naming::Named;
 use super::prove::{self, Difference};
 use super::{TAG, files, notes};
 
@@ -39,7 +40,7 @@ pub fn published(doors: Doors<'_>, live: &Live, tag: Option<&TagRef>) -> anyhow:
     if !live.release.prerelease {
         audit.differs(format!("release {TAG} is not marked as a prerelease"));
     }
-    for asset in live.assets.iter().filter(|asset| !asset.is_uploaded()) {
+    for asset in live.assets.iter().filter(|asset| !asset.is_uploaded() && Named::is_plain(asset)) {
         audit.differs(format!("{} is in state {}: an upload that broke off", asset.name, asset.state));
     }
     match &live.manifest {

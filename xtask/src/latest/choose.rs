@@ -17,7 +17,7 @@ use super::TAG;
 use super::audit;
 use super::files::Trust;
 use super::look::{self, Live};
-use super::set::SetImage;
+use super::set::{Origin, SetImage};
 
 /// What the person asked for.
 #[derive(Debug, Clone)]
@@ -231,8 +231,14 @@ pub fn trusted(
     assets: &[Asset],
     manifest: Option<&Manifest>,
 ) -> anyhow::Result<SetImage> {
-    let image = from_release(|asset| gh.read_asset(asset), image, from, assets, manifest)?;
+    let mut image = from_release(|asset| gh.read_asset(asset), image, from, assets, manifest)?;
     trust.check(&image, from)?;
+    // Where somebody signs, a manifest alone vouches for no part.
+    if !trust.vouches_for_parts(&image)
+        && let Origin::Assets { by_manifest, .. } = &mut image.origin
+    {
+        *by_manifest = false;
+    }
     Ok(image)
 }
 

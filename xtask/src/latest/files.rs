@@ -18,6 +18,9 @@ pub const READER: &str = "get-images.sh";
 pub const SUMS: &str = "SHA256SUMS";
 pub const SIGNATURE: &str = "SHA256SUMS.sig";
 
+/// So many go onto a release beside its images, the manifest among them.
+pub const MOST: usize = 4;
+
 const READER_BYTES: &[u8] = include_bytes!("../../../packer/get-images.sh");
 
 /// How a set is signed and attested.
@@ -167,7 +170,11 @@ pub fn signed(
 
 /// Whether signed digests have this image.
 pub fn vouches(sums: &str, image: &str, digest: Digest) -> bool {
-    let line = format!("{digest}  {}", name::whole(image));
+    has(sums, &name::whole(image), digest)
+}
+
+fn has(sums: &str, file: &str, digest: Digest) -> bool {
+    let line = format!("{digest}  {file}");
     sums.lines().any(|there| there == line)
 }
 
@@ -215,6 +222,16 @@ impl Trust {
                 image.sha256
             ))),
             _ => Ok(()),
+        }
+    }
+
+    /// Whether the digests of an image's pieces are signed as well, or nobody asked for that.
+    pub fn vouches_for_parts(&self, image: &SetImage) -> bool {
+        match self {
+            Self::Sums { sums, .. } => {
+                image.pieces.iter().all(|piece| piece.sha256.is_some_and(|digest| has(sums, &piece.file, digest)))
+            }
+            Self::Asked => true,
         }
     }
 

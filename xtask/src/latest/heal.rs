@@ -19,15 +19,15 @@ use super::held::Held;
 use super::look::{self, Live, Look, PreviousDraft};
 use super::marker::Replaced;
 use super::switch;
-use super::{TAG, audit, notes, prove};
+use super::{TAG, audit, naming, notes, prove};
 
 /// One thing that is put right.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Heal {
-    /// Nothing is live: this becomes it.
-    Publish { release: u64, face: Box<Face>, tag: Option<TagRef>, why: Why },
-    /// A relabelling ended between its renames: the old manifest gets its name back.
-    Name { release: u64, asset: u64 },
+    /// Nothing is live: this becomes it, where another set was staged on it with the names of its `own` again.
+    Publish { release: u64, face: Box<Face>, tag: Option<TagRef>, own: Option<Digest>, why: Why },
+    /// A change of the version ended between its renames: the set with this manifest gets its names back.
+    Name { release: u64, own: Digest },
     /// The tag stands on another set than the one that is live.
     Tag { from: Option<String>, to: String },
 }
@@ -82,8 +82,8 @@ pub fn plan(doors: Doors<'_>, look: &Look) -> anyhow::Result<Option<Heal>> {
 }
 
 fn beside_live(doors: Doors<'_>, look: &Look, live: &Live) -> anyhow::Result<Option<Heal>> {
-    if let Some(aside) = &live.aside {
-        return Ok(Some(Heal::Name { release: live.release.id, asset: aside.id }));
+    if let Some(own) = live.digest.filter(|_| live.aside.is_some()) {
+        return Ok(Some(Heal::Name { release: live.release.id, own }));
     }
     let now = look.tag.as_ref();
     let from = now.map(|tag| tag.object.clone());
@@ -131,12 +131,18 @@ fn without_live(doors: Doors<'_>, look: &Look) -> anyhow::Result<Option<Heal>> {
     {
         return Ok(Some(found.publish(&draft.release)));
     }
-    // A rollback that ended half-way: what it chose is stamped itself.
-    if let Some((back, its)) = stamped.iter().find(|(draft, _)| chosen(&draft.release))
-        && stamp.names(back.release.id, its.manifest)
-        && is_whole(doors, back)?
-    {
-        return Ok(Some(was_live(back, its)));
+    // What was replaced before was chosen: by a rollback, or by a publish that staged its set there.
+    if let Some((back, its)) = stamped.iter().find(|(draft, _)| chosen(&draft.release)) {
+        match whole(doors, &back.release)? {
+            Some(found) if !stamp.names(back.release.id, Some(found.digest)) => {}
+            Some(found) if its.manifest.is_none_or(|own| own == found.digest) => return Ok(Some(was_live(back, its))),
+            Some(found) => return Ok(Some(found.publish(&back.release))),
+            // Made by hand, and taken as it is.
+            None if its.manifest.is_none() && stamp.names(back.release.id, None) && is_by_hand(doors, back)? => {
+                return Ok(Some(was_live(back, its)));
+            }
+            None => {}
+        }
     }
     // Somebody made a `latest` by hand in place of the one that is stamped, and it lost its tag since.
     if let [fallen] = look.fallen.as_slice()
@@ -178,7 +184,8 @@ fn lost_its_tag(doors: Doors<'_>, fallen: &Release) -> anyhow::Result<Option<Hea
         badge: false,
     };
     let tag = TagRef { object: commit.clone(), commit };
-    Ok(Some(Heal::Publish { release: fallen.id, face: Box::new(face), tag: Some(tag), why: Why::LostItsTag }))
+    let why = Why::LostItsTag;
+    Ok(Some(Heal::Publish { release: fallen.id, face: Box::new(face), tag: Some(tag), own: None, why }))
 }
 
 /// The commit of a release made by hand: that of the version which its notes name.
@@ -214,6 +221,7 @@ fn was_live(draft: &PreviousDraft, stamp: &Replaced) -> Heal {
         release: draft.release.id,
         face: Box::new(Face::before(&draft.release, stamp)),
         tag: tag_of(stamp),
+        own: stamp.manifest,
         why: Why::WasLive,
     }
 }
@@ -236,6 +244,7 @@ impl Whole {
             release: release.id,
             face: Box::new(Face::ours(notes::text(&self.manifest))),
             tag: Some(tag),
+            own: None,
             why: Why::Chosen { source: self.manifest.source },
         }
     }
@@ -259,25 +268,23 @@ fn whole(doors: Doors<'_>, draft: &Release) -> anyhow::Result<Option<Whole>> {
     Ok(Some(Whole { manifest, digest }))
 }
 
-/// Whether a replaced set is all there; one made by hand is taken as it is.
-fn is_whole(doors: Doors<'_>, draft: &PreviousDraft) -> anyhow::Result<bool> {
-    let assets = doors.assets(draft.release.id)?;
-    let by_hand = assets.iter().all(|asset| asset.name != manifest::FILE);
-    Ok(by_hand || whole(doors, &draft.release)?.is_some())
+fn is_by_hand(doors: Doors<'_>, draft: &PreviousDraft) -> anyhow::Result<bool> {
+    Ok(doors.assets(draft.release.id)?.iter().all(|asset| asset.name != manifest::FILE))
 }
 
 /// Does it.
 pub fn heal(held: Held<'_>, heal: &Heal, tag: Option<&TagRef>) -> anyhow::Result<()> {
     match heal {
-        Heal::Name { release, asset } => {
-            held.rename_asset(*release, *asset, manifest::FILE)?;
+        Heal::Name { release, own } => {
+            naming::restore(held, *release, *own)?;
             held.line(format_args!("{} of {TAG} is in its place again", manifest::FILE));
         }
         Heal::Tag { from, to } => {
             put_tag(held, from.as_deref(), &TagRef { object: to.clone(), commit: to.clone() })?;
             held.line(format_args!("tag {TAG} is back at {to}"));
         }
-        Heal::Publish { release, face, tag: target, .. } => {
+        Heal::Publish { release, face, tag: target, own, .. } => {
+            own.map(|own| naming::restore(held, *release, own)).transpose()?;
             if let Some(target) = target
                 && tag.is_none_or(|now| now.commit != target.commit)
             {

@@ -155,11 +155,15 @@ impl<'a> Held<'a> {
         )
     }
 
-    /// Deletes an asset of a release. One that is gone is no error.
+    /// Deletes an asset that was just seen on a release. One that is gone is no error.
     pub fn delete_asset(&self, release: u64, id: u64) -> anyhow::Result<()> {
+        let mut seen = true;
         self.change(
             format_args!("deleting asset {id}"),
-            || Ok(self.assets(release)?.iter().all(|asset| asset.id != id).then_some(())),
+            || {
+                let there = std::mem::take(&mut seen) || self.assets(release)?.iter().any(|asset| asset.id == id);
+                Ok((!there).then_some(()))
+            },
             |outside, how, permit| match outside.delete_asset(how, permit, id) {
                 // Done before, and the listing lags.
                 Err(error) if error.refusal() == Some(404) => Ok(Some(())),
@@ -168,18 +172,29 @@ impl<'a> Held<'a> {
         )
     }
 
-    /// Gives an asset another name. What has that name already is not touched: then it is an error.
-    pub fn rename_asset(&self, release: u64, id: u64, name: &str) -> anyhow::Result<Asset> {
+    /// Gives an asset another name. `assets` is what was just seen on the release. What has that name already is not
+    /// touched: then it is an error.
+    pub fn rename_asset(&self, release: u64, assets: &[Asset], id: u64, name: &str) -> anyhow::Result<()> {
+        let right = |assets: &[Asset]| assets.iter().any(|asset| asset.id == id && asset.name == name);
+        let mut seen = Some(right(assets));
         self.change(
             format_args!("renaming asset {id} to {name}"),
             || {
-                // Whether the name is taken, and the asset there, GitHub says: a listing may lag behind what was done before.
-                Ok(self.assets(release)?.into_iter().find(|asset| asset.id == id && asset.name == name))
+                let done = match seen.take() {
+                    Some(seen) => seen,
+                    // By the release's id: a listing may lag behind what was done before.
+                    None => right(&self.release(release)?.assets),
+                };
+                Ok(done.then_some(()))
             },
             |outside, how, permit| match outside.rename_asset(how, permit, id, name) {
-                Ok(named) => Ok((named.name == name).then_some(named)),
+                Ok(named) => Ok((named.name == name).then_some(())),
                 Err(error) if error.refusal() == Some(404) => Err(CallError::Local(crate::failure::failed(format!(
                     "release {release} was changed by somebody else: {name} can't be put in its place; run again"
+                )))),
+                Err(error) if error.name_taken() => Err(CallError::Local(crate::failure::failed(format!(
+                    "release {release} has another asset {name}, which this run did not put there; look at it on GitHub, \
+                     give it another name or delete it, then run again"
                 )))),
                 Err(error) => Err(error),
             },

@@ -10,7 +10,7 @@ use crate::manifest::{self, Manifest};
 
 use super::doors::Doors;
 use super::marker::{self, Incoming, Replaced};
-use super::{INCOMING, PREVIOUS, TAG, relabel};
+use super::{INCOMING, PREVIOUS, TAG, naming};
 
 /// The state that a plan is made from.
 #[derive(Debug, Clone)]
@@ -36,7 +36,7 @@ pub struct Live {
     pub digest: Option<Digest>,
     /// It has GitHub's own "Latest" badge.
     pub badge: bool,
-    /// The manifest was set aside by a relabelling that ended before the new one took its name.
+    /// The manifest was set aside by a change of the version that ended before the new one took its name.
     pub aside: Option<Asset>,
 }
 
@@ -105,9 +105,32 @@ pub fn current(doors: Doors<'_>) -> anyhow::Result<Look> {
     }
 }
 
+/// The assets of a release, once the listing shows the names that they have by the release's id.
+///
+/// # Errors
+///
+/// Exit code 1: it goes on showing others.
+pub fn assets_now(doors: Doors<'_>, release: u64) -> anyhow::Result<Vec<Asset>> {
+    let until = doors.now() + LAG;
+    loop {
+        let (listed, now) = (doors.assets(release)?, doors.release(release)?);
+        let shown = |asset: &Asset| listed.iter().any(|seen| seen.id == asset.id && seen.name == asset.name);
+        if now.assets.iter().all(shown) {
+            return Ok(listed);
+        }
+        if doors.now() >= until {
+            return Err(failure::failed(format!(
+                "GitHub's listing shows the assets of release {release} as they were before, for {} s by now; run again in a minute",
+                LAG.as_secs()
+            )));
+        }
+        doors.pause(Duration::from_secs(1))?;
+    }
+}
+
 fn with_assets(doors: Doors<'_>, release: Release, badge: Option<u64>) -> anyhow::Result<Live> {
     let assets = doors.assets(release.id)?;
-    let aside = relabel::aside(&assets).cloned();
+    let aside = naming::aside(&assets).cloned();
     let found = match &aside {
         Some(asset) => Some(read_one(asset, |asset| doors.read_asset(asset))?),
         None => read(&assets, |asset| doors.read_asset(asset))?,

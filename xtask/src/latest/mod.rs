@@ -16,12 +16,14 @@ pub mod here;
 pub mod lock;
 pub mod look;
 pub mod marker;
+pub mod naming;
 pub mod notes;
 pub mod outside;
 mod own_clone;
 pub mod plan;
 pub mod preflight;
 pub mod preview;
+mod previous;
 pub mod prove;
 pub mod publish;
 mod rate;
@@ -32,6 +34,7 @@ mod session;
 pub mod set;
 pub mod source;
 pub mod stage;
+pub mod stock;
 pub mod switch;
 
 /// The tag that readers download from.

@@ -5,18 +5,20 @@ use std::fmt;
 use serde_json::{Value, json};
 
 use crate::console::size;
-use crate::gh::Asset;
 use crate::image::checksum;
 use crate::image::digest::Digest;
-use crate::image::name;
+use crate::image::name::{self, Role};
 use crate::manifest::{self, Image, Manifest};
 
 use super::changes;
 use super::files::{self, Judged};
 use super::look::{Live, Look};
+use super::naming::{self, Named};
 use super::notes;
+use super::previous::Previous;
 use super::prove;
 use super::set::{Origin, Piece, Set, SetImage};
+use super::stock::{self, Stock};
 use super::{PREVIOUS, TAG};
 
 /// One thing that a publish does.
@@ -28,6 +30,12 @@ pub enum Step {
     Create,
     /// Go on with a draft of the same set.
     GoOn { draft: u64 },
+    /// Stage the set on the release that was replaced last: so many bytes of images are there already.
+    Stage { release: u64, bytes: u64 },
+    /// Give the set that a release held before another was staged on it its names back. `own`: its manifest.
+    Restore { release: u64, own: Digest },
+    /// Delete what was set aside, and what is on its way in and not kept.
+    Clear { release: Option<u64>, but: Vec<u64> },
     /// Put the set onto the draft and prove it.
     Fill(Vec<Transfer>),
     /// Only source, notes and tag change: the images that are live stay as they are.
@@ -75,8 +83,18 @@ impl fmt::Display for Step {
             Self::Discard { draft, what } => write!(f, "drop the draft {draft} ({what})"),
             Self::Create => write!(f, "create the draft {}", super::INCOMING),
             Self::GoOn { draft } => write!(f, "go on with the draft {draft}"),
+            Self::Stage { release, bytes } => {
+                write!(f, "use the previous release {release}, which holds {} of the set", size(*bytes))
+            }
+            Self::Restore { release, .. } => {
+                write!(f, "give the set of the previous release {release} its names back: a publish ended half-way")
+            }
+            Self::Clear { release: None, .. } => f.write_str("delete what was set aside on it"),
+            Self::Clear { release: Some(release), .. } => {
+                write!(f, "delete what an earlier publish left on the release {release}")
+            }
             Self::Fill(transfers) => {
-                write!(f, "fill it, then prove each asset by its digest:")?;
+                write!(f, "fill it, prove each asset by its digest, then give all of them their names:")?;
                 transfers.iter().try_for_each(|transfer| write!(f, "\n     {transfer}"))
             }
             Self::Relabel { manifest, tag, files } => {
@@ -121,6 +139,9 @@ impl Step {
             Self::Discard { draft, what } => vec![json!({ "do": "drop", "release": draft, "reason": what })],
             Self::Create => vec![json!({ "do": "create" })],
             Self::GoOn { draft } => vec![json!({ "do": "continue", "release": draft })],
+            Self::Stage { release, bytes } => vec![json!({ "do": "stage", "release": release, "bytes": bytes })],
+            Self::Restore { release, .. } => vec![json!({ "do": "restore", "release": release })],
+            Self::Clear { release, .. } => vec![json!({ "do": "clear", "release": release })],
             Self::Fill(transfers) => transfers.iter().map(Transfer::to_json).collect(),
             Self::Relabel { manifest, tag, files } => {
                 let relabel = json!({ "do": "relabel", "source": manifest.source });
@@ -179,7 +200,7 @@ fn short(id: &str) -> &str {
 #[derive(Debug, Clone)]
 pub struct Draft {
     pub id: u64,
-    pub assets: Vec<Asset>,
+    pub stock: Stock,
 }
 
 /// What the plan is made for.
@@ -189,11 +210,15 @@ pub struct Want<'a> {
     pub discard: Vec<(u64, String)>,
     /// Drafts of this set, the fullest first.
     pub drafts: Vec<Draft>,
+    /// The way back from what is live.
+    pub previous: Option<Previous>,
+    /// What other sets left on it goes.
+    pub discard_staged: bool,
     pub keep_previous: bool,
 }
 
-/// The steps; none when the set is live already.
-pub fn plan(want: &Want<'_>, look: &Look) -> Vec<Step> {
+/// The steps; none when the set is live already. With them what lies on the stage when they come to it.
+pub fn plan(want: &Want<'_>, look: &Look) -> (Vec<Step>, Stock) {
     let set = want.set;
     let mut steps = Vec::new();
     // In nobody's way, and perhaps the only whole set: gone when another is live.
@@ -201,6 +226,9 @@ pub fn plan(want: &Want<'_>, look: &Look) -> Vec<Step> {
     let tag = TagMove { from: look.tag.as_ref().map(|tag| tag.object.clone()), to: set.commit.clone() };
     let tag_right = look.tag.as_ref().is_some_and(|tag| tag.commit == set.commit);
     let spent = |draft: &Draft| Step::Drop { release: draft.id, what: "a draft of the set that is live" };
+    let restore = |previous: &Previous| Step::Restore { release: previous.id, own: previous.own };
+    let clear = |release: u64, but| Step::Clear { release: Some(release), but };
+    let left_on_live = look.live.as_ref().filter(|live| naming::spare(&live.assets).next().is_some());
 
     if let Some((live, images)) = look.live.as_ref().and_then(|live| Some((live, same_images(set, live)?))) {
         let files = files::judge(live, &images, &set.signing);
@@ -208,6 +236,11 @@ pub fn plan(want: &Want<'_>, look: &Look) -> Vec<Step> {
         let attested_before = live.manifest.as_ref().and_then(|manifest| manifest.attested_by.clone());
         manifest.attested_by = set.signing.attested_by.clone().or(attested_before);
         manifest.files.clone_from(&files.kept);
+        // What was staged on the way back is of another set.
+        if let Some(previous) = &want.previous {
+            steps.extend((!previous.in_place).then(|| restore(previous)));
+            steps.extend(left_on(want, previous, &previous.restored, Vec::new()));
+        }
         if live.manifest.as_ref() != Some(&manifest)
             || !files.place.is_empty()
             || !live.release.prerelease
@@ -215,38 +248,114 @@ pub fn plan(want: &Want<'_>, look: &Look) -> Vec<Step> {
             || stamp_is_old(look, live)
         {
             steps.push(Step::Relabel { manifest: Box::new(manifest), tag, files });
-        } else if !tag_right {
-            steps.push(Step::Tag(tag));
+        } else {
+            steps.extend((!tag_right).then_some(Step::Tag(tag)));
+            steps.extend(left_on_live.map(|live| clear(live.release.id, Vec::new())));
         }
         steps.extend(discard);
         steps.extend(want.drafts.iter().map(spent));
         steps.extend(leftovers(look, live.release.id));
-        return steps;
+        return (steps, Stock::default());
     }
 
-    match want.drafts.split_first() {
-        None => steps.push(Step::Create),
-        Some((first, others)) => {
-            steps.extend(
-                others.iter().map(|draft| Step::Drop { release: draft.id, what: "a second draft of this set" }),
-            );
-            steps.push(Step::GoOn { draft: first.id });
-        }
+    steps.extend(left_on_live.map(|live| clear(live.release.id, Vec::new())));
+    let previous = want.previous.as_ref().map(|previous| Staged::of(set, previous));
+    let draft = want.drafts.first().map(|draft| transfers(set, &draft.stock));
+    let stage = previous.as_ref().filter(|staged| staged.is_worth_more_than(draft.as_deref()));
+    for staged in previous.iter().filter(|staged| staged.restores) {
+        steps.push(restore(staged.previous));
     }
-    steps.push(Step::Fill(transfers(set, want.drafts.first().map_or(&[], |draft| &draft.assets))));
+    if let Some(staged) = stage {
+        steps.extend(left_on(want, staged.previous, &staged.stock, staged.kept.clone()));
+    }
+    let others = match (stage, want.drafts.split_first()) {
+        (Some(_), _) | (None, None) => want.drafts.as_slice(),
+        (None, Some((_, others))) => others,
+    };
+    let second = |draft: &Draft| Step::Drop { release: draft.id, what: "a second draft of this set" };
+    let (step, transfers, stock) = match (stage, want.drafts.first(), draft) {
+        (Some(staged), ..) => {
+            let step = Step::Stage { release: staged.previous.id, bytes: kept(&staged.transfers) };
+            (step, staged.transfers.clone(), staged.stock.clone())
+        }
+        (None, Some(first), Some(transfers)) => (Step::GoOn { draft: first.id }, transfers, first.stock.clone()),
+        _ => {
+            let nothing = Stock::of_draft(Vec::new(), []);
+            (Step::Create, self::transfers(set, &nothing), nothing)
+        }
+    };
+    let is_new = step == Step::Create;
+    let on_previous = stage.map(|staged| staged.previous.id);
+    // What goes on a draft of this set that the previous release stands in for goes when all is live.
+    steps.extend(others.iter().filter(|_| stage.is_none()).map(second));
+    steps.push(step);
+    steps.push(Step::Fill(transfers));
     steps.push(Step::Switch { tag, hide: look.live.as_ref().map(|live| live.release.id) });
+    steps.extend((!is_new).then_some(Step::Clear { release: None, but: Vec::new() }));
+    steps.extend(others.iter().filter(|_| stage.is_some()).map(second));
     steps.extend(discard);
     let old = |release, what| Step::Drop { release, what };
-    steps.extend(
-        look.previous
-            .iter()
-            .filter(|previous| previous.marker.is_some())
-            .map(|previous| old(previous.release.id, "replaced before this publish")),
-    );
+    let stamped = look.previous.iter().filter(|previous| previous.marker.is_some());
+    let stamped = stamped.map(|previous| previous.release.id).filter(|id| on_previous != Some(*id));
+    steps.extend(stamped.map(|release| old(release, "replaced before this publish")));
     if !want.keep_previous {
         steps.extend(look.live.as_ref().map(|live| old(live.release.id, "replaced; --no-keep-previous")));
     }
-    steps
+    (steps, stock)
+}
+
+/// What other sets left on the previous release, if it is to go. What was set aside stays: it is the way back.
+fn left_on(want: &Want<'_>, previous: &Previous, stock: &Stock, kept: Vec<u64>) -> Option<Step> {
+    let mut but = kept;
+    but.extend(stock.assets.iter().filter(|asset| matches!(Named::of(asset), Named::Old { .. })).map(|asset| asset.id));
+    let left = want.discard_staged && naming::spare(&stock.assets).any(|asset| !but.contains(&asset.id));
+    left.then_some(Step::Clear { release: Some(previous.id), but })
+}
+
+/// What it comes to when a set is staged on the previous release.
+struct Staged<'a> {
+    previous: &'a Previous,
+    /// Its own set gets its names back before anything else: a swap ended half-way, and not to this set.
+    restores: bool,
+    stock: Stock,
+    transfers: Vec<Transfer>,
+    /// The assets of this set that are there.
+    kept: Vec<u64>,
+}
+
+/// GitHub takes 1000 assets on a release.
+const MOST_ASSETS: usize = 999;
+
+impl<'a> Staged<'a> {
+    fn of(set: &Set, previous: &'a Previous) -> Self {
+        let all_there = |transfers: &[Transfer]| transfers.iter().all(|transfer| transfer.how == How::Keep);
+        let (as_it_is, forward) = (&previous.stock, transfers(set, &previous.stock));
+        // With all of it there the swap is finished from where it ended.
+        let restores = !previous.in_place && (previous.unfit.is_some() || !all_there(&forward));
+        let stock = if restores { &previous.restored } else { as_it_is };
+        let transfers = if restores { transfers(set, stock) } else { forward };
+        let of_image = |image: &SetImage| -> Vec<u64> {
+            let pieces = (0..image.pieces.len()).filter_map(|index| stock.piece(image, index));
+            pieces.map(|found| found.asset().id).collect()
+        };
+        let kept = set.images.iter().flat_map(of_image).collect();
+        Self { previous, restores, stock: stock.clone(), transfers, kept }
+    }
+
+    /// Whether it holds more of the set than a draft, and has room for the rest.
+    fn is_worth_more_than(&self, draft: Option<&[Transfer]>) -> bool {
+        let sent = self.transfers.iter().filter(|transfer| transfer.how != How::Keep).count();
+        let room = self.stock.assets.len() + sent + files::MOST <= MOST_ASSETS;
+        self.previous.unfit.is_none() && room && kept(&self.transfers) > draft.map_or(0, kept)
+    }
+}
+
+/// Bytes of images that need not be sent.
+fn kept(transfers: &[Transfer]) -> u64 {
+    let image = |transfer: &&Transfer| {
+        matches!(Role::of(&transfer.file), Some(Role::Whole { .. } | Role::Part { .. })) && transfer.how == How::Keep
+    };
+    transfers.iter().filter(image).map(|transfer| transfer.size).sum()
 }
 
 /// Whether the way back names another manifest than the one that is live: a change of the version ended too soon.
@@ -264,27 +373,32 @@ fn leftovers(look: &Look, live: u64) -> Vec<Step> {
     stamped().filter(|(_, by)| kept && *by != live).map(drop).collect()
 }
 
-fn transfers(set: &Set, have: &[Asset]) -> Vec<Transfer> {
-    let transfer = |file: String, size: u64, origin: Option<&Origin>| {
-        let how = match (have.iter().find(|asset| asset.name == file), origin) {
-            (Some(asset), _) if asset.is_uploaded() && asset.size == size => How::Keep,
-            (Some(_), _) => How::Replace,
-            (None, Some(Origin::Assets { from, .. })) => How::Copy { from: from.clone() },
-            (None, _) => How::Send,
+fn transfers(set: &Set, stock: &Stock) -> Vec<Transfer> {
+    let transfer = |file: String, size: u64, kept: bool, hint: Digest, origin: Option<&Origin>| {
+        let staged = naming::new_name(hint, &file);
+        let how = match origin {
+            _ if kept => How::Keep,
+            _ if stock.assets.iter().any(|asset| asset.name == staged) => How::Replace,
+            Some(Origin::Assets { from, .. }) => How::Copy { from: from.clone() },
+            _ => How::Send,
         };
         Transfer { file, size, how }
     };
     let of_image = |image: &SetImage| -> Vec<Transfer> {
-        let piece = |piece: &Piece| transfer(piece.file.clone(), piece.size(), Some(&image.origin));
-        let line = checksum::line(&image.name, image.sha256).len() as u64;
-        let packages = image.packages().map(|listed| transfer(listed.file.clone(), listed.size, Some(&image.origin)));
-        image
-            .pieces
-            .iter()
-            .map(piece)
-            .chain([transfer(name::checksum(&image.name), line, None)])
-            .chain(packages)
-            .collect()
+        let piece = |(index, piece): (usize, &Piece)| {
+            let kept = stock.piece(image, index).is_some();
+            transfer(piece.file.clone(), piece.size(), kept, stock::hint(image, piece), Some(&image.origin))
+        };
+        let line = checksum::line(&image.name, image.sha256);
+        let (line, sum) = (line.len() as u64, Digest::of(line.as_bytes()));
+        let file = |file: String, size, sha256, origin| {
+            let kept = stock.file(&file, size, sha256).is_some();
+            transfer(file, size, kept, sha256, origin)
+        };
+        let packages =
+            image.packages().map(|listed| file(listed.file.clone(), listed.size, listed.sha256, Some(&image.origin)));
+        let checksum = file(name::checksum(&image.name), line, sum, None);
+        image.pieces.iter().enumerate().map(piece).chain([checksum]).chain(packages).collect()
     };
     set.images.iter().flat_map(of_image).collect()
 }

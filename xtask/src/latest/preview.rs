@@ -24,6 +24,8 @@ pub struct Preview {
     pub send: u64,
     /// Bytes that come from GitHub to this machine, on their way to the new release.
     pub fetch: u64,
+    /// Bytes that are kept on the release that was replaced last, because the set is staged there.
+    pub kept: u64,
     /// How the publish is taken back, or why it can't be.
     undo: Option<String>,
 }
@@ -81,6 +83,13 @@ impl Preview {
             images,
             send: bytes(|how| !matches!(how, How::Keep)),
             fetch: bytes(|how| matches!(how, How::Copy { .. })),
+            kept: steps
+                .iter()
+                .map(|step| match step {
+                    Step::Stage { bytes, .. } => *bytes,
+                    _ => 0,
+                })
+                .sum(),
             undo: undo(live, steps),
         }
     }
@@ -103,14 +112,15 @@ impl Preview {
             0 => "  nothing to send".to_owned(),
             send => format!("  {} to send{fetch}{}", size(send), time.unwrap_or_default()),
         });
+        lines.extend((self.kept > 0).then(|| format!("  {} kept on the previous release", size(self.kept))));
         lines.extend(self.undo.iter().map(|undo| format!("  {undo}")));
         lines
     }
 
-    /// `bytes` (`send`, `fetch`), `seconds` (`null` where no upload was measured before), `undo`.
+    /// `bytes` (`send`, `fetch`, `kept`), `seconds` (`null` where no upload was measured before), `undo`.
     pub fn to_json(&self, rate: Option<u64>) -> Value {
         json!({
-            "bytes": { "send": self.send, "fetch": self.fetch },
+            "bytes": { "send": self.send, "fetch": self.fetch, "kept": self.kept },
             "seconds": self.time(rate).map(|time| time.as_secs()),
             "undo": self.undo,
         })
@@ -250,6 +260,7 @@ mod tests {
             ],
             send: 8 << 30,
             fetch: 1 << 30,
+            kept: 0,
             undo: Some("undo: …".to_owned()),
         };
         let lines = [

@@ -57,18 +57,31 @@ pub fn compare(expected: &Expected, asset: Option<&Asset>) -> Option<Difference>
 /// A listing may lag behind an upload: what is missing is looked for again until then.
 const LAG: Duration = Duration::from_secs(15);
 
-/// Proves that all of these assets are on the draft, and nothing that differs.
-pub(super) fn assets(stage: &Stage<'_>, expected: &[Expected]) -> Result<(), Unproven> {
+/// Proves that all of these are on the stage, whatever they are called, and as they must be.
+pub(super) fn staged(stage: &Stage<'_>, expected: &[Expected]) -> Result<(), Unproven> {
+    assets(stage, expected, false)
+}
+
+/// Proves that these, which were proven on their way in, are there and have their names.
+pub(super) fn named(stage: &Stage<'_>, expected: &[Expected]) -> Result<(), Unproven> {
+    assets(stage, expected, true)
+}
+
+fn assets(stage: &Stage<'_>, expected: &[Expected], named: bool) -> Result<(), Unproven> {
     let until = stage.held.now() + LAG;
+    let placed = stage.placed();
     loop {
         let have = stage.assets()?;
-        let by_name: BTreeMap<&str, &Asset> = have.iter().map(|asset| (asset.name.as_str(), asset)).collect();
+        let by_id: BTreeMap<u64, &Asset> = have.iter().map(|asset| (asset.id, asset)).collect();
         let mut lagging = None;
         for expected in expected {
-            let asset = by_name.get(expected.file.as_str()).copied();
+            let asset = placed.get(&expected.file).and_then(|id| by_id.get(id)).copied();
             match (compare(expected, asset), asset) {
-                (None, _) => {}
                 (Some(Difference::Missing | Difference::Broken), _) => lagging = Some(expected.file.clone()),
+                (None | Some(Difference::Unknown), Some(asset)) if named => {
+                    lagging = lagging.or((asset.name != expected.file).then(|| expected.file.clone()));
+                }
+                (None, _) => {}
                 (Some(Difference::Unknown), Some(asset)) => by_bytes(stage, expected, asset)?,
                 (Some(difference), asset) => return Err(refuse(stage, expected, asset, &difference)),
             }

@@ -19,9 +19,10 @@ use super::preview::Preview;
 use super::rate;
 use super::session;
 use super::set::Set;
-use super::stage::{self, Stage};
+use super::stage::{self, On, Stage};
+use super::stock::Stock;
 use super::switch::{self, Change};
-use super::{INCOMING, TAG, changes, files, fill, notes, relabel};
+use super::{INCOMING, TAG, changes, files, fill, naming, notes, previous, relabel};
 
 /// What the person asked for.
 pub struct Publish {
@@ -56,6 +57,8 @@ pub enum Ended {
 pub struct Planned {
     pub set: Set,
     pub steps: Vec<Step>,
+    /// What lies on the stage.
+    stock: Stock,
     pub preview: Preview,
     /// Bytes a second of the last upload.
     pub rate: Option<u64>,
@@ -121,8 +124,7 @@ impl Publish {
                 Some(_) => {}
                 None => show(doors, &proposal),
             }
-            proposal.release =
-                self.apply(held, &proposal.set, &look, &proposal.steps).map_err(failure::after_changes)?;
+            proposal.release = self.apply(held, &proposal, &look).map_err(failure::after_changes)?;
             Ok(Ended::Planned(Box::new(proposal.done(true))))
         })
     }
@@ -130,14 +132,21 @@ impl Publish {
     fn propose(&self, doors: Doors<'_>, look: &Look, person: &mut dyn Person) -> anyhow::Result<Planned> {
         let (set, warnings) = person.want(look)?;
         let (discard, drafts) = self.drafts(doors, look, &set)?;
-        let steps = plan::plan(&Want { set: &set, discard, drafts, keep_previous: self.keep_previous }, look);
+        let previous = previous::look_at(doors, look)?;
+        if let Some(unfit) = previous.as_ref().and_then(|previous| previous.unfit.as_ref()) {
+            doors.detail(format_args!("nothing is kept of the previous release: {unfit}"));
+        }
+        let (discard_staged, keep_previous) = (self.discard_incoming, self.keep_previous);
+        let want = Want { set: &set, discard, drafts, previous, discard_staged, keep_previous };
+        let (steps, stock) = plan::plan(&want, look);
         let release = look.live.as_ref().map(|live| live.release.id);
         if let Some(live) = look.live.as_ref().filter(|_| steps.iter().any(|step| matches!(step, Step::Switch { .. })))
         {
             Old::of(live, look).notes_fit()?;
         }
         let preview = Preview::new(&set, look.live.as_ref(), &steps);
-        Ok(Planned { set, steps, preview, rate: doors.outside().last_rate(), warnings, release, executed: false })
+        let rate = doors.outside().last_rate();
+        Ok(Planned { set, steps, stock, preview, rate, warnings, release, executed: false })
     }
 
     /// The drafts of other sets that are to be dropped, and those of this set, the fullest first.
@@ -148,7 +157,9 @@ impl Publish {
         for draft in &look.incoming {
             let id = draft.release.id;
             match &draft.marker {
-                Some(marker) if marker.set == identity => drafts.push(Draft { id, assets: doors.assets(id)? }),
+                Some(marker) if marker.set == identity => {
+                    drafts.push(Draft { id, stock: Stock::of_draft(doors.assets(id)?, live) });
+                }
                 Some(marker) if live.is_some_and(|live| is_spent(&marker.set, live)) => {
                     discard.push((id, format!("{}, which is live", marker.set.describe())));
                 }
@@ -166,14 +177,15 @@ impl Publish {
             }
         }
         let uploaded = |draft: &Draft| {
-            draft.assets.iter().filter(|asset| asset.is_uploaded()).map(|asset| asset.size).sum::<u64>()
+            draft.stock.assets.iter().filter(|asset| asset.is_uploaded()).map(|asset| asset.size).sum::<u64>()
         };
         drafts.sort_by_key(|draft| std::cmp::Reverse(uploaded(draft)));
         Ok((discard, drafts))
     }
 
     /// Does the steps in order. The release that is live afterwards.
-    fn apply(&self, held: Held<'_>, set: &Set, look: &Look, steps: &[Step]) -> anyhow::Result<Option<u64>> {
+    fn apply(&self, held: Held<'_>, proposal: &Planned, look: &Look) -> anyhow::Result<Option<u64>> {
+        let Planned { set, steps, stock, .. } = proposal;
         let mut run = Run { stage: None, manifest: None };
         let live = look.live.as_ref();
         let change = |new, face, manifest| Change {
@@ -195,7 +207,23 @@ impl Publish {
                     }
                 }
                 Step::Create => run.stage = Some(Stage::create(held, set, look)?),
-                Step::GoOn { draft } => run.stage = Some(Stage::go_on(held, *draft)?),
+                Step::GoOn { draft } => run.stage = Some(Stage::go_on(held, *draft, On::Incoming, stock.clone())?),
+                Step::Stage { release, .. } => {
+                    run.stage = Some(Stage::go_on(held, *release, On::Previous, stock.clone())?);
+                }
+                Step::Restore { release, own } => naming::restore(held, *release, *own)?,
+                Step::Clear { release: Some(release), but } => {
+                    stage::clear(held, *release, |asset| but.contains(&asset.id))?;
+                }
+                // The job is done without it, and the next publish does it.
+                Step::Clear { release: None, .. } => {
+                    let id = run.stage()?.release.id;
+                    if let Err(error) = stage::clear(held, id, |_| false) {
+                        held.warn(format_args!(
+                            "what was set aside on the release {id} could not be deleted: {error:#}"
+                        ));
+                    }
+                }
                 Step::Fill(_) => {
                     let stage = run.stage()?;
                     let began = held.now();
@@ -255,6 +283,7 @@ fn gist(steps: &[Step], healed: bool) -> Vec<Step> {
         .map(|step| match step {
             Step::Fill(_) => Step::Fill(Vec::new()),
             Step::Create | Step::GoOn { .. } => Step::Create,
+            Step::Stage { release, .. } => Step::Stage { release: *release, bytes: 0 },
             Step::Switch { tag, hide } => Step::Switch { tag: nowhere(tag), hide: *hide },
             Step::Relabel { manifest, tag, files } => {
                 Step::Relabel { manifest: manifest.clone(), tag: nowhere(tag), files: files.clone() }

@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 use crate::failure;
 use crate::gh::Release;
 use crate::git::TagRef;
-use crate::manifest::Manifest;
+use crate::image::digest::Digest;
+use crate::manifest::{self, Manifest};
 
 use super::doors::Doors;
 use super::face::{Face, Old};
@@ -15,6 +16,7 @@ use super::heal::{self, Heal};
 use super::lock::Claim;
 use super::look::{self, Live, Look, PreviousDraft};
 use super::marker::Replaced;
+use super::naming::{self, Named, Own};
 use super::publish::Person;
 use super::session;
 use super::switch::{self, Change};
@@ -39,6 +41,8 @@ pub struct Plan {
     pub live: Live,
     pub previous: PreviousDraft,
     replaced: Replaced,
+    /// The manifest of its own set, where that has to be given its names back first: another was staged on it.
+    restores: Option<Digest>,
     face: Face,
     old: Old,
     /// The object of the tag on the remote, as the look saw it: one that moved since is a rival's.
@@ -49,6 +53,13 @@ pub struct Plan {
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names = |notes: &str| notes::points_to(notes).unwrap_or("a set of unknown source").to_owned();
+        if self.restores.is_some() {
+            writeln!(
+                f,
+                "First the set of the release {} gets its names back: a publish ended half-way",
+                self.previous.release.id
+            )?;
+        }
         write!(
             f,
             "Plan: {TAG} goes back from {} to {}, replaced {}\n 1. move the tag {TAG} to {}\n 2. take the release {} back to a draft\n 3. publish the release {} as {TAG}",
@@ -65,11 +76,13 @@ impl fmt::Display for Plan {
 impl Plan {
     /// The steps, one object each: `do`, and its object.
     pub fn to_json(&self) -> Value {
-        json!([
-            { "do": "tag", "from": self.tag, "to": self.target.object },
-            { "do": "hide", "release": self.live.release.id },
-            { "do": "publish", "release": self.previous.release.id },
-        ])
+        let restore = self.restores.map(|_| json!({ "do": "restore", "release": self.previous.release.id }));
+        let steps = [
+            json!({ "do": "tag", "from": self.tag, "to": self.target.object }),
+            json!({ "do": "hide", "release": self.live.release.id }),
+            json!({ "do": "publish", "release": self.previous.release.id }),
+        ];
+        restore.into_iter().chain(steps).collect()
     }
 }
 
@@ -114,9 +127,15 @@ pub fn run(doors: Doors<'_>, take_over: bool, person: &mut dyn Person) -> anyhow
             return Err(session::differs());
         }
         let look = heal::all(held).map_err(failure::after_changes)?;
-        let plan = plan(doors, &look)?;
+        let mut plan = plan(doors, &look)?;
         if plan.to_string() != agreed.to_string() {
             return Err(session::differs());
+        }
+        if let Some(own) = plan.restores {
+            let id = plan.previous.release.id;
+            naming::restore(held, id, own).map_err(failure::after_changes)?;
+            plan.previous.release = doors.release(id)?;
+            prove(doors, &plan.previous, &plan.replaced).map_err(failure::after_changes)?;
         }
         let change = Change {
             old: Some(plan.old.clone()),
@@ -149,7 +168,8 @@ fn plan(doors: Doors<'_>, look: &Look) -> anyhow::Result<Plan> {
         )));
     };
     let mut face = Face::before(&previous.release, &replaced);
-    if let Some(manifest) = prove(doors, &previous)?
+    let (manifest, restores) = prove(doors, &previous, &replaced)?;
+    if let Some(manifest) = manifest
         && notes::points_to(&face.notes) != Some(manifest.source.as_str())
     {
         face.notes = notes::text(&manifest);
@@ -167,15 +187,34 @@ fn plan(doors: Doors<'_>, look: &Look) -> anyhow::Result<Plan> {
         live,
         previous,
         replaced,
+        restores,
         face,
         tag: look.tag.as_ref().map(|tag| tag.object.clone()),
         target: TagRef { object, ..target },
     })
 }
 
-/// The old set must be whole before it takes the place of a set that is. Its manifest, if it has one.
-fn prove(doors: Doors<'_>, previous: &PreviousDraft) -> anyhow::Result<Option<Manifest>> {
-    let assets = doors.assets(previous.release.id)?;
+/// The old set must be whole before it takes the place of a set that is. Its manifest, if it has one, and the digest of
+/// that where another set was staged and has the names.
+fn prove(
+    doors: Doors<'_>,
+    previous: &PreviousDraft,
+    stamp: &Replaced,
+) -> anyhow::Result<(Option<Manifest>, Option<Digest>)> {
+    let mut assets = doors.assets(previous.release.id)?;
+    let own = stamp.manifest.map(|own| Own::find(doors, &assets, own)).transpose()?.flatten();
+    let holds_another = assets.iter().any(|asset| asset.name == manifest::FILE || !Named::is_plain(asset));
+    if stamp.manifest.is_some() && own.is_none() && holds_another {
+        return Err(failure::digest(format!(
+            "the replaced release {} holds another set than it did when it was replaced, so nothing was changed; publish the older set anew",
+            previous.release.id
+        )));
+    }
+    let restores = own.as_ref().filter(|own| !own.is_in_place());
+    if let Some(own) = restores {
+        assets = own.view(&assets);
+    }
+    let restores = restores.map(|own| own.digest);
     let (manifest, digest) = look::read(&assets, |asset| doors.read_asset(asset))?.unzip();
     let tag =
         manifest.as_ref().map(|manifest| TagRef { object: manifest.commit.clone(), commit: manifest.commit.clone() });
@@ -186,7 +225,7 @@ fn prove(doors: Doors<'_>, previous: &PreviousDraft) -> anyhow::Result<Option<Ma
     let as_live = Live { release, assets, manifest, digest, badge: false, aside: None };
     let audit = audit::published(doors, &as_live, tag.as_ref())?;
     if audit.differences.is_empty() {
-        return Ok(as_live.manifest);
+        return Ok((as_live.manifest, restores));
     }
     Err(failure::digest(format!(
         "the replaced release is not whole, so nothing was changed:\n  - {}",

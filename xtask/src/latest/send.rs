@@ -18,21 +18,18 @@ use crate::image::{checksum, hash, name};
 use crate::manifest;
 
 use super::doors::Doors;
+use super::naming;
 use super::set::{Origin, Piece, Set, SetImage};
 use super::stage::Stage;
+use super::stock::{self, Found, Stock};
 
 /// Sends what is not there yet: images side by side, the pieces of one image in order.
-pub(super) fn images(
-    stage: &Stage<'_>,
-    set: &Set,
-    have: &[Asset],
-    jobs: usize,
-) -> anyhow::Result<Vec<manifest::Image>> {
+pub(super) fn images(stage: &Stage<'_>, set: &Set, stock: &Stock, jobs: usize) -> anyhow::Result<Vec<manifest::Image>> {
     let next = AtomicUsize::new(0);
     let done = Mutex::new(Vec::new());
     let work = || {
         while let Some(image) = set.images.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let result = stage.held.check().and_then(|()| send_image(stage, image, have));
+            let result = stage.held.check().and_then(|()| send_image(stage, image, stock));
             if result.is_err() {
                 // The others finish what they began, and begin nothing more.
                 next.store(set.images.len(), Ordering::Relaxed);
@@ -44,27 +41,39 @@ pub(super) fn images(
     done.into_inner().unwrap_or_else(PoisonError::into_inner).into_iter().collect()
 }
 
-/// Puts a small asset onto the draft.
-pub(super) fn small(stage: &Stage<'_>, file: &str, bytes: &[u8], have: &[Asset]) -> anyhow::Result<()> {
-    let size = bytes.len() as u64;
-    let piece = Piece { file: file.to_owned(), range: 0..size, sha256: Some(Digest::of(bytes)) };
-    let mut piece = Placing { stage, piece: &piece, source: Source::Memory(bytes), before: Sha256::new(), after: None };
-    piece.place(have, None).map(drop).with_context(|| format!("sending {file}"))
+/// Has a small file there.
+pub(super) fn small(stage: &Stage<'_>, file: &str, bytes: &[u8], stock: &Stock) -> anyhow::Result<()> {
+    let (size, sha256) = (bytes.len() as u64, Digest::of(bytes));
+    if let Some(asset) = stock.file(file, size, sha256) {
+        stage.place(file, asset.id);
+        return Ok(());
+    }
+    let piece = Piece { file: file.to_owned(), range: 0..size, sha256: Some(sha256) };
+    let staged = naming::new_name(sha256, file);
+    let source = Source::Memory(bytes);
+    let mut piece = Placing { stage, piece: &piece, staged, source, before: Sha256::new(), after: None };
+    piece.place(None, stock, None).map(drop).with_context(|| format!("sending {file}"))
 }
 
-fn send_image(stage: &Stage<'_>, image: &SetImage, have: &[Asset]) -> anyhow::Result<manifest::Image> {
+fn send_image(stage: &Stage<'_>, image: &SetImage, stock: &Stock) -> anyhow::Result<manifest::Image> {
     let bar = stage.held.outside().transfer(name::whole(&image.name), image.size);
-    let result = send_pieces(stage, image, have, &bar);
+    let result = send_pieces(stage, image, stock, &bar);
     match &result {
-        Ok((_, 0)) => bar.finish("already on the draft"),
+        Ok((_, 0)) => bar.finish("kept"),
         Ok((_, sent)) => bar.finish(&format!("{sent} of {} assets sent", image.pieces.len())),
         Err(_) => bar.abandon(),
     }
     let (digests, _) = result?;
-    small(stage, &name::checksum(&image.name), checksum::line(&image.name, image.sha256).as_bytes(), have)?;
+    small(stage, &name::checksum(&image.name), checksum::line(&image.name, image.sha256).as_bytes(), stock)?;
     if let Some(packages) = &image.facts.packages {
-        let bytes = packages.read(|asset| stage.held.read_asset(asset))?;
-        small(stage, &packages.listed.file, &bytes, have)?;
+        let listed = &packages.listed;
+        match stock.file(&listed.file, listed.size, listed.sha256) {
+            Some(asset) => stage.place(&listed.file, asset.id),
+            None => {
+                let bytes = packages.read(|asset| stage.held.read_asset(asset))?;
+                small(stage, &listed.file, &bytes, stock)?;
+            }
+        }
     }
     Ok(image.to_manifest(&digests))
 }
@@ -73,23 +82,39 @@ fn send_image(stage: &Stage<'_>, image: &SetImage, have: &[Asset]) -> anyhow::Re
 fn send_pieces(
     stage: &Stage<'_>,
     image: &SetImage,
-    have: &[Asset],
+    stock: &Stock,
     bar: &Transfer,
 ) -> anyhow::Result<(Vec<Digest>, usize)> {
     let mut whole = Sha256::new();
     let mut digests = Vec::new();
-    let mut sent = 0;
+    let (mut sent, mut unread) = (0, false);
     for (index, piece) in image.pieces.iter().enumerate() {
+        let found = stock.piece(image, index);
+        // What vouches for the pieces vouches for the whole: nothing need be fetched to hash it.
+        if let (Some(Found::Right(asset)), true) = (found, image.is_vouched())
+            && let Some(digest) = asset.digest().filter(|digest| stock::known_digest(image, piece) == Some(*digest))
+        {
+            stage.place(&piece.file, asset.id);
+            digests.push(digest);
+            unread = true;
+            bar.restart_at(piece.range.end);
+            continue;
+        }
         let source = match &image.origin {
             Origin::Local(bytes) => Source::File(bytes),
             Origin::Memory(bytes) => Source::Memory(within(bytes, &piece.range)),
             Origin::Assets { assets, .. } => Source::Asset(&assets[index]),
         };
-        let mut placing = Placing { stage, piece, source, before: whole, after: None };
-        let placed = placing.place(have, Some(bar)).with_context(|| format!("sending {}", piece.file))?;
+        let staged = naming::new_name(stock::hint(image, piece), &piece.file);
+        let mut placing = Placing { stage, piece, staged, source, before: whole, after: None };
+        let placed = placing.place(found.map(Found::asset), stock, Some(bar));
+        let placed = placed.with_context(|| format!("sending {}", piece.file))?;
         sent += usize::from(placed.sent);
         digests.push(placed.digest);
         whole = placed.whole;
+    }
+    if unread {
+        return Ok((digests, sent));
     }
     let whole = Digest::from_hash(whole);
     if whole != image.sha256 {
@@ -125,6 +150,8 @@ struct Placed {
 struct Placing<'a> {
     stage: &'a Stage<'a>,
     piece: &'a Piece,
+    /// What it is called on its way.
+    staged: String,
     source: Source<'a>,
     /// The state of the image's hash before this piece.
     before: Sha256,
@@ -133,28 +160,25 @@ struct Placing<'a> {
 }
 
 impl Placing<'_> {
-    /// Keeps what is right on the draft, removes what isn't, sends what is missing.
-    fn place(&mut self, have: &[Asset], bar: Option<&Transfer>) -> anyhow::Result<Placed> {
+    /// Keeps what is right, removes what stands in the way, sends what is missing.
+    fn place(&mut self, found: Option<&Asset>, stock: &Stock, bar: Option<&Transfer>) -> anyhow::Result<Placed> {
         let stage = self.stage;
         let mut backoff = stage.held.backoff();
-        let mut there = have.iter().find(|asset| asset.name == self.piece.file).cloned();
+        let in_the_way = stock.assets.iter().find(|asset| asset.name == self.staged);
+        let also = found.filter(|found| in_the_way.is_none_or(|other| other.id != found.id));
+        // The last is looked at first.
+        let mut there: Vec<Asset> = in_the_way.into_iter().chain(also).cloned().collect();
         let mut sent = false;
         loop {
-            if let Some(asset) = there.take() {
+            while let Some(asset) = there.pop() {
                 match self.why_not(&asset, bar)? {
-                    None => {
-                        let (digest, whole) = self.hashed(bar)?;
-                        return Ok(Placed { digest, whole, sent });
-                    }
+                    None => return self.placed(&asset, sent, bar),
                     Some(why) => stage.remove(&asset, &why)?,
                 }
             }
             let result: Result<(), CallError> = match self.send(bar)? {
                 Ok(asset) => match self.why_not(&asset, bar)? {
-                    None => {
-                        let (digest, whole) = self.hashed(bar)?;
-                        return Ok(Placed { digest, whole, sent: true });
-                    }
+                    None => return self.placed(&asset, true, bar),
                     Some(why) => {
                         stage.remove(&asset, &why)?;
                         Err(CallError::Lost(why))
@@ -166,9 +190,15 @@ impl Placing<'_> {
                 backoff.wait_for(&self.piece.file, error, |error| error.name_taken() || stage.may_be_late(error))?;
                 sent = true;
                 // The upload may have been completed all the same, or have left a broken asset that takes the name.
-                there = stage.assets()?.into_iter().find(|asset| asset.name == self.piece.file);
+                there = stage.assets()?.into_iter().filter(|asset| asset.name == self.staged).collect();
             }
         }
+    }
+
+    fn placed(&mut self, asset: &Asset, sent: bool, bar: Option<&Transfer>) -> anyhow::Result<Placed> {
+        let (digest, whole) = self.hashed(bar)?;
+        self.stage.place(&self.piece.file, asset.id);
+        Ok(Placed { digest, whole, sent })
     }
 
     /// Why an asset on the draft can't stay; `None` when it is this piece, or GitHub gives no digest, which is then
@@ -201,7 +231,7 @@ impl Placing<'_> {
     /// The outer error: the lock is lost.
     fn send(&mut self, bar: Option<&Transfer>) -> anyhow::Result<Result<Asset, CallError>> {
         let stage = self.stage;
-        let (file, size) = (self.piece.file.clone(), self.piece.size());
+        let (file, size) = (self.staged.clone(), self.piece.size());
         restart(bar, self.piece);
         stage.held.upload(&stage.release, &file, size, |pipe: &mut (dyn Write + Send)| {
             self.read(bar, |bytes| Ok(pipe.write_all(bytes)?)).map_err(|error| match error {

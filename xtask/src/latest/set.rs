@@ -64,10 +64,12 @@ pub enum Origin {
     Local(Bytes),
     /// Held in memory, all of it: sets as small as a simulation's.
     Memory(Vec<u8>),
-    /// Assets of a release, one a piece; `from` is its tag.
+    /// Assets of a release, one a piece; `from` is its tag. `by_manifest`: what names the digest of each says as well that
+    /// they are the image.
     Assets {
         from: String,
         assets: Vec<Asset>,
+        by_manifest: bool,
     },
 }
 
@@ -211,7 +213,7 @@ impl SetImage {
             packages,
             boot: image.boot.clone(),
         };
-        let origin = Origin::Assets { from: from.to_owned(), assets: taken };
+        let origin = Origin::Assets { from: from.to_owned(), assets: taken, by_manifest: true };
         Ok(Self { name: image.name.clone(), size: image.size, sha256: image.sha256, pieces, origin, facts })
     }
 
@@ -257,7 +259,7 @@ impl SetImage {
             )));
         }
         let pieces = pieces(image, consecutive(&taken, is_whole), size, |index| digests[index]);
-        let origin = Origin::Assets { from: from.to_owned(), assets: taken };
+        let origin = Origin::Assets { from: from.to_owned(), assets: taken, by_manifest: is_whole };
         Ok(Self { name: image.to_owned(), size, sha256, pieces, origin, facts: Facts::default() })
     }
 
@@ -288,18 +290,25 @@ impl SetImage {
         }
     }
 
-    /// Whether a published image has these bytes, cut this way, as far as is known without reading them.
+    /// Whether a published image has these bytes, cut this way, as far as is known without reading them, and this list of
+    /// packages.
     pub fn is_like(&self, published: &manifest::Image) -> bool {
-        let assets = published.assets();
-        let small = [name::checksum(&self.name), name::packages(&self.name)];
-        let cut = assets.iter().filter(|asset| !small.contains(&asset.file));
-        self.sha256 == published.sha256
-            && self.size == published.size
-            // One that says nothing about its packages doesn't deny what is known of the same bytes.
-            && self.packages().is_none_or(|listed| published.packages.as_ref() == Some(listed))
-            && cut
-                .map(|asset| (&asset.file, asset.size))
-                .eq(self.pieces.iter().map(|piece| (&piece.file, piece.size())))
+        // One that says nothing about its packages doesn't deny what is known of the same bytes.
+        self.is_cut_like(published) && self.packages().is_none_or(|listed| published.packages.as_ref() == Some(listed))
+    }
+
+    /// Whether a published image has these bytes, cut this way.
+    pub fn is_cut_like(&self, published: &manifest::Image) -> bool {
+        let whole = [(&published.file, published.size)];
+        let cut = published.parts.iter().map(|part| (&part.file, part.size));
+        let mine = self.pieces.iter().map(|piece| (&piece.file, piece.size()));
+        let same = self.sha256 == published.sha256 && self.size == published.size;
+        same && if published.parts.is_empty() { mine.eq(whole) } else { mine.eq(cut) }
+    }
+
+    /// Whether its pieces need not be read, because what names their digests vouches for the whole as well.
+    pub fn is_vouched(&self) -> bool {
+        matches!(self.origin, Origin::Assets { by_manifest: true, .. })
     }
 }
 

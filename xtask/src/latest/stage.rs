@@ -1,22 +1,50 @@
-//! The draft that a publish fills: made, or found with what an earlier run put there. The lock says that it is this run's.
+//! The release that a set is staged on: a draft that was made for it, the one that was replaced last, or, for a set whose
+//! images stay, the one that is live. The lock says that it is this run's.
 
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::failure;
 use crate::gh::{Asset, CallError, NewRelease, Release};
 
-use super::INCOMING;
 use super::held::Held;
 use super::look::{self, Look};
 use super::marker::{self, Incoming};
+use super::naming::{self, Named};
 use super::set::Set;
+use super::stock::Stock;
+use super::{INCOMING, PREVIOUS, TAG};
 
-/// The draft of this run.
+/// The release of this run.
 pub struct Stage<'a> {
     pub held: Held<'a>,
     pub release: Release,
+    on: On,
+    /// What lay there when the plan was made, and what vouches for it.
+    pub stock: Stock,
+    /// The assets of the set by the names that they are to have.
+    placed: Mutex<BTreeMap<String, u64>>,
     /// When this run made it: nothing is on it then, and for a while it may not be found by its id.
     made_at: Option<Duration>,
+}
+
+/// What a set is staged on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum On {
+    Incoming,
+    Previous,
+    Live,
+}
+
+impl On {
+    fn holds(self, now: &Release) -> bool {
+        match self {
+            Self::Incoming => now.draft && now.tag_name == INCOMING,
+            Self::Previous => now.draft && now.tag_name == PREVIOUS,
+            Self::Live => !now.draft && now.tag_name == TAG,
+        }
+    }
 }
 
 /// How long a listing may lag behind what was created. Reported for seconds: <https://github.com/cli/cli/issues/6599>
@@ -53,37 +81,45 @@ impl<'a> Stage<'a> {
                 Ok(draft.is(&made).then_some(made))
             },
         )?;
-        Ok(Self { held, release, made_at: Some(held.now()) })
+        let made_at = Some(held.now());
+        Ok(Self { made_at, ..Self::new(held, release, On::Incoming, Stock::of_draft(Vec::new(), [])) })
     }
 
-    /// Goes on with a draft of the same set.
-    pub fn go_on(held: Held<'a>, draft: u64) -> anyhow::Result<Self> {
-        let stage = Self { held, release: held.release(draft)?, made_at: None };
-        stage.is_still_a_draft(&stage.release)?;
+    /// Goes on with a release that is there.
+    pub fn go_on(held: Held<'a>, release: u64, on: On, stock: Stock) -> anyhow::Result<Self> {
+        let stage = Self::new(held, held.release(release)?, on, stock);
+        stage.is_still(&stage.release)?;
         Ok(stage)
     }
 
-    /// Reads the draft again.
+    fn new(held: Held<'a>, release: Release, on: On, stock: Stock) -> Self {
+        Self { held, release, on, stock, placed: Mutex::default(), made_at: None }
+    }
+
+    /// Reads the release again.
     ///
     /// # Errors
     ///
-    /// It is a draft no more.
+    /// It isn't any more what it was.
     pub fn look_again(&self) -> anyhow::Result<()> {
         match self.once_known(|| self.held.release(self.release.id)) {
-            Ok(now) => self.is_still_a_draft(&now),
+            Ok(now) => self.is_still(&now),
             Err(error) if error.status() == Some(404) => Err(self.gone("deleted")),
             Err(error) => Err(anyhow::Error::from(error).context("reading the draft again")),
         }
     }
 
-    fn is_still_a_draft(&self, now: &Release) -> anyhow::Result<()> {
-        if now.draft && now.tag_name == INCOMING { Ok(()) } else { Err(self.gone("changed")) }
+    fn is_still(&self, now: &Release) -> anyhow::Result<()> {
+        if self.on.holds(now) { Ok(()) } else { Err(self.gone("changed")) }
     }
 
     fn gone(&self, what: &str) -> anyhow::Error {
+        let id = self.release.id;
+        if self.on == On::Live {
+            return failure::failed(format!("release {TAG} was {what} by somebody else; run again"));
+        }
         failure::failed(format!(
-            "the draft {} was {what} by somebody else; nothing of this run is live. Look with `cargo xtask packer status`, then publish again",
-            self.release.id
+            "the draft {id} was {what} by somebody else; nothing of this run is live. Look with `cargo xtask packer status`, then publish again"
         ))
     }
 
@@ -91,9 +127,9 @@ impl<'a> Stage<'a> {
         self.once_known(|| self.held.assets(self.release.id))
     }
 
-    /// This run made it, so nothing is on it but what this run puts there.
-    pub(super) fn is_new(&self) -> bool {
-        self.made_at.is_some()
+    /// What lies on it now.
+    pub fn stock_now(&self) -> Result<Stock, CallError> {
+        Ok(self.stock.with(self.assets()?))
     }
 
     /// Whether "not found" can be said of it although it is there.
@@ -112,22 +148,55 @@ impl<'a> Stage<'a> {
         }
     }
 
-    /// Removes one asset of the draft.
+    /// Which asset is to have a name.
+    pub fn place(&self, file: &str, asset: u64) {
+        self.placed.lock().unwrap_or_else(PoisonError::into_inner).insert(file.to_owned(), asset);
+    }
+
+    pub fn placed(&self) -> BTreeMap<String, u64> {
+        self.placed.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Removes an asset that can't be used, if it is one on its way in: what has a name of its own is set aside at most.
     pub fn remove(&self, asset: &Asset, why: &str) -> anyhow::Result<()> {
+        if !matches!(Named::of(asset), Named::New { .. }) {
+            self.held.note(format_args!("{}: not used: {why}", asset.name));
+            return Ok(());
+        }
         self.look_again()?;
         self.held.note(format_args!("{}: removing what is on the draft: {why}", asset.name));
         self.held.delete_asset(self.release.id, asset.id)
     }
 
-    /// Drops the draft with all that it holds.
+    /// The set takes its names, in renames that take seconds; what has them is set aside, and so is what is `spare`.
+    pub fn swap(&self, held: Held<'_>, spare: impl Fn(&Asset) -> bool) -> anyhow::Result<()> {
+        let id = self.release.id;
+        // Nothing had a name before on a draft that this run made.
+        let assets = if self.made_at.is_some() { self.assets()? } else { look::assets_now(held.doors(), id)? };
+        naming::rename(held, id, &assets, &naming::swap(&assets, &self.placed(), spare))
+    }
+
+    /// Drops a draft that was made for this set with all that it holds.
     pub fn discard(&self) -> anyhow::Result<()> {
-        drop_incoming(self.held, self.release.id)
+        if self.on == On::Incoming { drop_incoming(self.held, self.release.id) } else { Ok(()) }
     }
 }
 
 /// Drops a draft that a publish was to fill.
 pub fn drop_incoming(held: Held<'_>, id: u64) -> anyhow::Result<()> {
     held.delete_draft(id, |now| now.tag_name == INCOMING)
+}
+
+/// Deletes what is of no use on a release whose set is in place: what was set aside, and what is still on its way.
+pub fn clear(held: Held<'_>, release: u64, but: impl Fn(&Asset) -> bool) -> anyhow::Result<()> {
+    let assets = look::assets_now(held.doors(), release)?;
+    if naming::aside(&assets).is_some() {
+        return Ok(());
+    }
+    for asset in naming::spare(&assets).filter(|asset| !but(asset)) {
+        held.delete_asset(release, asset.id)?;
+    }
+    Ok(())
 }
 
 /// The draft with this marker, once a listing shows it; of two the fuller.

@@ -1,0 +1,405 @@
+//! What assets are called while a set is staged, and the renames by which it takes its names and gives them back.
+//!
+//! Readers find an image by its name, so nothing that is sent has such a name before all of the set is there and proven.
+//! `packer-new.<12 hex>.<file>` is on its way in, `packer-old.<asset id>.<file>` was set aside; in both `.qcow2` is written
+//! `.qcow2-`, which no reader's pattern matches.
+
+use std::collections::BTreeMap;
+
+use crate::gh::{Asset, CallError};
+use crate::image::digest::Digest;
+use crate::manifest::{self, Expected, Manifest};
+
+use super::doors::Doors;
+use super::held::Held;
+use super::look;
+
+const NEW: &str = "packer-new.";
+const OLD: &str = "packer-old.";
+
+/// What an asset is, by its name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Named {
+    /// It has the name that readers know, or nothing to do with this tool.
+    Plain,
+    /// On its way in.
+    New { hex: String, file: String },
+    /// Set aside.
+    Old { file: String },
+}
+
+/// How many hex digits of a digest stand in a name.
+const HEX: usize = 12;
+
+impl Named {
+    pub fn of(asset: &Asset) -> Self {
+        Self::parse(&asset.name, asset.id).unwrap_or(Self::Plain)
+    }
+
+    fn parse(name: &str, own_id: u64) -> Option<Self> {
+        if let Some(rest) = name.strip_prefix(NEW) {
+            let (hex, file) = rest.split_once('.')?;
+            return is_hex(hex).then(|| Some(Self::New { hex: hex.to_owned(), file: open(file)? }))?;
+        }
+        if let Some(rest) = name.strip_prefix(OLD) {
+            let (id, file) = rest.split_once('.')?;
+            // An asset keeps its id: with another's in its name it is not this tool's.
+            return (id == own_id.to_string()).then(|| Some(Self::Old { file: open(file)? }))?;
+        }
+        earlier(name, own_id)
+    }
+
+    /// The file that an asset is or is to be; `None` for one that was set aside.
+    pub fn file(asset: &Asset) -> Option<String> {
+        match Self::of(asset) {
+            Self::Plain => Some(asset.name.clone()),
+            Self::New { file, .. } => Some(file),
+            Self::Old { .. } => None,
+        }
+    }
+
+    pub fn is_plain(asset: &Asset) -> bool {
+        Self::of(asset) == Self::Plain
+    }
+}
+
+/// How a manifest and the files beside it were called while an earlier version of this tool replaced them.
+fn earlier(name: &str, own_id: u64) -> Option<Named> {
+    let manifest = name.strip_prefix("packer-images.").and_then(|rest| rest.strip_suffix(".json"));
+    let (tag, file) = match manifest {
+        Some(tag) => (tag, manifest::FILE),
+        None => name.strip_prefix("packer-file.")?.split_once('.')?,
+    };
+    let file = file.to_owned();
+    match tag.strip_prefix("replaced-") {
+        Some(id) => (id == own_id.to_string()).then_some(Named::Old { file }),
+        None => is_hex(tag).then(|| Named::New { hex: tag.to_owned(), file }),
+    }
+}
+
+fn is_hex(text: &str) -> bool {
+    text.len() == HEX && text.bytes().all(|it| matches!(it, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+/// The file's own name; `None` where readers would find a part of it.
+fn open(file: &str) -> Option<String> {
+    let plain = file.replace(".qcow2-", ".qcow2");
+    (!file.is_empty() && closed(&plain) == file).then_some(plain)
+}
+
+fn closed(file: &str) -> String {
+    file.replace(".qcow2", ".qcow2-")
+}
+
+/// The name of a file on its way in. The digest is the asset's own, or, as long as that isn't known, its image's.
+pub fn new_name(digest: Digest, file: &str) -> String {
+    format!("{NEW}{}.{}", hex(digest), closed(file))
+}
+
+pub fn hex(digest: Digest) -> String {
+    digest.to_string()[..HEX].to_owned()
+}
+
+fn old_name(id: u64, file: &str) -> String {
+    format!("{OLD}{id}.{}", closed(file))
+}
+
+/// One asset's other name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rename {
+    pub id: u64,
+    pub to: String,
+}
+
+/// The renames by which `placed`, assets by the name that they are to have, take their names. What stands in the way is
+/// set aside, and so is what has a plain name of its own and is `spare`.
+pub fn swap(assets: &[Asset], placed: &BTreeMap<String, u64>, spare: impl Fn(&Asset) -> bool) -> Vec<Rename> {
+    let in_the_way = |asset: &&Asset| match placed.get(&asset.name) {
+        Some(id) => *id != asset.id,
+        None => Named::is_plain(asset) && spare(asset),
+    };
+    let aside = assets.iter().filter(in_the_way);
+    let aside = aside.map(|asset| (asset.name.clone(), Rename { id: asset.id, to: old_name(asset.id, &asset.name) }));
+    let named = |id: u64, file: &str| assets.iter().any(|asset| asset.id == id && asset.name == file);
+    let into = placed.iter().filter(|(file, id)| !named(**id, file));
+    let into = into.map(|(file, id)| (file.clone(), Rename { id: *id, to: file.clone() }));
+    in_order(aside.collect(), into.collect())
+}
+
+/// Out of their names first, the manifest before all; then into them, the manifest after all. So a manifest that has its
+/// name is always that of what is there.
+fn in_order(mut out: Vec<(String, Rename)>, mut into: Vec<(String, Rename)>) -> Vec<Rename> {
+    out.sort_by_key(|(file, _)| file != manifest::FILE);
+    into.sort_by_key(|(file, _)| file == manifest::FILE);
+    out.into_iter().chain(into).map(|(_, rename)| rename).collect()
+}
+
+/// The set that a release held before another was staged on it.
+#[derive(Debug, Clone)]
+pub struct Own {
+    /// Its manifest, whatever that is called now.
+    pub asset: Asset,
+    pub manifest: Manifest,
+    pub digest: Digest,
+}
+
+impl Own {
+    /// Finds the set with this manifest among a release's assets.
+    pub fn find(doors: Doors<'_>, assets: &[Asset], wanted: Digest) -> Result<Option<Self>, CallError> {
+        let is_manifest = |asset: &&Asset| match Named::of(asset) {
+            Named::Plain => asset.name == manifest::FILE,
+            Named::Old { file } => file == manifest::FILE,
+            Named::New { .. } => false,
+        };
+        for asset in assets.iter().filter(|asset| asset.is_uploaded()).filter(is_manifest) {
+            if asset.digest().is_some_and(|digest| digest != wanted) {
+                continue;
+            }
+            if let Some((manifest, digest)) = read(doors, asset)?
+                && digest == wanted
+            {
+                return Ok(Some(Self { asset: asset.clone(), manifest, digest }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether no swap began, or all of it was taken back: the manifest leaves its name first and gets it back last.
+    pub fn is_in_place(&self) -> bool {
+        self.asset.name == manifest::FILE
+    }
+
+    fn expected(&self) -> Vec<Expected> {
+        let size = self.asset.size;
+        let manifest = Expected { file: manifest::FILE.to_owned(), size, sha256: self.digest };
+        self.manifest.assets().into_iter().chain([manifest]).collect()
+    }
+
+    /// The renames by which it gets all of its names back. What took them keeps its bytes, on its way in again.
+    pub fn back(&self, assets: &[Asset]) -> Vec<Rename> {
+        if self.is_in_place() {
+            return Vec::new();
+        }
+        let (mut out, mut into) = (Vec::new(), Vec::new());
+        let mut wanted = BTreeMap::new();
+        for expected in self.expected() {
+            let of = |asset: &&Asset, named: Named| {
+                Named::of(asset) == named
+                    && asset.is_uploaded()
+                    && asset.size == expected.size
+                    && asset.digest().is_none_or(|digest| digest == expected.sha256)
+            };
+            let plain = assets.iter().filter(|asset| asset.name == expected.file);
+            let plain = plain.clone().find(|asset| of(asset, Named::Plain));
+            let aside = || assets.iter().find(|asset| of(asset, Named::Old { file: expected.file.clone() }));
+            let own = if expected.file == manifest::FILE { Some(&self.asset) } else { plain.or_else(aside) };
+            let Some(own) = own else { continue };
+            if own.name != expected.file {
+                into.push((expected.file.clone(), Rename { id: own.id, to: expected.file.clone() }));
+            }
+            wanted.insert(own.id, expected.file);
+        }
+        for asset in assets.iter().filter(|asset| Named::is_plain(asset) && !wanted.contains_key(&asset.id)) {
+            let new = asset.digest().filter(|_| asset.is_uploaded()).map(|digest| new_name(digest, &asset.name));
+            // Another has that name with the same bytes: this one is of no use.
+            let new = new.filter(|name| assets.iter().all(|other| other.name != *name));
+            let to = new.unwrap_or_else(|| old_name(asset.id, &asset.name));
+            out.push((asset.name.clone(), Rename { id: asset.id, to }));
+        }
+        in_order(out, into)
+    }
+
+    /// The assets as they are called when its names are given back.
+    pub fn view(&self, assets: &[Asset]) -> Vec<Asset> {
+        let back: BTreeMap<u64, String> = self.back(assets).into_iter().map(|it| (it.id, it.to)).collect();
+        let named = |asset: &Asset| match back.get(&asset.id) {
+            Some(name) => Asset { name: name.clone(), ..asset.clone() },
+            None => asset.clone(),
+        };
+        assets.iter().map(named).collect()
+    }
+}
+
+/// A manifest and its digest; `None` for one that can't be read.
+pub fn read(doors: Doors<'_>, asset: &Asset) -> Result<Option<(Manifest, Digest)>, CallError> {
+    if asset.size > crate::gh::SMALL {
+        return Ok(None);
+    }
+    let bytes = doors.read_asset(asset)?;
+    Ok(Manifest::parse(&bytes).ok().map(|manifest| (manifest, Digest::of(&bytes))))
+}
+
+/// The manifest that was set aside, where none has the name.
+pub fn aside(assets: &[Asset]) -> Option<&Asset> {
+    let named = assets.iter().any(|asset| asset.name == manifest::FILE);
+    let aside = |asset: &&Asset| {
+        asset.is_uploaded() && matches!(Named::of(asset), Named::Old { file } if file == manifest::FILE)
+    };
+    // What went aside last was the last to be sent: more than one is never left for long.
+    assets.iter().filter(|_| !named).filter(aside).max_by_key(|asset| asset.id)
+}
+
+/// What is of no use on a release whose set is in place: what was set aside, and what was never chosen.
+pub fn spare(assets: &[Asset]) -> impl Iterator<Item = &Asset> {
+    assets.iter().filter(|asset| !Named::is_plain(asset))
+}
+
+/// Gives assets of a release their other names, in this order. `assets` is what a look found just now.
+pub fn rename(held: Held<'_>, release: u64, assets: &[Asset], renames: &[Rename]) -> anyhow::Result<()> {
+    for Rename { id, to } in renames {
+        held.rename_asset(release, assets, *id, to)?;
+    }
+    Ok(())
+}
+
+/// Gives the set with this manifest its names back on the release that another was staged on.
+pub fn restore(held: Held<'_>, release: u64, own: Digest) -> anyhow::Result<()> {
+    let assets = look::assets_now(held.doors(), release)?;
+    let Some(own) = Own::find(held.doors(), &assets, own)? else { return Ok(()) };
+    rename(held, release, &assets, &own.back(&assets))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::image::name;
+
+    fn asset(id: u64, name: &str) -> Asset {
+        let digest = Some(format!("sha256:{}", Digest::of(&id.to_le_bytes())));
+        let name = name.to_owned();
+        Asset { id, name, size: 1, state: "uploaded".into(), digest, updated_at: None, uploader: None }
+    }
+
+    #[test]
+    fn a_name_says_what_the_asset_is() {
+        let new = |hex: &str, file: &str| Named::New { hex: hex.into(), file: file.into() };
+        let old = |file: &str| Named::Old { file: file.into() };
+        for (name, named) in [
+            ("debian-13-pve.qcow2.partaa", Named::Plain),
+            ("packer-images.json", Named::Plain),
+            ("packer-new.0123456789ab.a.qcow2-.partaa", new("0123456789ab", "a.qcow2.partaa")),
+            ("packer-new.0123456789ab.a.qcow2-", new("0123456789ab", "a.qcow2")),
+            ("packer-new.0123456789ab.packer-images.json", new("0123456789ab", "packer-images.json")),
+            ("packer-old.7.a.qcow2-.sha256", old("a.qcow2.sha256")),
+            // Of another asset, and so nobody's.
+            ("packer-old.8.a.qcow2-.sha256", Named::Plain),
+            ("packer-old.07.a.json", Named::Plain),
+            ("packer-old.7.", Named::Plain),
+            ("packer-old.7", Named::Plain),
+            ("packer-new.0123456789AB.a.json", Named::Plain),
+            ("packer-new.0123456789a.a.json", Named::Plain),
+            ("packer-new.0123456789ab", Named::Plain),
+            ("packer-new.0123456789ab.", Named::Plain),
+            ("packer-newer.txt", Named::Plain),
+            ("packer-new.txt", Named::Plain),
+            // Readers would take it along.
+            ("packer-new.0123456789ab.a.qcow2.partaa", Named::Plain),
+            // As they were called before.
+            ("packer-images.0123456789ab.json", new("0123456789ab", "packer-images.json")),
+            ("packer-images.replaced-7.json", old("packer-images.json")),
+            ("packer-images.replaced-8.json", Named::Plain),
+            ("packer-file.0123456789ab.SHA256SUMS", new("0123456789ab", "SHA256SUMS")),
+            ("packer-file.replaced-7.SHA256SUMS", old("SHA256SUMS")),
+            ("packer-images.old.json", Named::Plain),
+        ] {
+            assert_eq!(Named::of(&asset(7, name)), named, "{name}");
+        }
+    }
+
+    #[test]
+    fn no_name_on_the_way_is_one_that_readers_know() {
+        let digest = Digest::of(b"x");
+        for file in ["a.qcow2", "a.qcow2.partaa", "a.qcow2.sha256", "a.cdx.json", "SHA256SUMS", "a.qcow2-b.qcow2"] {
+            for (name, named) in [
+                (new_name(digest, file), Named::New { hex: hex(digest), file: file.into() }),
+                (old_name(7, file), Named::Old { file: file.into() }),
+            ] {
+                assert_eq!(Named::of(&asset(7, &name)), named, "{name}");
+                assert!(!name.ends_with(".qcow2") && !name.contains(".qcow2.part"), "{name}");
+                assert_eq!(name::read_with(&name), None, "{name}");
+            }
+        }
+    }
+
+    fn told(assets: &[Asset], renames: &[Rename]) -> Vec<String> {
+        let name = |id: u64| assets.iter().find(|asset| asset.id == id).map_or("?", |asset| asset.name.as_str());
+        renames.iter().map(|rename| format!("{} > {}", name(rename.id), rename.to)).collect()
+    }
+
+    #[test]
+    fn a_swap_takes_the_manifest_away_first_and_puts_the_new_one_there_last() {
+        let new = |id: u64, file: &str| asset(id, &new_name(Digest::of(&id.to_le_bytes()), file));
+        let assets = [
+            asset(1, "a.qcow2"),
+            asset(2, "kept.qcow2"),
+            asset(3, "packer-images.json"),
+            asset(4, "gone.qcow2"),
+            new(5, "a.qcow2"),
+            new(6, "packer-images.json"),
+            asset(7, "packer-old.9.x"),
+        ];
+        let placed = [("a.qcow2", 5), ("kept.qcow2", 2), ("packer-images.json", 6)];
+        let placed = placed.map(|(file, id)| (file.to_owned(), id)).into();
+        let renames = swap(&assets, &placed, |asset| asset.id == 4);
+        let done = told(&assets, &renames);
+        assert_eq!(
+            done,
+            [
+                "packer-images.json > packer-old.3.packer-images.json".to_owned(),
+                "a.qcow2 > packer-old.1.a.qcow2-".to_owned(),
+                "gone.qcow2 > packer-old.4.gone.qcow2-".to_owned(),
+                format!("{} > a.qcow2", assets[4].name),
+                format!("{} > packer-images.json", assets[5].name),
+            ]
+        );
+        // From any place in between the rest is done, and a second time nothing.
+        let mut now = assets.to_vec();
+        for (at, rename) in renames.iter().enumerate() {
+            assert_eq!(swap(&now, &placed, |asset| asset.id == 4), renames[at..]);
+            now.iter_mut().find(|asset| asset.id == rename.id).unwrap().name.clone_from(&rename.to);
+        }
+        assert_eq!(swap(&now, &placed, |_| false), []);
+    }
+
+    #[test]
+    fn the_way_back_ends_where_the_swap_began() {
+        let part =
+            |id: u64, file: &str| manifest::Part { file: file.into(), size: 1, sha256: Digest::of(&id.to_le_bytes()) };
+        let mut own = Manifest::new("v0.1".into(), String::new(), Vec::new());
+        own.files = vec![part(1, "SHA256SUMS"), part(2, "get-images.sh"), part(4, "gone")];
+        let assets = [
+            asset(1, "SHA256SUMS"),
+            asset(2, "get-images.sh"),
+            asset(3, "packer-images.json"),
+            asset(4, "gone"),
+            asset(5, &new_name(Digest::of(&5_u64.to_le_bytes()), "SHA256SUMS")),
+            asset(6, &new_name(Digest::of(&6_u64.to_le_bytes()), "packer-images.json")),
+            asset(7, &new_name(Digest::of(&7_u64.to_le_bytes()), "more")),
+        ];
+        let placed = [("SHA256SUMS", 5), ("get-images.sh", 2), ("more", 7), ("packer-images.json", 6)];
+        let placed = placed.map(|(file, id)| (file.to_owned(), id)).into();
+        let swaps = swap(&assets, &placed, |_| true);
+        for ended in 0..=swaps.len() {
+            let mut now = assets.to_vec();
+            let rename = |now: &mut Vec<Asset>, it: &Rename| {
+                assert!(now.iter().all(|asset| asset.name != it.to), "{} is taken", it.to);
+                now.iter_mut().find(|asset| asset.id == it.id).unwrap().name.clone_from(&it.to);
+            };
+            swaps[..ended].iter().for_each(|it| rename(&mut now, it));
+            let at = |now: &[Asset]| Own {
+                asset: now.iter().find(|asset| asset.id == 3).unwrap().clone(),
+                manifest: own.clone(),
+                digest: Digest::of(&3_u64.to_le_bytes()),
+            };
+            let back = at(&now).back(&now);
+            assert_eq!(at(&now).view(&now), assets, "{ended}");
+            // Ended on the way back as well, and begun anew.
+            for again in 0..back.len() {
+                let mut there = now.clone();
+                back[..again].iter().for_each(|it| rename(&mut there, it));
+                at(&there).back(&there).iter().for_each(|it| rename(&mut there, it));
+                assert_eq!(there, assets, "{ended}, {again}");
+            }
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! The release that was replaced last, which can hold most of the next set: a place to stage it.
+
+use crate::gh::{Asset, CallError};
+use crate::image::digest::Digest;
+use crate::manifest::{self, Manifest};
+
+use super::doors::Doors;
+use super::look::{self, Look};
+use super::naming::{self, Named, Own};
+use super::prove;
+use super::stock::Stock;
+
+/// The way back from what is live, known by the manifest that its stamp names.
+#[derive(Debug, Clone)]
+pub struct Previous {
+    pub id: u64,
+    /// The digest of its own manifest.
+    pub own: Digest,
+    /// Its own set has its names.
+    pub in_place: bool,
+    /// What lies on it now.
+    pub stock: Stock,
+    /// The same when its own set has its names again.
+    pub restored: Stock,
+    /// Why nothing can be staged on it.
+    pub unfit: Option<String>,
+}
+
+/// Looks at it; `None` where nothing tells what its own set is.
+pub fn look_at(doors: Doors<'_>, look: &Look) -> anyhow::Result<Option<Previous>> {
+    let Some(live) = look.live.as_ref().filter(|live| live.manifest.is_some()) else { return Ok(None) };
+    let Some(draft) = look.way_back(live) else { return Ok(None) };
+    let stamp = draft.marker.as_ref().filter(|stamp| stamp.names(live.release.id, live.digest));
+    let Some(own) = stamp.and_then(|stamp| stamp.manifest) else { return Ok(None) };
+    let id = draft.release.id;
+    let assets = match look::assets_now(doors, id) {
+        // Gone by now, or on its way there: the listing that told of it lags.
+        Err(error) if error.downcast_ref().and_then(CallError::refusal) == Some(404) => return Ok(None),
+        assets => assets?,
+    };
+    let Some(own) = Own::find(doors, &assets, own)? else { return Ok(None) };
+    let mut manifests: Vec<Manifest> = Vec::new();
+    for asset in assets.iter().filter(|asset| asset.is_uploaded() && asset.id != own.asset.id) {
+        if Named::file(asset).as_deref() == Some(manifest::FILE) {
+            manifests.extend(naming::read(doors, asset)?.map(|(manifest, _)| manifest));
+        }
+    }
+    let view = own.view(&assets);
+    let unfit = unfit(&own, &view);
+    let in_place = own.is_in_place();
+    let vouching = || manifests.iter().chain([&own.manifest]);
+    let (stock, restored) = (Stock::new(assets, vouching()), Stock::new(view, vouching()));
+    Ok(Some(Previous { id, own: own.digest, in_place, stock, restored, unfit }))
+}
+
+/// All of its own set must be proven, and nothing else be there: what is put aside on it is not missed later.
+fn unfit(own: &Own, view: &[Asset]) -> Option<String> {
+    let expected = own.manifest.assets();
+    let unproven = expected
+        .iter()
+        .find(|expected| prove::compare(expected, view.iter().find(|asset| asset.name == expected.file)).is_some());
+    if let Some(unproven) = unproven {
+        return Some(format!("{} on it is not what its manifest says", unproven.file));
+    }
+    let strange = |asset: &&Asset| {
+        Named::is_plain(asset)
+            && asset.name != manifest::FILE
+            && expected.iter().all(|expected| expected.file != asset.name)
+    };
+    view.iter().find(strange).map(|asset| format!("{} on it is not of its set", asset.name))
+}

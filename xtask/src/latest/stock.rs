@@ -1,0 +1,106 @@
+//! What lies on a release already and can be part of the next set: an asset is known by its digest and a manifest that
+//! vouches for it, or was sent for the same image before and is hashed.
+
+use crate::gh::Asset;
+use crate::image::digest::Digest;
+use crate::image::name;
+use crate::manifest::{Image, Manifest};
+
+use super::naming::{self, Named};
+use super::set::{Piece, SetImage};
+
+/// The assets of a release, and what vouches for them.
+#[derive(Debug, Clone, Default)]
+pub struct Stock {
+    pub assets: Vec<Asset>,
+    /// Images as manifests describe them.
+    known: Vec<Image>,
+    /// All that has a name of its own was sent for the same set.
+    same_set: bool,
+}
+
+/// What can be kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Found<'a> {
+    /// By its digest.
+    Right(&'a Asset),
+    /// By its name and size: its bytes must be compared.
+    Perhaps(&'a Asset),
+}
+
+impl<'a> Found<'a> {
+    pub fn asset(self) -> &'a Asset {
+        match self {
+            Self::Right(asset) | Self::Perhaps(asset) => asset,
+        }
+    }
+}
+
+impl Stock {
+    pub fn new<'m>(assets: Vec<Asset>, manifests: impl IntoIterator<Item = &'m Manifest>) -> Self {
+        let known = manifests.into_iter().flat_map(|manifest| manifest.images.iter().cloned()).collect();
+        Self { assets, known, same_set: false }
+    }
+
+    /// Of a draft that is for this set and no other.
+    pub fn of_draft<'m>(assets: Vec<Asset>, manifests: impl IntoIterator<Item = &'m Manifest>) -> Self {
+        Self { same_set: true, ..Self::new(assets, manifests) }
+    }
+
+    /// The same for other assets of the release.
+    pub fn with(&self, assets: Vec<Asset>) -> Self {
+        Self { assets, ..self.clone() }
+    }
+
+    /// One piece of an image.
+    pub fn piece(&self, image: &SetImage, index: usize) -> Option<Found<'_>> {
+        let piece = &image.pieces[index];
+        let mut digests = vec![];
+        digests.extend(known_digest(image, piece));
+        let described = self.known.iter().filter(|known| image.is_cut_like(known));
+        digests.extend(described.filter_map(|known| match known.parts.as_slice() {
+            [] => Some(known.sha256),
+            parts => parts.get(index).map(|part| part.sha256),
+        }));
+        self.find(&piece.file, piece.size(), &digests, hint(image, piece))
+    }
+
+    /// A small file.
+    pub fn file(&self, file: &str, size: u64, sha256: Digest) -> Option<&Asset> {
+        match self.find(file, size, &[sha256], sha256) {
+            Some(Found::Right(asset)) => Some(asset),
+            _ => None,
+        }
+    }
+
+    fn find(&self, file: &str, size: u64, digests: &[Digest], hint: Digest) -> Option<Found<'_>> {
+        let fits =
+            |asset: &&Asset| asset.is_uploaded() && asset.size == size && Named::file(asset).as_deref() == Some(file);
+        let all = || self.assets.iter().filter(fits);
+        let right = |asset: &&Asset| asset.digest().is_some_and(|digest| digests.contains(&digest));
+        if let Some(asset) = all().find(right) {
+            return Some(Found::Right(asset));
+        }
+        // Nothing tells a part's digest before it is read: then its image's stands in the name, or, once it had a name
+        // of its own, its own.
+        let perhaps = |asset: &&Asset| match (Named::of(asset), asset.digest()) {
+            (Named::New { hex, .. }, None) => hex == naming::hex(hint),
+            (Named::New { hex, .. }, Some(digest)) => {
+                digests.is_empty() && (hex == naming::hex(hint) || hex == naming::hex(digest))
+            }
+            (Named::Plain, _) => self.same_set && digests.is_empty(),
+            (Named::Old { .. }, _) => false,
+        };
+        all().find(perhaps).map(Found::Perhaps)
+    }
+}
+
+/// The digest of a piece, as far as it is known before it is read.
+pub fn known_digest(image: &SetImage, piece: &Piece) -> Option<Digest> {
+    piece.sha256.or((piece.file == name::whole(&image.name)).then_some(image.sha256))
+}
+
+/// The digest in the name of a piece that is on its way.
+pub fn hint(image: &SetImage, piece: &Piece) -> Digest {
+    piece.sha256.unwrap_or(image.sha256)
+}
