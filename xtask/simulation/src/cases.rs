@@ -11,7 +11,7 @@ pub struct Case {
 }
 
 /// More operations than a run has before it is over.
-const OPERATIONS: u64 = 90;
+const OPERATIONS: u64 = 130;
 
 const fn publish(source: u8, images: u8) -> Verb {
     Verb::Publish { source, images, discard_incoming: false, keep_previous: true }
@@ -72,6 +72,23 @@ fn over_a_draft(start: Start, runs: &[Run]) -> Vec<Plan> {
     plans.iter_mut().for_each(|plan| plan.faults.push(left));
     plans
 }
+
+/// Staged on the way back: run 0 is killed at each operation, then another goes on, and in the end somebody else.
+fn staged(then: &[Run], last: Verb) -> Vec<Plan> {
+    let runs = [&[run(publish(45, 3), 0, 0)], then].concat();
+    everywhere(Start::OursOverOlder, &runs, &[0], &[Fault::Kill], last)
+}
+
+/// The same killed in its swap, and so is the next.
+fn staged_twice(then: Run, last: Verb) -> Vec<Plan> {
+    let runs = [run(publish(45, 3), 0, 0), then, after(then.verb, 2)];
+    let at =
+        |operation| and(everywhere(Start::OursOverOlder, &runs, &[1], &[Fault::Kill], last), operation, Fault::Kill);
+    SWAP.into_iter().flat_map(at).collect()
+}
+
+/// Operations of a publish that is staged on the way back, from the first rename to the last.
+const SWAP: [u64; 5] = [49, 55, 59, 65, 71];
 
 /// With each offset of the second run, in milliseconds.
 fn offsets(of: impl Fn(u64) -> Vec<Plan>) -> Vec<Plan> {
@@ -162,6 +179,34 @@ pub fn all() -> Vec<Case> {
         case("18: a set made by hand comes back to one that looks", offsets(|at| {
             vec![plan(Start::ByHand, &[run(publish(45, 1), 0, 0), after(Verb::Rollback, 1), run(publish(46, 1), 16_000 + at / 10, 2)], None, last)]
         })),
+        case("20: staged on the way back and killed, then the same set", [
+            staged(&[after(publish(45, 3), 0)], Verb::Rollback),
+            staged(&[after(publish(45, 3), 1)], Verb::Rollback),
+        ].concat()),
+        case("20: the same, then another set", [publish(46, 5), discarding(46, 5), publish(46, 2), publish(45, 1)].iter().flat_map(|&other| {
+            [staged(&[after(other, 1)], Verb::Rollback), staged(&[after(other, 1)], publish(45, 3))].concat()
+        }).collect()),
+        case("20: the same, then a rollback", [
+            staged(&[], Verb::Rollback),
+            staged(&[after(Verb::Rollback, 1)], Verb::Rollback),
+            staged(&[after(Verb::Rollback, 1)], publish(45, 3)),
+        ].concat()),
+        case("20: the same, and what comes then is killed as well", [
+            staged_twice(after(Verb::Rollback, 1), last), staged_twice(after(publish(46, 5), 1), Verb::Rollback),
+            staged_twice(after(publish(45, 3), 1), Verb::Rollback), staged_twice(after(discarding(46, 2), 1), Verb::Rollback),
+        ].concat()),
+        case("21: three sets in turn, each staged on the way back", everywhere(
+            Start::OursOverOlder, &[run(publish(45, 3), 0, 0), after(publish(46, 5), 1), after(publish(47, 7), 2)], &[1],
+            &[Fault::Kill, Fault::AnswerLost, LIMIT, Fault::Late { served: 6_000 }], Verb::Rollback,
+        )),
+        case("22: staged on the way back while listings lag", [
+            everywhere(Start::OursOverOlder, &[run(publish(45, 3), 0, 0), after(publish(46, 5), 1)], &[0], &[Fault::Lag { lasting: 20_000 }], Verb::Rollback),
+            [49, 59, 67].into_iter().flat_map(|lag| and(staged(&[after(publish(46, 5), 1)], Verb::Rollback), lag, Fault::Lag { lasting: 20_000 })).collect(),
+        ].concat()),
+        case("23: staged on the way back, and what is live goes", [
+            everywhere(Start::OursOverOlder, &[run(publish(45, 3), 0, 0)], &[0], &[Fault::DraftInstead, Fault::Limited { lasting: 60_000 }, Fault::Refuse { status: 422 }, Fault::Signal], Verb::Rollback),
+            everywhere(Start::OursOverOlder, &[run(publish(45, 3), 0, 0), after(publish(45, 3), 1)], &[0], &[Fault::Corrupt, Fault::NoDigest, Fault::Starter], last),
+        ].concat()),
         case("19: asleep before the last byte, and a rival", few_offsets(|at| {
             everywhere(Start::Ours, &[run(publish(45, 2), 0, 0), run(discarding(46, 3), at, 1)], &[0], &[Fault::Nap { lasting: 1_200_000 }], Verb::Rollback)
         })),

@@ -54,6 +54,10 @@ pub struct Before {
     live: Option<u64>,
     whole: Option<usize>,
     shown: Option<Shown>,
+    /// A rollback needs no more than the two calls.
+    back_in_place: bool,
+    /// All of the next set is there as well.
+    staged: bool,
 }
 
 struct Asking {
@@ -152,7 +156,10 @@ impl Watch {
             Ask::Update(..) | Ask::Rename(..) => true,
             _ => deletes,
         };
+        let back_in_place = touches_assets(ask) && world.way_back_is_in_place();
         Before {
+            back_in_place,
+            staged: back_in_place && matches!(ask, Ask::Rename(..)) && world.next_set_is_staged(),
             live: world.live().map(|live| live.id),
             whole: deletes.then(|| world.whole_sets()),
             shown: if ends_what_is { world.shown() } else { None },
@@ -200,12 +207,26 @@ impl Watch {
         if before.whole.is_some_and(|whole| whole > 0) && world.whole_sets() == 0 {
             self.violated(format!("run {run} deleted the only whole set: {}", shown_ask(ask)));
         }
+        if (touches_assets(ask) || matches!(ask, Ask::Update(..)))
+            && let Some(name) = world.strange_to_readers()
+        {
+            self.violated(format!("readers find {name}, which is not of the set, after run {run}: {}", shown_ask(ask)));
+        }
+        if touches_assets(ask) && world.shown().is_some_and(|shown| shown.by_us && !shown.whole) && !self.harmed {
+            self.violated_in_time(format!(
+                "what is live is not what its manifest says, after run {run}: {}",
+                shown_ask(ask)
+            ));
+        }
+        if before.back_in_place && !before.staged && !world.way_back_is_in_place() {
+            self.violated_in_time(format!("the way back is poorer by run {run}: {}", shown_ask(ask)));
+        }
         if let Ask::Upload { release, name, .. } = ask
             // One that was sent before the switch and arrives after it is refused, and sends nothing anew.
             && world.live().is_none_or(|live| live.id != *release)
             // What has no digest is sent again rather than believed.
             && !self.harmed
-            && name.contains(".qcow2")
+            && name.contains("qcow2")
             && !name.ends_with(".sha256")
             && let Verb::Publish { images, .. } = self.verbs[run]
             && self.at_start[run].as_ref().is_some_and(|shown| shown.by_us && shown.images == Some(images))
@@ -250,7 +271,8 @@ impl Watch {
                     _ => Verb::Rollback,
                 };
                 if verb == Verb::Rollback {
-                    self.expected_back = self.way_back(world);
+                    let promised = || world.promised_back().filter(|_| !self.harmed);
+                    self.expected_back = self.way_back(world).or_else(promised);
                 }
                 Some(verb)
             }
@@ -342,6 +364,10 @@ impl Watch {
             }
         }
     }
+}
+
+fn touches_assets(ask: &Ask) -> bool {
+    matches!(ask, Ask::Upload { .. } | Ask::Rename(..) | Ask::DeleteAsset(_))
 }
 
 /// With the tag of its own set: the tag moves before its release does.

@@ -135,7 +135,7 @@ impl Plan {
         let faults = (0..chance.below(4))
             .map(|_| Planned {
                 run: chance.below(count as u64) as usize,
-                operation: chance.below(110),
+                operation: chance.below(150),
                 fault: drawn(&mut chance),
             })
             .collect();
@@ -154,7 +154,7 @@ fn verb(chance: &mut Chance) -> Verb {
         0..2 => Verb::Rollback,
         _ => Verb::Publish {
             source: chance.of_list(&[44, 45, 45, 45, 46, 46]),
-            images: chance.of_list(&[1, 2, 2, 3]),
+            images: chance.of_list(&[1, 2, 2, 3, 5]),
             discard_incoming: chance.one_in(3),
             keep_previous: !chance.one_in(6),
         },

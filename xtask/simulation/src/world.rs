@@ -1,5 +1,7 @@
 //! GitHub and the git repository of a simulation: the stand-in's own rules, with what they hold in memory.
 
+mod staging;
+
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;

@@ -201,9 +201,9 @@ impl Matches {
         Self { method: Some(method.into()), path: Some(path.into()), ..Self::default() }
     }
 
-    /// Uploads of an asset with this name.
+    /// Uploads of an asset whose name holds this.
     pub fn upload(name: &str) -> Self {
-        Self { query: Some(format!("name={name}")), ..Self::on("POST", "/repos/*/releases/*/assets") }
+        Self { query: Some(name.to_owned()), ..Self::on("POST", "/repos/*/releases/*/assets") }
     }
 
     /// The nth matching request, from 1.
