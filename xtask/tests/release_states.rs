@@ -179,7 +179,7 @@ fn a_release_that_is_no_prerelease_any_more_is_mended() {
 fn what_is_missing_after_a_change_is_no_exit_3() {
     let (world, old) = published_twice("exit-code");
     // Fine-grained tokens: the repository says what their user may do, not what they may.
-    let refused = Matches::on("PATCH", "/repos/*/releases/*");
+    let refused = Matches::on("PATCH", "/repos/*/releases/#");
     let fault = refuse(403, "Resource not accessible by personal access token");
     world.hub().inject(Injection { matches: refused, times: Times::Forever, fault });
     world.tool(ROLLBACK).expect(1, &["tag latest is back at", "Contents: read and write"]);

@@ -9,7 +9,7 @@ use crate::decide::{self, Report};
 use crate::git::TagRef;
 use crate::latest::doors::Doors;
 use crate::latest::look::{IncomingDraft, Live, Look};
-use crate::latest::{heal, lock, notes};
+use crate::latest::{heal, lock, notes, previous};
 
 pub use next::next;
 pub use row::{Agreement, Local, Row, rows};
@@ -77,6 +77,7 @@ impl Latest {
                 Some(marker) => format!("{version}, replaced {}", marker.at),
                 None => version.to_owned(),
             };
+            let what = previous::staged_on(draft).map_or_else(|| what.clone(), |staged| format!("{what}; {staged}"));
             Draft { id: draft.release.id, what, source }
         });
         Ok(Self {

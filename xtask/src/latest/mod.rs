@@ -23,7 +23,7 @@ mod own_clone;
 pub mod plan;
 pub mod preflight;
 pub mod preview;
-mod previous;
+pub mod previous;
 pub mod prove;
 pub mod publish;
 mod rate;

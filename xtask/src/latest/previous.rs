@@ -1,11 +1,12 @@
 //! The release that was replaced last, which can hold most of the next set: a place to stage it.
 
+use crate::console::count;
 use crate::gh::{Asset, CallError};
 use crate::image::digest::Digest;
 use crate::manifest::{self, Manifest};
 
 use super::doors::Doors;
-use super::look::{self, Look};
+use super::look::{self, Look, PreviousDraft};
 use super::naming::{self, Named, Own};
 use super::prove;
 use super::stock::Stock;
@@ -24,6 +25,25 @@ pub struct Previous {
     pub restored: Stock,
     /// Why nothing can be staged on it.
     pub unfit: Option<String>,
+}
+
+/// What a publish that ended early left on a release that was replaced, in a few words; `None`: nothing.
+pub fn staged_on(draft: &PreviousDraft) -> Option<String> {
+    let own = draft.marker.as_ref()?.manifest?;
+    let assets = &draft.release.assets;
+    let named = assets.iter().find(|asset| asset.name == manifest::FILE);
+    let is_own = |asset: &Asset| asset.digest().is_none_or(|digest| digest == own);
+    if named.is_some_and(is_own) {
+        let new = assets.iter().filter(|asset| matches!(Named::of(asset), Named::New { .. })).count();
+        return (new > 0).then(|| format!("{} of the next set on it", count(new, "file")));
+    }
+    let aside =
+        |asset: &Asset| matches!(Named::of(asset), Named::Old { file } if file == manifest::FILE) && is_own(asset);
+    let is_aside = assets.iter().any(aside);
+    is_aside.then(|| match named {
+        Some(_) => "the next set in its place, not published yet".to_owned(),
+        None => "the next set half-way into its place".to_owned(),
+    })
 }
 
 /// Looks at it; `None` where nothing tells what its own set is.

@@ -16,7 +16,7 @@ use crate::latest::github::GitHub;
 use crate::latest::lock;
 use crate::latest::files::{self, Signed};
 use crate::latest::look::{self, Live, Look};
-use crate::latest::{TAG, heal, preflight};
+use crate::latest::{TAG, heal, naming, preflight, previous};
 use crate::packer::Address;
 use crate::process::{self, joined};
 use crate::signing::ALLOWED;
@@ -217,6 +217,20 @@ fn latest(doors: Doors<'_>, common: &Common) -> Vec<Finding> {
         };
         Finding::new("incoming", State::Warn, begun)
     }));
+    findings.extend(look.previous.iter().filter_map(|draft| {
+        let staged = previous::staged_on(draft)?;
+        let said = format!(
+            "a publish ended early and left {staged} (draft {}); `cargo xtask packer publish --source TAG --execute` goes on \
+             with it, and `rollback --execute` brings the old set all the same",
+            draft.release.id
+        );
+        Some(Finding::new("previous", State::Warn, said))
+    }));
+    if let Some(live) = look.live.as_ref().filter(|live| naming::spare(&live.assets).next().is_some()) {
+        let left = naming::spare(&live.assets).count();
+        let said = format!("{} that nobody needs on the release; the next publish deletes them", count(left, "file"));
+        findings.push(Finding::new("leftovers", State::Warn, said));
+    }
     findings
 }
 

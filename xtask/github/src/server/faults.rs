@@ -182,7 +182,7 @@ pub struct Injection {
 pub struct Matches {
     /// `None` is any method.
     pub method: Option<String>,
-    /// The path without the query, where `*` is any run of characters. `None` is any path.
+    /// The path without the query, where `*` is any run of characters and `#` a number. `None` is any path.
     pub path: Option<String>,
     /// Text that the query must contain, such as `name=a.qcow2`.
     pub query: Option<String>,
@@ -262,12 +262,17 @@ pub(crate) fn draw(armed: &mut [Armed], request: &Request) -> Option<Fault> {
 
 /// Whether `text` fits `pattern`, where `*` stands for any run of characters.
 fn fits_pattern(pattern: &str, text: &str) -> bool {
-    let Some((head, rest)) = pattern.split_once('*') else {
+    let Some(wild) = pattern.find(['*', '#']) else {
         return pattern == text;
     };
+    let (head, rest) = (&pattern[..wild], &pattern[wild + 1..]);
     let Some(text) = text.strip_prefix(head) else {
         return false;
     };
+    if pattern[wild..].starts_with('#') {
+        let after = text.trim_start_matches(|it: char| it.is_ascii_digit());
+        return after.len() < text.len() && fits_pattern(rest, after);
+    }
     let mut starts = text.char_indices().map(|(at, _)| at).chain([text.len()]);
     starts.any(|at| fits_pattern(rest, &text[at..]))
 }
@@ -286,6 +291,10 @@ mod tests {
             ("/repos/*/releases", "/repos/a/b/releases/1", false),
             ("/repos/*/releases/*", "/repos/a/b/releases/1", true),
             ("/repos/*/assets/*", "/repos/a/b/releases/assets/1", true),
+            ("/repos/*/releases/#", "/repos/a/b/releases/12", true),
+            ("/repos/*/releases/#", "/repos/a/b/releases/", false),
+            ("/repos/*/releases/#", "/repos/a/b/releases/assets/1", false),
+            ("/repos/*/releases/#/assets", "/repos/a/b/releases/1/assets", true),
             ("*latest", "/latest/latest", true),
         ];
         for (pattern, text, fits) in table {
