@@ -14,6 +14,7 @@
 //! ```
 
 pub mod conformance;
+pub mod form;
 pub mod host;
 pub mod image;
 pub mod machine;
