@@ -18,5 +18,6 @@ pub mod form;
 pub mod host;
 pub mod image;
 pub mod machine;
+pub mod ready;
 pub mod terminal;
 pub mod world;
