@@ -24,7 +24,7 @@ const RAW: [&str; 9] = ["Some(", "None,", "Ok(", "Err(", "Os {", "kind:", "Error
 const NAMES: [&str; 4] = ["GitHub", "GitHub's", "Debian", "Proxmox"];
 
 /// What to do: an error has one of these, or a line to type.
-const CURES: [&str; 30] = [
+const CURES: [&str; 31] = [
     "`",
     "--",
     "run ",
@@ -55,6 +55,7 @@ const CURES: [&str; 30] = [
     "leave ",
     "unarchive ",
     "set ",
+    "update ",
 ];
 
 /// # Panics

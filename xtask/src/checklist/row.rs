@@ -163,7 +163,7 @@ impl Row {
         };
         let local = match &self.local {
             Local::Absent => dash(),
-            Local::Bad(_) => "bad".to_owned(),
+            Local::Bad(_) => "damaged".to_owned(),
             Local::Present { bytes, parts, promised, .. } => {
                 let unsummed = if promised.is_none() { ", no checksum" } else { "" };
                 whole(*bytes, *parts) + unsummed
