@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::failure;
 use crate::gh::{Asset, CallError, NewRelease, Release};
+use crate::typed;
 
 use super::held::Held;
 use super::look::{self, Look};
@@ -119,7 +120,8 @@ impl<'a> Stage<'a> {
             return failure::failed(format!("release {TAG} was {what} by somebody else; run again"));
         }
         failure::failed(format!(
-            "the draft {id} was {what} by somebody else; nothing of this run is live. Look with `cargo xtask packer status`, then publish again"
+            "the draft {id} was {what} by somebody else; nothing of this run is live; look with {}, then publish again",
+            typed::line("status")
         ))
     }
 
