@@ -271,3 +271,20 @@ fn no_rename_is_made_while_images_are_sent() {
     assert!(aside.starts_with("packer-old.") && aside.ends_with(".packer-images.json"), "{aside}");
     assert!(manifest(renames.last().unwrap()) && renames.iter().filter(|it| manifest(it)).count() == 1);
 }
+
+/// What was set aside of the older set must not come back in place of the one that is live.
+#[test]
+fn a_manifest_that_is_removed_beside_what_was_set_aside_brings_no_older_set() {
+    let world = world("no-manifest");
+    let matches = Matches::on("DELETE", "/repos/*/releases/assets/*");
+    world.hub().inject(Injection { matches, times: Times::Forever, fault: Fault::status(403, "not now") });
+    world.tool(&args("v0.45")).expect(0, &["could not be deleted"]);
+    world.hub().reset_faults();
+    let before = names(&world, live(&world));
+    let manifest = world.published().published("latest").unwrap().asset("packer-images.json").unwrap().id;
+    world.gh(&["api", "--method", "DELETE", &format!("repos/{REPOSITORY}/releases/assets/{manifest}")]).unwrap();
+    world.tool(&["verify"]).expect(4, &["packer-images.json was removed since the publish"]);
+    world.tool(&["rollback", "--execute"]).expect(0, &["v0.44"]);
+    let after = names(&world, previous(&world));
+    assert!(before.iter().filter(|name| *name != "packer-images.json").all(|name| after.contains(name)), "{after:?}");
+}

@@ -6,11 +6,12 @@ use crate::failure;
 use crate::gh::{Asset, CallError, Release};
 use crate::git::TagRef;
 use crate::image::digest::Digest;
-use crate::manifest::{self, Manifest};
+use crate::manifest::{self, Expected, Image, Manifest};
 use crate::typed;
 
 use super::doors::Doors;
 use super::marker::{self, Incoming, Replaced};
+use super::prove::{self, Difference};
 use super::{INCOMING, PREVIOUS, TAG, naming};
 
 /// The state that a plan is made from.
@@ -131,14 +132,27 @@ pub fn assets_now(doors: Doors<'_>, release: u64) -> anyhow::Result<Vec<Asset>> 
 
 fn with_assets(doors: Doors<'_>, release: Release, badge: Option<u64>) -> anyhow::Result<Live> {
     let assets = doors.assets(release.id)?;
-    let aside = naming::aside(&assets).cloned();
-    let found = match &aside {
+    let mut aside = naming::aside(&assets).cloned();
+    let mut found = match &aside {
         Some(asset) => Some(read_one(asset, |asset| doors.read_asset(asset))?),
         None => read(&assets, |asset| doors.read_asset(asset))?,
     };
+    // A change of the version moves no image: one whose images aren't there is of a set that was replaced, and somebody
+    // removed the manifest of this one.
+    if aside.is_some() && found.as_ref().is_some_and(|(manifest, _)| !has_images(&assets, manifest)) {
+        (aside, found) = (None, None);
+    }
     let (manifest, digest) = found.unzip();
     let badge = badge == Some(release.id);
     Ok(Live { release, assets, manifest, digest, badge, aside })
+}
+
+fn has_images(assets: &[Asset], manifest: &Manifest) -> bool {
+    let differs = |expected: &Expected| {
+        let asset = assets.iter().find(|asset| asset.name == expected.file);
+        !matches!(prove::compare(expected, asset), None | Some(Difference::Unknown))
+    };
+    !manifest.images.iter().flat_map(Image::assets).any(|expected| differs(&expected))
 }
 
 /// The manifest among some assets; `None` when there is none.

@@ -212,15 +212,12 @@ impl Publish {
                     run.stage = Some(Stage::go_on(held, *release, On::Previous, stock.clone())?);
                 }
                 Step::Restore { release, own } => naming::restore(held, *release, *own)?,
-                Step::Clear { release: Some(release), but } => {
-                    stage::clear(held, *release, |asset| but.contains(&asset.id))?;
-                }
                 // The job is done without it, and the next publish does it.
-                Step::Clear { release: None, .. } => {
-                    let id = run.stage()?.release.id;
-                    if let Err(error) = stage::clear(held, id, |_| false) {
+                Step::Clear { release, but } => {
+                    let release = release.map_or_else(|| run.stage().map(|stage| stage.release.id), Ok)?;
+                    if let Err(error) = stage::clear(held, release, |asset| but.contains(&asset.id)) {
                         held.warn(format_args!(
-                            "what was set aside on the release {id} could not be deleted: {error:#}"
+                            "what was set aside on the release {release} could not be deleted: {error:#}"
                         ));
                     }
                 }

@@ -20,7 +20,7 @@ use crate::latest::fits;
 use crate::latest::doors::Doors;
 use crate::latest::github::GitHub;
 use crate::latest::look::Look;
-use crate::latest::plan::Step;
+use crate::latest::plan::{MOST_ASSETS, Step};
 use crate::latest::preview::Change;
 use crate::latest::publish::{Ended, Person, Planned};
 use crate::latest::set::{Set, SetImage};
@@ -30,8 +30,8 @@ use crate::latest::{self, TAG, preflight, source};
 
 /// Make `latest` the new set of images
 ///
-/// The set is staged on a draft, proven by its digests, and only then takes the place of what is live. A run that ended
-/// anywhere is started again with the same command.
+/// The set is staged on a draft, or on the release that was replaced last where that holds more of it, proven by its
+/// digests, and only then takes the place of what is live. A run that ended anywhere is started again with the same command.
 #[derive(Args)]
 pub struct Publish {
     /// Take these from the images folder; others are carried over [default: all that are there]
@@ -67,7 +67,7 @@ pub struct Publish {
     /// Refuse images that were not booted when they were built
     #[arg(long)]
     require_boot: bool,
-    /// Drop a draft of another set that stands in the way
+    /// Drop a draft of another set that stands in the way, and what other sets left on the previous release
     #[arg(long)]
     discard_incoming: bool,
     /// Don't keep the replaced release as the way back
@@ -89,9 +89,6 @@ pub struct Publish {
     #[command(flatten)]
     pub common: common::All,
 }
-
-/// GitHub takes 1000 assets on a release; one more than the set's is needed while a manifest is replaced.
-const MOST_ASSETS: usize = 999;
 
 impl Publish {
     pub fn run(self, common: &Common, console: &Console) -> anyhow::Result<Outcome> {
