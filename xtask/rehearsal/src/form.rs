@@ -24,7 +24,7 @@ const RAW: [&str; 9] = ["Some(", "None,", "Ok(", "Err(", "Os {", "kind:", "Error
 const NAMES: [&str; 4] = ["GitHub", "GitHub's", "Debian", "Proxmox"];
 
 /// What to do: an error has one of these, or a line to type.
-const CURES: [&str; 31] = [
+const CURES: [&str; 32] = [
     "`",
     "--",
     "run ",
@@ -56,6 +56,7 @@ const CURES: [&str; 31] = [
     "unarchive ",
     "set ",
     "update ",
+    "ask ",
 ];
 
 /// # Panics
