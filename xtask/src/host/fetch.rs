@@ -156,7 +156,6 @@ impl Fetch<'_> {
             let after = partial.len();
             *bytes += after.saturating_sub(before);
             if after > source.size {
-                bar.abandon();
                 return Ok(Came::TooMuch);
             }
             let fault = match result {
@@ -180,7 +179,6 @@ impl Fetch<'_> {
             }
             failures = if after.saturating_sub(before) >= HEADWAY { 1 } else { failures + 1 };
             if fault.blame != Blame::Line || failures >= self.attempts {
-                bar.abandon();
                 return Err(self.explain(fault, partial, source));
             }
             let wait = backoff::delay(failures);

@@ -59,7 +59,7 @@ fn send_image(stage: &Stage<'_>, image: &SetImage, have: &[Asset]) -> anyhow::Re
     match &result {
         Ok((_, 0)) => bar.finish("already on the draft"),
         Ok((_, sent)) => bar.finish(&format!("{sent} of {} sent", count(image.pieces.len(), "asset"))),
-        Err(_) => bar.abandon(),
+        Err(_) => drop(bar),
     }
     let (digests, _) = result?;
     small(stage, &name::checksum(&image.name), checksum::line(&image.name, image.sha256).as_bytes(), have)?;
