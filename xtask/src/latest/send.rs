@@ -9,8 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use anyhow::Context as _;
 use sha2::{Digest as _, Sha256};
 
-use crate::console::Transfer;
-use crate::console::count;
+use crate::console::{Transfer, count};
 use crate::failure;
 use crate::gh::{Asset, CallError};
 use crate::image::digest::Digest;

@@ -8,8 +8,7 @@ use serde_json::{Value, json};
 
 use super::checksum::{differs, hashed, write};
 use super::{Common, Outcome, common};
-use crate::console::count;
-use crate::console::{Console, size};
+use crate::console::{Console, count, size};
 use crate::failure::{self, Problems};
 use crate::image::cut;
 use crate::image::digest::Digest;
