@@ -527,6 +527,7 @@ impl<'p> Schedule<'p> {
                 Fault::Twice { .. } => {}
                 Fault::Never => (served, answered) = (u64::MAX, u64::MAX),
                 Fault::DraftInstead => meets.draft_instead = true,
+                Fault::NeverLive => meets.never_live = true,
                 Fault::Corrupt => meets.corrupt = true,
                 Fault::NoDigest => meets.no_digest = true,
                 Fault::Starter => meets.starter = true,
@@ -614,8 +615,12 @@ impl<'p> Schedule<'p> {
         }
     }
 
-    fn serve(&mut self, run: usize, ask: &Rc<Ask>, meets: Meets, answer_to: Option<(usize, u64)>, answered: u64) {
+    fn serve(&mut self, run: usize, ask: &Rc<Ask>, mut meets: Meets, answer_to: Option<(usize, u64)>, answered: u64) {
         let now = self.shared.now.get();
+        if is_git(ask) {
+            // GitHub's interface has limits, git has none.
+            meets.refused = None;
+        }
         let before = self.watch.before(ask, &self.world);
         let mut answer = self.world.serve(ask, meets, now);
         if let (Ask::LockNote(id), Ok(told)) = (&**ask, &mut answer) {
