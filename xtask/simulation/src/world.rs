@@ -287,12 +287,8 @@ impl World {
         self.stale = Some((until, Rc::new(view)));
     }
 
-    pub fn has_lock(&self) -> bool {
-        self.lock.is_some()
-    }
-
-    pub fn delete_lock(&mut self) {
-        self.lock = None;
+    pub fn lock(&self) -> Option<&String> {
+        self.lock.as_ref()
     }
 
     /// The clock begins anew.
