@@ -8,6 +8,7 @@
 
 use std::fmt::Display;
 use std::io::{self, IsTerminal as _, Write as _};
+use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -69,12 +70,12 @@ impl Console {
 
     /// A line of the result.
     pub fn line(&self, text: impl Display) {
-        self.print(&self.shown(&text.to_string()), self.json);
+        self.print(&self.fitted(&text.to_string(), self.json), self.json);
     }
 
     /// A line about how it goes: never part of the result.
     pub fn note(&self, text: impl Display) {
-        self.print(&self.shown(&text.to_string()), true);
+        self.print(&self.fitted(&text.to_string(), true), true);
     }
 
     /// A line that another program drew; of what a terminal would obey its colours alone are left.
@@ -216,6 +217,12 @@ impl Console {
         }
     }
 
+    /// The same, broken into lines that fit where it goes.
+    fn fitted(&self, text: &str, to_stderr: bool) -> String {
+        let columns = if to_stderr { columns_of(io::stderr()) } else { columns() };
+        self.shown(&columns.map_or_else(|| text.to_owned(), |columns| text::fitted(text, columns)))
+    }
+
     /// Text as the terminal gets it.
     fn shown(&self, text: &str) -> String {
         let mut out = String::with_capacity(text.len());
@@ -234,9 +241,13 @@ impl Console {
     }
 }
 
-/// Columns of the terminal that standard output is, else 80.
-pub fn width() -> usize {
-    terminal_size::terminal_size_of(io::stdout()).map_or(80, |(width, _)| usize::from(width.0).max(20))
+/// Columns of the terminal that standard output is, if it is one.
+pub fn columns() -> Option<usize> {
+    columns_of(io::stdout())
+}
+
+fn columns_of(stream: impl AsFd) -> Option<usize> {
+    terminal_size::terminal_size_of(stream).map(|(width, _)| usize::from(width.0).max(20))
 }
 
 /// One transfer under way: bytes, rate, time left.
@@ -288,8 +299,9 @@ pub fn size(bytes: u64) -> String {
 }
 
 /// `1 image`, `3 images`.
-pub fn count(number: usize, what: &str) -> String {
-    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+pub fn count<N: Copy + Display + PartialEq + From<bool>>(number: N, what: &str) -> String {
+    let many = if number == N::from(true) { "" } else { "s" };
+    format!("{number} {what}{many}")
 }
 
 /// `0.3 s`, `42 s`, `3 min 05 s`.

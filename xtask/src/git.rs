@@ -64,7 +64,7 @@ impl Git {
         let finished = process::output(cmd!(sh, "git -C {dir} rev-parse --path-format=absolute --git-common-dir"))?;
         if !finished.status.success() {
             return Err(failure::missing(format!(
-                "{} is in no git clone that can be used: {}",
+                "{} is in no git clone that can be used; name the packer directory with --packer-dir, or mend this: {}",
                 dir.display(),
                 finished.stderr.trim()
             )));
@@ -89,7 +89,11 @@ impl Git {
     }
 
     fn refused(&self, finished: &process::Finished) -> anyhow::Error {
-        failure::missing(format!("git refuses the clone {}: {}", self.dir.display(), finished.stderr.trim()))
+        failure::missing(format!(
+            "git refuses the clone {}; mend what it names: {}",
+            self.dir.display(),
+            finished.stderr.trim()
+        ))
     }
 
     /// A setting, where there is one; of a path `~` is written out.

@@ -113,7 +113,7 @@ pub fn arranged(command: Command) -> Command {
     command.mut_subcommand("packer", |packer| {
         let template = format!(
             "{{about-with-newline}}\n{{usage-heading}} {{usage}}\n\n{}\n\nOptions:\n{{options}}{{after-help}}",
-            groups(&packer, console::width())
+            groups(&packer, console::columns().unwrap_or(80))
         );
         packer
             .mut_subcommands(|verb| {
@@ -150,9 +150,7 @@ fn groups(packer: &Command, columns: usize) -> String {
             for alias in verb.get_visible_aliases() {
                 about.push_str(&format!(" (also: {alias})"));
             }
-            // Words alone wrap, so the name's blanks are added after.
-            let about = text::wrapped(&about, columns.saturating_sub(NAMES).max(20), 0);
-            let about = about.replace('\n', &format!("\n{}", " ".repeat(NAMES)));
+            let about = text::hanging(&about, columns, NAMES);
             out.push_str(&format!("  {:15}  {about}\n", verb.get_name()));
         }
         out.push('\n');

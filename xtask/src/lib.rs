@@ -24,6 +24,7 @@ mod sbom;
 pub mod signing;
 mod ssh;
 mod text;
+mod typed;
 mod verbs;
 mod version;
 
@@ -68,6 +69,7 @@ pub fn main() -> ExitCode {
     };
     let common = verb.common();
     let console = Console::new(common.json, common.verbose);
+    typed::given(&common);
     let outcome = verb.run(&common, &console).unwrap_or_else(|error| {
         console.note(format_args!("{} {error:#}", console.red("error:")));
         Outcome::error(failure::kind(&error) as u8, &error)

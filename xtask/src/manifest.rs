@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
+use crate::console::count;
 use crate::image::digest::Digest;
 use crate::image::inputs::Inputs;
 use crate::image::record::{BaseImage, Boot, BuiltFrom, Listed};
@@ -154,8 +155,9 @@ impl Manifest {
             }
             anyhow::ensure!(
                 image.parts.is_empty() || sum == image.size,
-                "the parts of image {} have {sum} bytes, the image has {}",
+                "the parts of image {} have {}, the image has {}",
                 image.name,
+                count(sum, "byte"),
                 image.size
             );
         }

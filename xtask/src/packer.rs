@@ -182,7 +182,7 @@ pub fn repo(asked: Option<&str>, packer_dir: &Path, remote: &str) -> anyhow::Res
     if let Some(asked) = asked.filter(|asked| !asked.is_empty()) {
         return asked.parse();
     }
-    match remote_of(packer_dir, remote).context("can't tell which repository publishes")? {
+    match remote_of(packer_dir, remote).context("can't tell which repository publishes; name it with --repo")? {
         None | Some((_, Place::Here)) => DEFAULT_REPO.parse(),
         Some((_, Place::Repo(repo))) => Ok(repo),
         Some((url, Place::Unknown)) => Err(failure::missing(format!(

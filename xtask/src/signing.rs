@@ -60,14 +60,17 @@ impl Allowed {
         let who = found.text().lines().next().unwrap_or_default().to_owned();
         if !found.status.success() || who.is_empty() {
             return Err(failure::digest(format!(
-                "the signature is by a key that {} doesn't name: {}",
+                "the signature is by a key that {} doesn't name; use the set only if you know whose key it is, and add it there: {}",
                 allowed.display(),
                 said(&found)
             )));
         }
         let checked = run(cmd!(sh, "ssh-keygen -Y verify -f {allowed} -I {who} -n {NAMESPACE} -s {signature}"), bytes)?;
         if !checked.status.success() {
-            return Err(failure::digest(format!("it is not what {who} signed: {}", said(&checked))));
+            return Err(failure::digest(format!(
+                "SHA256SUMS is not what {who} signed, so don't use the set; publish it once more with --sign: {}",
+                said(&checked)
+            )));
         }
         Ok(who)
     }

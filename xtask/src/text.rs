@@ -123,16 +123,23 @@ pub fn is_obeyed(c: char) -> bool {
             | '\u{fdd0}'..='\u{fdef}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
-/// Text broken at blanks into lines of at most so many columns, those after the first indented. A longer word stays whole.
+/// Text for the place behind a label that takes so many columns: lines after the first begin below the first.
+pub fn hanging(text: &str, columns: usize, label: usize) -> String {
+    wrapped(text, columns.saturating_sub(label).max(20), 0).replace('\n', &format!("\n{}", " ".repeat(label)))
+}
+
+/// Text broken at blanks into lines of at most so many columns, those after the first indented. A longer word stays whole, and
+/// so does what stands in backticks: it is to be copied.
 pub fn wrapped(text: &str, columns: usize, indent: usize) -> String {
     let mut out = String::with_capacity(text.len());
-    for (number, paragraph) in text.lines().enumerate() {
-        let mut column = if number == 0 { 0 } else { columns };
-        for word in paragraph.split_whitespace() {
+    for paragraph in text.lines() {
+        // A paragraph begins on a line of its own.
+        let mut column = usize::MAX;
+        for word in words(paragraph).filter(|word| !word.is_empty()) {
             let length = word.chars().count();
             if out.is_empty() {
                 column = length;
-            } else if column + 1 + length > columns {
+            } else if column >= columns.saturating_sub(length) {
                 out.push('\n');
                 out.extend(std::iter::repeat_n(' ', indent));
                 column = indent + length;
@@ -144,6 +151,68 @@ pub fn wrapped(text: &str, columns: usize, indent: usize) -> String {
         }
     }
     out
+}
+
+/// Text for a terminal of so many columns: a longer line is broken at blanks, and goes on below the beginning of its last column.
+/// A line that is to be typed stays whole; so do words, and what stands in backticks.
+pub fn fitted(text: &str, columns: usize) -> String {
+    text.split('\n').map(|line| fitted_line(line, columns)).collect::<Vec<_>>().join("\n")
+}
+
+fn fitted_line(line: &str, columns: usize) -> String {
+    let is_typed = line.trim_start_matches(|c| c == '$' || c == ' ' || takes_none(c)).starts_with("cargo xtask ");
+    if is_typed || length(line) <= columns {
+        return line.to_owned();
+    }
+    let lead = length(line) - length(line.trim_start());
+    let last = line.rfind("  ").map_or(0, |at| length(&line[..at]) + 2);
+    let indent = if last > lead && last <= columns * 5 / 8 { last } else { (lead + 2).min(columns / 4) };
+    let mut out = " ".repeat(lead);
+    let mut column = lead;
+    let mut blanks = 0;
+    let mut begun = false;
+    for word in words(line.trim_start()) {
+        if word.is_empty() {
+            blanks += 1;
+            continue;
+        }
+        if begun && column + blanks + length(word) > columns {
+            out.push('\n');
+            column = indent;
+            blanks = indent;
+        } else {
+            column += blanks;
+        }
+        out.extend(std::iter::repeat_n(' ', blanks));
+        out.push_str(word);
+        column += length(word);
+        blanks = 1;
+        begun = true;
+    }
+    out
+}
+
+/// Columns that text takes.
+fn length(text: &str) -> usize {
+    text.chars().filter(|c| !takes_none(*c)).count()
+}
+
+/// What begins and ends the console's colours.
+fn takes_none(c: char) -> bool {
+    matches!(c, '\u{fdd0}'..='\u{fdd4}')
+}
+
+/// The words of a line, empty ones between blanks; what stands in backticks is one, and so is a line to type.
+fn words(line: &str) -> impl Iterator<Item = &str> {
+    let typed = line.find("cargo xtask ").filter(|at| !line[..*at].ends_with('`')).unwrap_or(line.len());
+    let (before, typed) = line.split_at(typed);
+    let before = before.strip_suffix(' ').unwrap_or(before);
+    let mut quoted = false;
+    let words = before.split(move |c: char| {
+        quoted ^= c == '`';
+        !quoted && c == ' '
+    });
+    words.filter(move |_| !before.is_empty()).chain(Some(typed).filter(|typed| !typed.is_empty()))
 }
 
 /// A word as a shell takes it.
@@ -198,12 +267,35 @@ mod tests {
     fn text_is_broken_at_blanks() {
         for (text, columns, indent, expected) in [
             ("", 10, 2, ""),
+            ("a b\nc", usize::MAX, 2, "a b\n  c"),
+            ("type `a b c d` now", 8, 0, "type\n`a b c d`\nnow"),
             ("one two three", 80, 2, "one two three"),
             ("one two three", 9, 2, "one two\n  three"),
             ("a averylongword b", 6, 2, "a\n  averylongword\n  b"),
             ("first line\nsecond", 80, 4, "first line\n    second"),
         ] {
             assert_eq!(wrapped(text, columns, indent), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn lines_fit_a_terminal() {
+        for (line, columns, expected) in [
+            ("short", 10, "short"),
+            ("  a  rebuild  because of this", 20, "  a  rebuild\n    because of this"),
+            ("  a  because of all of this", 20, "  a  because of all\n     of this"),
+            ("ok  run `a b c d e f g` now", 20, "ok  run\n    `a b c d e f g`\n    now"),
+            ("  cargo xtask packer status --json", 20, "  cargo xtask packer status --json"),
+            (
+                "error: one two three four\n  - five six seven eight",
+                20,
+                "error: one two three\n  four\n  - five six seven\n    eight",
+            ),
+            ("\u{fdd0}$\u{fdd4} cargo xtask packer check", 20, "\u{fdd0}$\u{fdd4} cargo xtask packer check"),
+            ("now: cargo xtask packer check --base v1", 20, "now:\n  cargo xtask packer check --base v1"),
+            ("a word-that-is-longer-than-all", 10, "a\n  word-that-is-longer-than-all"),
+        ] {
+            assert_eq!(fitted(line, columns), expected, "{line}");
         }
     }
 

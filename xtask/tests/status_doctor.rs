@@ -5,6 +5,7 @@ use std::path::Path;
 
 use github_stand_in::{Access, SeedRelease, Token};
 use rehearsal::host::Network;
+use rehearsal::terminal::Terminal;
 use rehearsal::world::{Options, REPOSITORY, TOKEN, World};
 use serde_json::Value;
 
@@ -53,8 +54,8 @@ fn status_follows_a_release_from_end_to_end() {
         0,
         &[
             "image",
-            "template",
-            "5.0 MiB in 3 parts",
+            "local",
+            "5.0 MiB, 3 parts",
             "release   v0.45, published",
             "incoming  none",
             "previous  v0.44",
@@ -95,7 +96,7 @@ fn status_names_a_draft_that_was_begun() {
     let world = world("begun");
     world.hub().seed_release(REPOSITORY, SeedRelease::draft("latest-incoming").body("by hand")).unwrap();
     let json = status(&world);
-    assert_eq!(json["incoming"][0]["what"], "0 assets, not made by this tool");
+    assert_eq!((&json["incoming"][0]["uploaded"], &json["incoming"][0]["source"]), (&0.into(), &Value::Null));
     assert!(json["next"].as_str().unwrap().contains("--discard-incoming"), "{json}");
     world.tool(&["doctor", "--json"]).expect(0, &["is not this tool's"]);
 }
@@ -178,4 +179,40 @@ fn doctor_looks_at_build_hosts() {
         assert!(said.contains(&format!("host builder: {what}")), "{what}: {said}");
     }
     world.tool(&["doctor", "--host", "-oProxyCommand=x"]).expect(2, &["--host"]);
+}
+
+/// What a terminal of so many columns shows.
+fn on_terminal(world: &World, columns: usize, words: &str) -> String {
+    let line = format!("stty cols {columns} rows 50; exec {} packer {words}", env!("CARGO_BIN_EXE_xtask"));
+    let mut script = world.command("script");
+    script.env("TERM", "dumb");
+    Terminal::start(script, &line).end().1.replace('\r', "")
+}
+
+#[test]
+fn screens_fit_the_terminal() {
+    let world = world("narrow");
+    world.build_all(1, Some("v0.44")).unwrap();
+    world.publish_by_hand("v0.44").unwrap();
+    for columns in [40, 80] {
+        for words in
+            ["status", "check", "doctor", "verify", "publish --source v0.45 --dry-run", "release v0.45 --dry-run"]
+        {
+            let shown = on_terminal(&world, columns, words);
+            assert!(shown.lines().count() > 1, "{words}: {shown}");
+            for line in shown.lines() {
+                // What is to be copied, and a long word, stay whole.
+                let whole = line.trim_start().starts_with(['`', '$']) || line.contains("cargo xtask ");
+                let one_word = line.split_whitespace().count() == 1;
+                assert!(
+                    line.chars().count() <= columns || whole || one_word,
+                    "{words} at {columns}: `{line}`\n{shown}"
+                );
+            }
+        }
+    }
+    let wide = on_terminal(&world, 80, "status");
+    assert!(wide.lines().any(|line| line.starts_with("image  ") && line.ends_with("check")), "{wide}");
+    let narrow = on_terminal(&world, 40, "status");
+    assert!(narrow.contains("\ndebian-13-pve\n  local      3.0 MiB\n"), "{narrow}");
 }

@@ -14,8 +14,10 @@
 //! ```
 
 pub mod conformance;
+pub mod form;
 pub mod host;
 pub mod image;
 pub mod machine;
+pub mod ready;
 pub mod terminal;
 pub mod world;

@@ -180,13 +180,16 @@ impl Machine {
         command
     }
 
-    /// Runs `cargo xtask packer …` to its end.
+    /// Runs `cargo xtask packer …` to its end, and holds what it says against its [form](crate::form).
     ///
     /// # Panics
     ///
-    /// When it can't be started: it was compiled just before.
+    /// When it can't be started: it was compiled just before. When what it says hasn't the form.
+    #[track_caller]
     pub fn tool<S: AsRef<OsStr>>(&self, args: &[S]) -> Ran {
-        run(self.tool_command(args)).expect("starting the tool")
+        let ran = run(self.tool_command(args)).expect("starting the tool");
+        crate::form::check(args, ran.code, &ran.stdout, &ran.stderr);
+        ran
     }
 
     /// Runs `gh` to its end.

@@ -3,16 +3,21 @@
 mod next;
 mod row;
 
+use std::fmt;
+
 use serde_json::{Value, json};
 
+use crate::console::count;
 use crate::decide::{self, Report};
 use crate::git::TagRef;
 use crate::latest::doors::Doors;
+use crate::latest::heal::{self, Heal};
+use crate::latest::lock::{self, Holder};
 use crate::latest::look::{IncomingDraft, Live, Look};
-use crate::latest::{heal, lock, notes};
+use crate::latest::notes;
 
 pub use next::next;
-pub use row::{Agreement, Local, Row, rows};
+pub use row::{Agreement, HEADINGS, Local, Row, rows};
 
 /// All that `status` shows.
 #[derive(Debug, Default)]
@@ -36,9 +41,8 @@ pub struct Latest {
     pub incoming: Vec<Draft>,
     pub previous: Vec<Draft>,
     /// How a publish that ended half-way is to be finished.
-    pub heal: Option<String>,
-    /// Who has the lock.
-    pub lock: Option<String>,
+    pub heal: Option<Heal>,
+    pub lock: Option<Holder>,
 }
 
 /// The published release.
@@ -56,9 +60,49 @@ pub struct Published {
 #[derive(Debug)]
 pub struct Draft {
     pub id: u64,
-    /// In a few words.
-    pub what: String,
+    /// The version that it is for, where that is said.
     pub source: Option<String>,
+    pub state: State,
+}
+
+/// How far a draft is, or was.
+#[derive(Debug)]
+pub enum State {
+    /// A publish fills it: so many assets are up, of so many; the set in words.
+    Filling { uploaded: usize, of: u64, set: String },
+    /// Somebody else made it.
+    Strange { uploaded: usize },
+    /// It was live until then; `None` where no stamp says it.
+    Replaced { at: Option<String> },
+}
+
+impl fmt::Display for Draft {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.state {
+            State::Filling { uploaded, of, set } => write!(f, "{uploaded} of {} of {set}", count(*of, "asset")),
+            State::Strange { uploaded } => write!(f, "{}, not made by this tool", count(*uploaded, "asset")),
+            State::Replaced { at } => {
+                f.write_str(self.source.as_deref().unwrap_or("an unknown version"))?;
+                at.iter().try_for_each(|at| write!(f, ", replaced {at}"))
+            }
+        }
+    }
+}
+
+impl Draft {
+    /// `id`, `source`, and of one that is filled `uploaded` and `assets`, of one that was live `replaced_at`.
+    fn to_json(&self) -> Value {
+        let mut draft = json!({ "id": self.id, "source": self.source });
+        match &self.state {
+            State::Filling { uploaded, of, .. } => {
+                draft["uploaded"] = (*uploaded).into();
+                draft["assets"] = (*of).into();
+            }
+            State::Strange { uploaded } => draft["uploaded"] = (*uploaded).into(),
+            State::Replaced { at } => draft["replaced_at"] = at.clone().into(),
+        }
+        draft
+    }
 }
 
 impl Latest {
@@ -72,19 +116,15 @@ impl Latest {
         });
         let previous = look.previous.iter().map(|draft| {
             let source = notes::points_to(draft.release.notes()).map(str::to_owned);
-            let version = source.as_deref().unwrap_or("an unknown version");
-            let what = match &draft.marker {
-                Some(marker) => format!("{version}, replaced {}", marker.at),
-                None => version.to_owned(),
-            };
-            Draft { id: draft.release.id, what, source }
+            let at = draft.marker.as_ref().map(|marker| marker.at.clone());
+            Draft { id: draft.release.id, source, state: State::Replaced { at } }
         });
         Ok(Self {
             release,
             tag: look.tag.clone(),
             incoming: look.incoming.iter().map(incoming).collect(),
             previous: previous.collect(),
-            heal: heal::plan(doors, look)?.map(|heal| heal.to_string()),
+            heal: heal::plan(doors, look)?,
             lock: lock::holder(doors, look.lock.as_deref()),
         })
     }
@@ -97,16 +137,16 @@ fn source(live: &Live) -> Option<String> {
 
 fn incoming(draft: &IncomingDraft) -> Draft {
     let uploaded = draft.release.assets.iter().filter(|asset| asset.is_uploaded()).count();
-    let (what, source) = match &draft.marker {
+    let (state, source) = match &draft.marker {
         Some(marker) => {
             let pieces = |size: u64| if size > marker.set.part_size { size.div_ceil(marker.set.part_size) } else { 1 };
             // Each image's bytes and its checksum file, and the manifest.
             let all: u64 = marker.set.images.iter().map(|image| pieces(image.size) + 1).sum::<u64>() + 1;
-            (format!("{uploaded} of {all} assets of {}", marker.set.describe()), Some(marker.set.source.clone()))
+            (State::Filling { uploaded, of: all, set: marker.set.describe() }, Some(marker.set.source.clone()))
         }
-        None => (format!("{uploaded} assets, not made by this tool"), None),
+        None => (State::Strange { uploaded }, None),
     };
-    Draft { id: draft.release.id, what, source }
+    Draft { id: draft.release.id, source, state }
 }
 
 impl Checklist {
@@ -121,8 +161,7 @@ impl Checklist {
 
     /// The fields of `status --json`.
     pub fn to_json(&self) -> Value {
-        let draft = |draft: &Draft| json!({ "id": draft.id, "what": draft.what, "source": draft.source });
-        let drafts = |drafts: &[Draft]| drafts.iter().map(draft).collect::<Vec<_>>();
+        let drafts = |drafts: &[Draft]| drafts.iter().map(Draft::to_json).collect::<Vec<_>>();
         json!({
             "images": self.rows.iter().map(Row::to_json).collect::<Vec<_>>(),
             "release": self.latest.as_ref().and_then(|latest| latest.release.as_ref()).map(|release| json!({
@@ -138,8 +177,8 @@ impl Checklist {
             })),
             "incoming": self.latest.as_ref().map(|latest| drafts(&latest.incoming)),
             "previous": self.latest.as_ref().map(|latest| drafts(&latest.previous)),
-            "heal": self.latest.as_ref().and_then(|latest| latest.heal.clone()),
-            "lock": self.latest.as_ref().and_then(|latest| latest.lock.clone()),
+            "heal": self.latest.as_ref().and_then(|latest| latest.heal.as_ref()).map(Heal::to_json),
+            "lock": self.latest.as_ref().and_then(|latest| latest.lock.as_ref()).map(Holder::to_json),
             "head": self.head,
             "version_here": self.version_here,
             "unasked": self.unasked,
@@ -147,35 +186,36 @@ impl Checklist {
         })
     }
 
-    /// The lines below the table.
-    pub fn below(&self) -> Vec<String> {
+    /// What stands below the table: a label and what is said.
+    pub fn below(&self) -> Vec<(&'static str, String)> {
         let Some(latest) = &self.latest else { return Vec::new() };
         let mut lines = Vec::new();
         lines.push(match &latest.release {
-            None => "release   none is published".to_owned(),
+            None => ("release", "none is published".to_owned()),
             Some(release) => {
                 let source = release.source.as_deref().unwrap_or("an unknown version");
                 let by_hand = if release.commit.is_none() { ", made by hand: no manifest" } else { "" };
                 let at = release.published_at.as_deref().map_or_else(String::new, |at| format!(", published {at}"));
-                format!("release   {source}{by_hand}{at}")
+                ("release", format!("{source}{by_hand}{at}"))
             }
         });
-        lines.push(match (&latest.tag, latest.release.as_ref().and_then(|release| release.commit.as_ref())) {
-            (None, _) => "tag       none on the remote".to_owned(),
+        let tag = match (&latest.tag, latest.release.as_ref().and_then(|release| release.commit.as_ref())) {
+            (None, _) => "none on the remote".to_owned(),
             (Some(tag), Some(commit)) if *commit != tag.commit => {
-                format!("tag       {}, and the manifest is for {}", decide::short(&tag.commit), decide::short(commit))
+                format!("{}, and the manifest is for {}", decide::short(&tag.commit), decide::short(commit))
             }
-            (Some(tag), _) => format!("tag       {}", decide::short(&tag.commit)),
-        });
+            (Some(tag), _) => decide::short(&tag.commit).to_owned(),
+        };
+        lines.push(("tag", tag));
         for (label, drafts) in [("incoming", &latest.incoming), ("previous", &latest.previous)] {
             if drafts.is_empty() {
-                lines.push(format!("{label:9} none"));
+                lines.push((label, "none".to_owned()));
             }
-            lines.extend(drafts.iter().map(|draft| format!("{label:9} {} (draft {})", draft.what, draft.id)));
+            lines.extend(drafts.iter().map(|draft| (label, format!("{draft} (draft {})", draft.id))));
         }
-        lines.extend(self.rows.iter().filter_map(|row| Some(format!("altered   {}", row.altered.as_ref()?))));
-        lines.extend(latest.lock.iter().map(|holder| format!("lock      {holder}")));
-        lines.extend(latest.heal.iter().map(|heal| format!("broken    {heal}")));
+        lines.extend(self.rows.iter().filter_map(|row| Some(("altered", row.altered.clone()?))));
+        lines.extend(latest.lock.iter().map(|holder| ("lock", holder.to_string())));
+        lines.extend(latest.heal.iter().map(|heal| ("broken", heal.to_string())));
         lines
     }
 }

@@ -2,18 +2,18 @@
 
 use super::{Agreement, Checklist, Local, Row};
 use crate::decide::Decision;
+use crate::typed;
 
 /// The most urgent thing first: what is broken, what was begun, what is missing, what is ready.
 pub fn next(list: &Checklist) -> String {
     let Some(latest) = &list.latest else {
-        return "make GitHub and the remote reachable (`cargo xtask packer doctor` says how), then look again"
-            .to_owned();
+        return format!("make GitHub and the remote reachable ({} says how), then look again", typed::line("doctor"));
     };
     let version = list.version_here.as_deref();
     let source = latest.release.as_ref().and_then(|release| release.source.as_deref());
     if latest.heal.is_some() {
         let source = latest.incoming.iter().find_map(|draft| draft.source.as_deref()).or(version).unwrap_or("TAG");
-        return format!("put `latest` right: {}, or `cargo xtask packer rollback --execute`", publish(source));
+        return format!("put `latest` right: {}, or {}", publish(source), typed::line("rollback --execute"));
     }
     if let Some(draft) = latest.incoming.first() {
         return match &draft.source {
@@ -24,7 +24,7 @@ pub fn next(list: &Checklist) -> String {
         };
     }
     if let Some(row) = list.rows.iter().find(|row| matches!(row.local, Local::Bad(_))) {
-        return format!("mend the local files of {}: `cargo xtask packer status --json` has the reason", row.name);
+        return format!("mend the local files of {}: {} has the reason", row.name, typed::line("status --json"));
     }
     if let Some(source) = source
         && list.rows.iter().any(|row| row.altered.is_some())
@@ -34,11 +34,12 @@ pub fn next(list: &Checklist) -> String {
     }
     let to_build = names(list, |row| row.template && row.needs_build());
     if !to_build.is_empty() {
-        return format!("build: `cargo xtask packer build-and-fetch --host HOST {}`", to_build.join(" "));
+        let build = typed::line(format_args!("build-and-fetch --host HOST {}", to_build.join(" ")));
+        return format!("build: {build}");
     }
     let unsummed = names(list, |row| matches!(row.local, Local::Present { promised: None, .. }));
     if !unsummed.is_empty() {
-        return format!("write checksum files: `cargo xtask packer checksum {}`", unsummed.join(" "));
+        return format!("write checksum files: {}", typed::line(format_args!("checksum {}", unsummed.join(" "))));
     }
     let ready = names(list, |row| row.template && row.is_news());
     let newer = version.filter(|version| source.is_none_or(|source| crate::version::is_newer(version, source)));
@@ -46,14 +47,15 @@ pub fn next(list: &Checklist) -> String {
         (false, _, Some(version)) => format!("publish: {}", publish(version)),
         (false, _, None) => format!("tag the release, then publish: {}", publish("TAG")),
         (true, Some(version), _) => {
-            format!("nothing to build; write it down: `cargo xtask packer document --release {version} --execute`")
+            let document = typed::line(format_args!("document --release {version} --execute"));
+            format!("nothing to build; write it down: {document}")
         }
         (true, None, _) => "nothing: the images are as they should be".to_owned(),
     }
 }
 
 fn publish(source: &str) -> String {
-    format!("`cargo xtask packer publish --source {source} --execute`")
+    typed::line(format_args!("publish --source {source} --execute"))
 }
 
 fn names(list: &Checklist, wanted: impl Fn(&Row) -> bool) -> Vec<&str> {
@@ -81,8 +83,9 @@ impl Row {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Draft, Latest, Published};
+    use super::super::{Draft, Latest, Published, State};
     use super::*;
+    use crate::latest::heal::Heal;
 
     fn row(local: bool, agreement: Agreement, decision: Decision) -> Row {
         let present = Local::Present {
@@ -117,13 +120,13 @@ mod tests {
     fn the_next_step_follows_from_the_state() {
         use Agreement::{Differs, Nothing, Same};
         use Decision::{Rebuild, Skip};
-        let draft = || Draft { id: 7, what: String::new(), source: Some("v2".into()) };
+        let draft = || Draft { id: 7, source: Some("v2".into()), state: State::Strange { uploaded: 0 } };
         let begun = |mut list: Checklist| {
             list.latest.as_mut().unwrap().incoming.push(draft());
             list
         };
         let broken = |mut list: Checklist| {
-            list.latest.as_mut().unwrap().heal = Some("broken".into());
+            list.latest.as_mut().unwrap().heal = Some(Heal::Name { release: 1, asset: 2 });
             list
         };
         let altered = |mut list: Checklist| {

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 
+use crate::console::count;
 use crate::console::size;
 use crate::decide::{Decision, Published};
 use crate::image::digest::Digest;
@@ -149,32 +150,36 @@ fn age(local: &Local, published: Option<&PublishedImage>) -> Option<Duration> {
     SystemTime::now().duration_since(humantime::parse_rfc3339(since?).ok()?).ok()
 }
 
+/// Of the table.
+pub const HEADINGS: [&str; 6] = ["image", "local", "published", "agree", "age", "check"];
+
 impl Row {
-    /// The cells of the table.
-    pub fn cells(&self) -> [String; 9] {
+    /// The cells of the table, as [`HEADINGS`] names them.
+    pub fn cells(&self) -> [String; 6] {
         let dash = || "-".to_owned();
-        let parts = |parts: usize| if parts == 0 { "whole".to_owned() } else { parts.to_string() };
-        let (here, checksum, here_parts) = match &self.local {
-            Local::Absent => (dash(), dash(), dash()),
-            Local::Bad(_) => ("bad".to_owned(), "?".to_owned(), "?".to_owned()),
-            Local::Present { bytes, parts: count, promised, .. } => {
-                (size(*bytes), if promised.is_some() { "yes" } else { "no" }.to_owned(), parts(*count))
+        let whole = |bytes: u64, parts: usize| match parts {
+            0 => size(bytes),
+            parts => format!("{}, {}", size(bytes), count(parts, "part")),
+        };
+        let local = match &self.local {
+            Local::Absent => dash(),
+            Local::Bad(_) => "damaged".to_owned(),
+            Local::Present { bytes, parts, promised, .. } => {
+                let unsummed = if promised.is_none() { ", no checksum" } else { "" };
+                whole(*bytes, *parts) + unsummed
             }
         };
-        let published = self.published.as_ref().map_or_else(dash, |published| match published.parts {
-            0 => size(published.bytes),
-            parts => format!("{} in {parts} parts", size(published.bytes)),
-        });
         [
             self.name.clone(),
-            if self.template { "yes" } else { "no" }.to_owned(),
-            here,
-            checksum,
-            here_parts,
-            published,
+            local,
+            self.published.as_ref().map_or_else(dash, |published| whole(published.bytes, published.parts)),
             self.agreement.word().to_owned(),
             self.age.map_or_else(dash, age_word),
-            self.decision.as_ref().map_or_else(dash, |(decision, _)| decision.word().to_owned()),
+            match &self.decision {
+                _ if !self.template => "no template".to_owned(),
+                Some((decision, _)) => decision.word().to_owned(),
+                None => dash(),
+            },
         ]
     }
 

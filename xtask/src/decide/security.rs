@@ -152,7 +152,7 @@ fn ask(packer_dir: &Path, wanted: &BTreeSet<String>) -> anyhow::Result<BTreeMap<
     let finished = process::output(cmd!(sh, "{script} {wanted...}"))?;
     if !finished.status.success() {
         return Err(failure::missing(format!(
-            "the archives can't be asked for security fixes, so nobody can tell: {}",
+            "the archives can't be asked for security fixes, so nobody can tell; mend this, or leave --security out: {}",
             finished.stderr.trim()
         )));
     }

@@ -195,7 +195,7 @@ impl From<CallError> for anyhow::Error {
             Some(403) => "; the token may not do this: it needs the `repo` scope, or Contents: read and write",
             Some(404) => "; there is no such thing, or the token may not see it: check --repo and `gh auth status`",
             _ if error.is_offline() => "; check the network, then run the same command again",
-            _ => "",
+            _ => "; run the same command again to go on",
         };
         let asked = match &error {
             CallError::Http(http) if !http.asked.is_empty() => format!("{}: ", http.asked),
@@ -207,7 +207,10 @@ impl From<CallError> for anyhow::Error {
             CallError::Interrupted => failure::interrupted(error.to_string()),
             CallError::NoLogin(_) | CallError::Http(Http { status: 401 | 403 | 404, rate: None, .. }) => missing(error),
             _ if error.is_offline() => missing(error),
-            _ => failure::failed(format!("{asked}{error}")),
+            _ if error.retry_after().is_some() => failure::failed(format!(
+                "{asked}{error}; wait until GitHub takes more, then run the same command again"
+            )),
+            _ => failure::failed(format!("{asked}{error}{cure}")),
         }
     }
 }

@@ -7,6 +7,7 @@ use xshell::cmd;
 
 use super::gate::{Closed, Gate, Gated};
 use super::{Asset, CallError, Gh, Head, Http, Release, judge, no_answer, retry};
+use crate::console::count;
 use crate::process::Patience;
 use crate::{failure, process};
 
@@ -138,15 +139,15 @@ impl Gh {
                 at += bytes.len() as u64;
                 anyhow::ensure!(
                     at <= asset.size,
-                    "{} is longer than the {} bytes GitHub names",
+                    "{} is longer than the {} GitHub names",
                     asset.name,
-                    asset.size
+                    count(asset.size, "byte")
                 );
                 take(bytes)
             });
             let error = match result {
                 Ok(()) if at == asset.size => return Ok(()),
-                Ok(()) => CallError::Lost(format!("{at} of {} bytes arrived", asset.size)),
+                Ok(()) => CallError::Lost(format!("{at} of {} arrived", count(asset.size, "byte"))),
                 Err(error) => error,
             };
             if at > began {

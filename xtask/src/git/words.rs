@@ -83,7 +83,7 @@ pub fn cure(said: &str) -> &'static str {
         return "; an administrator can let you pass under Settings, Rules";
     }
     if has(&["archived", "read-only"]) {
-        return "; the repository takes no changes";
+        return "; the repository takes no changes: unarchive it in its settings";
     }
     if has(&[
         "401",
@@ -97,7 +97,7 @@ pub fn cure(said: &str) -> &'static str {
     ]) {
         return "; the login needs Contents: read and write there (`repo` of a classic token): `gh auth status` shows which one it is; for another way see --git-url";
     }
-    ""
+    "; ask an administrator of the repository what stops it"
 }
 
 pub(super) fn first_line(text: &str) -> String {

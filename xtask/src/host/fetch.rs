@@ -9,6 +9,7 @@ use super::packages;
 use super::partial::{Partial, Source};
 use super::place::{self, Place};
 use crate::backoff;
+use crate::console::count;
 use crate::console::{Transfer, size};
 use crate::failure::{self, Failure};
 use crate::image::digest::Digest;
@@ -103,9 +104,9 @@ impl Fetch<'_> {
                          build it anew with `--force`"
                     )),
                     _ => failure::failed(format!(
-                        "image {image} on {host} changes while it is fetched: of {} bytes as listed, more or others came; \
+                        "image {image} on {host} changes while it is fetched: of {} as listed, more or others came; \
                          let what writes it there end, then try again",
-                        source.size
+                        count(source.size, "byte")
                     )),
                 }));
             }
@@ -161,8 +162,11 @@ impl Fetch<'_> {
             let fault = match result {
                 Ok(()) if after == source.size => continue,
                 Ok(()) => Fault::line(failure::failed(format!(
-                    "{} of {} bytes of image {} came from {}; it may be changing there",
-                    after, source.size, self.image, self.ssh.host
+                    "{} of {} of image {} came from {}; it may be changing there",
+                    after,
+                    count(source.size, "byte"),
+                    self.image,
+                    self.ssh.host
                 ))),
                 Err(fault) => fault,
             };

@@ -16,7 +16,7 @@ pub fn of(history: &mut History, packer_dir: &Path, image: &str, listing: &Listi
         let text = history.read(&file.id)?;
         let Some(text) = text.as_deref().map(String::from_utf8_lossy) else { continue };
         if file.mode == SYMLINK && !is_inside(&joined(path, &text), &files, image) {
-            found.push(format!("{image} can't be built: {path} is a symlink that leads out of {own} and shared/"));
+            found.push(format!("{image} can't be built: {path} is a symlink that leads out of {own} and shared/; put the file itself there"));
         }
         for named in text.split("${path.root}/").skip(1).filter(|_| path.ends_with(".hcl")) {
             let named = named.split(['"', '$', '*']).next().unwrap_or_default();
@@ -24,7 +24,7 @@ pub fn of(history: &mut History, packer_dir: &Path, image: &str, listing: &Listi
             if !is_inside(&target, &files, image) && packer_dir.join(&target).is_file() {
                 let target = target.display();
                 found.push(format!(
-                    "{image} can't be built: {path} names {target}, which is outside of {own} and shared/"
+                    "{image} can't be built: {path} names {target}, which is outside of {own} and shared/; move it into one of them"
                 ));
             }
         }

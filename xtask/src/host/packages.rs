@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use super::listing::Remote;
+use crate::console::count;
 use crate::failure;
 use crate::gh::SMALL;
 use crate::image::digest::Digest;
@@ -35,7 +36,7 @@ pub fn fetch(ssh: &Ssh, dir: &RemoteDir, image: &str, to: &Path, remote: &Remote
         )))
     };
     if file != name::packages(image) || size > SMALL {
-        return Err(wrong(format!("is `{}` with {size} bytes in the build record", file.escape_debug())));
+        return Err(wrong(format!("is `{}` with {} in the build record", file.escape_debug(), count(size, "byte"))));
     }
     let path = to.join(&file);
     if fs::read(&path).is_ok_and(|bytes| Digest::of(&bytes) == promised) {

@@ -16,6 +16,7 @@ use crate::image::durable::{self, Pending};
 use crate::image::local::{self, LocalImage};
 use crate::image::record::{self, BuildRecord};
 use crate::image::{checksum, hash, name};
+use crate::typed;
 
 /// The folder that an image is, or is to be, in.
 pub struct Place {
@@ -107,7 +108,7 @@ impl Place {
         }
         partial.end();
         if self.parts.is_some() {
-            voice.warn("the parts here are of an older image; run `cargo xtask packer split` again");
+            voice.warn(format_args!("the parts here are of an older image; run {} again", typed::line("split")));
         }
         durable::sync_dir_of(&to)
     }

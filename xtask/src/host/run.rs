@@ -133,7 +133,9 @@ pub fn run(work: &Work<'_>, hosts: &[Ready], jobs: Vec<Job>) -> (BTreeMap<String
     }
     if interrupt::seen().is_none() {
         for image in schedule.left() {
-            problems.push(failure::missing(format!("image {image} was not built: no host is left to build it")));
+            problems.push(failure::missing(format!(
+                "image {image} was not built: no host is left to build it; name another with --host"
+            )));
         }
     }
     (done, problems)

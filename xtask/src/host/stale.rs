@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::tar;
 use super::wanted::Wanted;
+use crate::console::count;
 use crate::decide::{FOLDERS, short};
 use crate::failure;
 use crate::git::Git;
@@ -57,7 +58,8 @@ fn parse(host: &Host, dir: &RemoteDir, output: &[u8]) -> Result<Found, Fault> {
             }
             b"unreadable" => {
                 return Err(Fault::host(failure::missing(format!(
-                    "not all files in {dir} on {host} can be read by this login, so nobody can tell what it would build"
+                    "not all files in {dir} on {host} can be read by this login, so nobody can tell what it would build; \
+                     log in as their owner (`--host OWNER@{host}`), or send the files with --sync"
                 ))));
             }
             file => {
@@ -114,8 +116,7 @@ pub fn check(
         (Some(there), wanted_commit) => {
             let behind = wanted_commit.as_deref().map_or(Ok(None), |to| git.distance(there, to))?;
             let at = match behind {
-                Some(1) => format!("it is at {}, 1 commit behind", short(there)),
-                Some(count) => format!("it is at {}, {count} commits behind", short(there)),
+                Some(commits) => format!("it is at {}, {} behind", short(there), count(commits, "commit")),
                 None => format!("it is at {}, which {what} doesn't come from", short(there)),
             };
             let pull = match &wanted.source {

@@ -14,6 +14,7 @@ use sha2::{Digest as _, Sha256};
 use super::digest::Digest;
 use super::{durable, hash, qcow2};
 use crate::failure;
+use crate::typed;
 
 /// The hidden file, locked while this lives. When this is dropped, what is there stays, to be continued.
 pub struct Arriving {
@@ -96,14 +97,15 @@ impl Arriving {
         if found != self.promised {
             self.discard();
             return Err(failure::digest(format!(
-                "{} arrived with digest {found}, but the release promises {}; nothing was kept",
+                "{} arrived with digest {found}, but the release promises {}; nothing was kept, and {} tells what is published",
                 self.path.display(),
-                self.promised
+                self.promised,
+                typed::line("verify --download")
             )));
         }
         if let Err(error) = qcow2::check(&self.hidden) {
             self.discard();
-            return Err(error.context("the release has the promised bytes, but they are no image"));
+            return Err(error.context("the release has the promised bytes, but they are no image, so nothing was kept; build and publish it anew"));
         }
         self.file.sync_all().map_err(|error| durable::write_error(&self.hidden, error))?;
         fs::rename(&self.hidden, &self.path).with_context(|| format!("renaming to {}", self.path.display()))?;

@@ -7,6 +7,7 @@ use std::path::Path;
 use super::digest::Digest;
 use super::durable;
 use super::name;
+use crate::typed;
 use crate::{failure, text};
 
 /// The content of `<name>.qcow2.sha256`.
@@ -114,8 +115,9 @@ pub fn read(image: &str, path: &Path) -> anyhow::Result<Digest> {
         .map_err(|error| durable::read_error(path.display(), error))?;
     parse(image, &String::from_utf8_lossy(&bytes)).map_err(|error| {
         failure::failed(format!(
-            "checksum file {}: {error}; write it anew with `cargo xtask packer checksum --force {image}`",
-            path.display()
+            "checksum file {}: {error}; write it anew with {}",
+            path.display(),
+            typed::line(format_args!("checksum --force {image}"))
         ))
     })
 }

@@ -10,6 +10,7 @@ use sha2::{Digest as _, Sha256};
 use super::digest::Digest;
 use super::local::LocalImage;
 use super::name;
+use crate::console::count;
 use crate::{failure, interrupt, process};
 
 /// What files are read with, everywhere: small enough to stay in the cache next to a core between the read and the hash. With
@@ -61,7 +62,8 @@ pub fn image(image: &LocalImage, moved: impl Fn(u64)) -> anyhow::Result<Digest> 
 /// An image that changes while it is read can't be blessed.
 pub fn shrunk(file: &str, size: u64, read: u64) -> anyhow::Error {
     failure::failed(format!(
-        "{file} ended after {read} of {size} bytes while it was read; let its build or fetch end, then try again"
+        "{file} ended after {read} of {} while it was read; let its build or fetch end, then try again",
+        count(size, "byte")
     ))
 }
 

@@ -12,6 +12,7 @@ use super::record::{self, BuildRecord, Listed};
 use super::stamp::Stamp;
 use super::{checksum, durable, parts, qcow2};
 use crate::failure;
+use crate::typed;
 use anyhow::Context as _;
 
 /// What lies in the images folder under one image's name. Nothing has been judged yet.
@@ -52,8 +53,9 @@ pub struct LocalImage {
 pub fn scan(images: &Path) -> anyhow::Result<BTreeMap<String, Files>> {
     if !images.is_dir() {
         return Err(failure::missing(format!(
-            "no images folder {}; run `cargo xtask packer build-and-fetch --host HOST`, or name the folder with --images",
-            images.display()
+            "no images folder {}; run {}, or name the folder with --images",
+            images.display(),
+            typed::line("build-and-fetch --host HOST")
         )));
     }
     let mut found = BTreeMap::new();
@@ -167,16 +169,18 @@ impl Files {
         if self.parts.is_empty() {
             self.no_strays(image)?;
             return Err(failure::missing(format!(
-                "no image {} in {}; run `cargo xtask packer build-and-fetch --host HOST {image}`",
+                "no image {} in {}; run {}",
                 name::whole(image),
-                images.display()
+                images.display(),
+                typed::line(format_args!("build-and-fetch --host HOST {image}"))
             )));
         }
         if let Some(missing) = parts::gap(self.parts.keys().map(String::as_str)) {
             return Err(failure::missing(format!(
-                "part {} is missing in {}; fetch the image again, or run `cargo xtask packer split {image}` where it is whole",
+                "part {} is missing in {}; fetch the image again, or run {} where it is whole",
                 name::part(image, &missing),
-                images.display()
+                images.display(),
+                typed::line(format_args!("split {image}"))
             )));
         }
         self.parts.values().map(|paths| one(image, "part", paths)).filter_map(Result::transpose).collect()

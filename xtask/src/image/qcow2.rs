@@ -12,6 +12,7 @@ use std::path::Path;
 use anyhow::Context as _;
 
 use super::durable;
+use crate::console::count;
 use crate::failure;
 
 /// The first four bytes of each qcow2 file.
@@ -89,7 +90,7 @@ impl<R: Fn(u64, &mut [u8]) -> io::Result<()>> Image<R> {
         let cluster = 1_u64 << header.cluster_bits;
         let cut = |what: &str, end: Option<u64>| {
             let end = end.map_or_else(|| "beyond all numbers".to_owned(), |end| format!("at {end}"));
-            not(format!("is cut short: {what} ends {end}, the file after {} bytes", self.size), AGAIN)
+            not(format!("is cut short: {what} ends {end}, the file after {}", count(self.size, "byte")), AGAIN)
         };
         let must_hold = |what: &str, at: u64, length: u64| match at.checked_add(length) {
             Some(end) if end <= self.size => Ok(()),
@@ -106,7 +107,7 @@ impl<R: Fn(u64, &mut [u8]) -> io::Result<()>> Image<R> {
         let entry = if extended { 16 } else { 8 };
         let covered = u128::from(header.l1_size) * u128::from(cluster / entry) * u128::from(cluster);
         if covered < u128::from(header.virtual_size) {
-            return Err(not(format!("has an L1 table of {} entries, too few for its size", header.l1_size), AGAIN));
+            return Err(not(format!("has an L1 table of length {}, too few for its size", header.l1_size), AGAIN));
         }
         // More tables than there is room for would be one table many times.
         let mut left = self.size / cluster + 1;
@@ -199,7 +200,7 @@ impl Header {
         };
         let length = if version == 3 && there >= SHORTEST_3 { small(&bytes, 100) } else { needed as u32 };
         if there < needed || image.size < u64::from(length) {
-            return Err(not(format!("ends after {} bytes, within its header", image.size), AGAIN));
+            return Err(not(format!("ends after {}, within its header", count(image.size, "byte")), AGAIN));
         }
         let of_version_3 = version == 3;
         Ok(Self {

@@ -6,6 +6,7 @@ use std::path::Path;
 use super::local::{self, Files};
 use super::templates;
 use crate::failure;
+use crate::typed;
 
 /// The images named, or all that are there, by name. An image that is named and known as a template but isn't there
 /// comes with no files, for [`local::LocalImage::open`] to judge.
@@ -18,8 +19,9 @@ pub fn select(packer_dir: &Path, images: &Path, asked: &[String]) -> anyhow::Res
     let mut known = local::present(&found);
     if asked.is_empty() && known.is_empty() {
         return Err(failure::missing(format!(
-            "no image in {}; run `cargo xtask packer build-and-fetch --host HOST`",
-            images.display()
+            "no image in {}; run {}",
+            images.display(),
+            typed::line("build-and-fetch --host HOST")
         )));
     }
     let chosen: BTreeSet<String> = if asked.is_empty() {

@@ -8,6 +8,7 @@ use std::path::Path;
 
 use anyhow::Context as _;
 
+use crate::console::count;
 use crate::failure;
 
 /// Which file it is, its size, and when its bytes and its inode last changed, to the nanosecond.
@@ -36,7 +37,7 @@ impl Stamp {
         let what = if now.inode != self.inode {
             "it is another file now".to_owned()
         } else if now.size != self.size {
-            format!("it had {} bytes and has {}", self.size, now.size)
+            format!("it had {} and has {}", count(self.size, "byte"), now.size)
         } else {
             "it was written to".to_owned()
         };

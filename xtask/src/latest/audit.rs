@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use sha2::{Digest as _, Sha256};
 
+use crate::console::count;
 use crate::gh::Asset;
 use crate::git::TagRef;
 use crate::image::digest::Digest;
@@ -11,6 +12,7 @@ use crate::image::name::{self, Role};
 use crate::image::{checksum, parts};
 use crate::manifest::{self, Expected, Image, Manifest};
 use crate::signing::Allowed;
+use crate::typed;
 
 use super::doors::Doors;
 use super::files::Signed;
@@ -134,8 +136,10 @@ fn with_manifest(audit: &mut Audit, live: &Live, manifest: &Manifest, tag: Optio
         let size: u64 = image.parts.iter().map(|part| part.size).sum();
         if size != image.size {
             audit.differs(format!(
-                "the parts of {} have {size} bytes together, the image has {}",
-                image.name, image.size
+                "the parts of {} have {} together, the image has {}",
+                image.name,
+                count(size, "byte"),
+                image.size
             ));
         }
     }
@@ -196,7 +200,9 @@ pub fn differs(expected: &Expected, asset: Option<&Asset>) -> Option<String> {
     match prove::compare(expected, asset)? {
         Difference::Missing => Some(format!("{file} is missing on the release")),
         Difference::Broken => Some(format!("{file} is an upload that broke off")),
-        Difference::Size(size) => Some(format!("{file} has {size} bytes, the manifest says {}", expected.size)),
+        Difference::Size(size) => {
+            Some(format!("{file} has {}, the manifest says {}", count(size, "byte"), expected.size))
+        }
         Difference::Digest(digest) => {
             Some(format!("{file} has sha256 {digest}, the manifest says {}", expected.sha256))
         }
@@ -237,7 +243,8 @@ fn by_checksum_files(doors: Doors<'_>, audit: &mut Audit, live: &Live) -> anyhow
             }
             None => audit.unproven.push(format!(
                 "GitHub gives no digest for the whole of {image}, so its bytes alone tell whether all of it is there: \
-                 `cargo xtask packer verify --download`"
+                 {}",
+                typed::line("verify --download")
             )),
         }
     }

@@ -15,6 +15,7 @@ use crate::image::digest::Digest;
 use crate::manifest::{Image, Manifest};
 use crate::sbom::Packages;
 use crate::sbom::diff::{Difference, NONE};
+use crate::typed;
 
 /// What begins it. Everything from here on is this module's.
 const BEGIN: &str = "## Changed since ";
@@ -90,13 +91,17 @@ pub fn published(
 ) -> anyhow::Result<Option<Packages>> {
     let Some(listed) = &image.packages else { return Ok(None) };
     let asset = assets.iter().find(|asset| asset.name == listed.file && asset.is_uploaded());
-    let asset = asset.ok_or_else(|| failure::missing(format!("{} is not on the release", listed.file)))?;
+    let asset = asset.ok_or_else(|| {
+        failure::missing(format!("{} is not on the release; look with {}", listed.file, typed::line("verify")))
+    })?;
     let bytes = read_asset(asset)?;
     let found = Digest::of(&bytes);
     if found != listed.sha256 {
         return Err(failure::digest(format!(
-            "{} has sha256 {found}, the manifest says {}",
-            listed.file, listed.sha256
+            "{} has sha256 {found}, the manifest says {}; look with {}",
+            listed.file,
+            listed.sha256,
+            typed::line("verify")
         )));
     }
     Packages::parse(&listed.file, &bytes).map(Some)
@@ -218,8 +223,9 @@ pub fn find(gh: &Gh, look: &Look, version: Option<&str>, before: bool) -> anyhow
         None => format!("no set with a manifest is published as {TAG}"),
     };
     Err(failure::missing(format!(
-        "{what} in {}, so there is nothing to compare; `cargo xtask packer status` shows what there is",
-        gh.repo()
+        "{what} in {}, so there is nothing to compare; {} shows what there is",
+        gh.repo(),
+        typed::line("status")
     )))
 }
 

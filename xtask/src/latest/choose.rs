@@ -12,6 +12,7 @@ use crate::image::parts::PartSize;
 use crate::image::{checksum, templates};
 use crate::manifest::Manifest;
 use crate::signing::Allowed;
+use crate::typed;
 
 use super::TAG;
 use super::audit;
@@ -90,9 +91,10 @@ pub fn from_folder(
             }
             // Named, and not there: never an old one in silence.
             None if wanted_here && !asked.is_empty() => problems.push(failure::missing(format!(
-                "no image {} in {}; run `cargo xtask packer build-and-fetch --host HOST {image}`",
+                "no image {} in {}; run {}",
                 name::whole(image),
-                wish.images.display()
+                wish.images.display(),
+                typed::line(format_args!("build-and-fetch --host HOST {image}"))
             ))),
             None => {
                 absent.insert(image.clone());
@@ -132,8 +134,9 @@ pub fn from_folder(
                     )
                 } else {
                     format!(
-                        "no image {file} in {}, and it can't be carried over: {why}; run `cargo xtask packer build-and-fetch --host HOST {image}`",
-                        wish.images.display()
+                        "no image {file} in {}, and it can't be carried over: {why}; run {}",
+                        wish.images.display(),
+                        typed::line(format_args!("build-and-fetch --host HOST {image}"))
                     )
                 };
                 let keep = if live.is_some() {

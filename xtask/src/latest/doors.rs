@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::backoff;
+use crate::console::count;
 use crate::console::seconds;
 use crate::failure;
 use crate::gh::{Asset, CallError, Release, SMALL};
@@ -157,15 +158,15 @@ impl<'a> Doors<'a> {
                 at += bytes.len() as u64;
                 anyhow::ensure!(
                     at <= asset.size,
-                    "{} is longer than the {} bytes GitHub names",
+                    "{} is longer than the {} GitHub names",
                     asset.name,
-                    asset.size
+                    count(asset.size, "byte")
                 );
                 take(bytes)
             });
             let error = match result {
                 Ok(()) if at == asset.size => return Ok(()),
-                Ok(()) => CallError::Lost(format!("{at} of {} bytes arrived", asset.size)),
+                Ok(()) => CallError::Lost(format!("{at} of {} arrived", count(asset.size, "byte"))),
                 Err(error) => error,
             };
             if at > began {

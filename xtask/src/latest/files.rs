@@ -11,6 +11,7 @@ use crate::image::digest::Digest;
 use crate::image::name;
 use crate::manifest::{Image, Manifest, Part};
 use crate::signing::{Allowed, Signer};
+use crate::typed;
 
 use super::look::Live;
 use super::prove;
@@ -154,11 +155,14 @@ pub fn signed(
         (Some(sums), Some(signature)) => (sums, signature),
         _ if was_signed => {
             return Err(failure::digest(
-                "the set was signed and is not any more: somebody removed the signature or what it signs",
+                "the set was signed and is not any more: somebody removed the signature or what it signs; \
+                 publish it once more with --sign",
             ));
         }
         (_, Some(_)) => {
-            return Err(failure::digest(format!("{SIGNATURE} is there, and {SUMS}, which it signs, is not")));
+            return Err(failure::digest(format!(
+                "{SIGNATURE} is there, and {SUMS}, which it signs, is not; publish the set once more with --sign"
+            )));
         }
         _ => return Ok(Signed::Not),
     };
@@ -213,9 +217,10 @@ impl Trust {
     pub fn check(&self, image: &SetImage, from: &str) -> anyhow::Result<()> {
         match self {
             Self::Sums { who, sums } if !vouches(sums, &image.name, image.sha256) => Err(failure::digest(format!(
-                "{} on release {from} has sha256 {}, which is not what {who} signed",
+                "{} on release {from} has sha256 {}, which is not what {who} signed; look with {}",
                 name::whole(&image.name),
-                image.sha256
+                image.sha256,
+                typed::line("verify")
             ))),
             _ => Ok(()),
         }

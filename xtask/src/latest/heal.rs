@@ -6,6 +6,8 @@
 
 use std::fmt;
 
+use serde_json::{Value, json};
+
 use crate::failure;
 use crate::gh::{Asset, Release};
 use crate::git::TagRef;
@@ -50,26 +52,42 @@ impl fmt::Display for Heal {
                 let ended = format!("{TAG} has no release: a publish ended between its two last steps");
                 match why {
                     Why::Chosen { source } => {
-                        write!(f, "{ended}. First finish it: the draft {release} holds all of {source}, proven")
+                        write!(f, "{ended}; first finish it: the draft {release} holds all of {source}, proven")
                     }
-                    Why::WasLive => write!(f, "{ended}. First make the release {release} live, which was live before"),
+                    Why::WasLive => write!(f, "{ended}; first make the release {release} live, which was live before"),
                     Why::LostItsTag => write!(
                         f,
-                        "somebody deleted the tag {TAG}, so its release {release} became a draft. First put both back; nothing is sent"
+                        "somebody deleted the tag {TAG}, so its release {release} became a draft; first put both back, which sends nothing"
                     ),
                 }
             }
             Self::Name { .. } => write!(
                 f,
-                "{TAG} has no {}: a change of its version ended half-way. First put the old one back in its place",
+                "{TAG} has no {}: a change of its version ended half-way; first put the old one back in its place",
                 manifest::FILE
             ),
             Self::Tag { to, .. } => write!(
                 f,
-                "the tag {TAG} stands on another set than the one that is live: a run ended half-way. First put it back to {}",
+                "the tag {TAG} stands on another set than the one that is live: a run ended half-way; first put it back to {}",
                 to.get(..12).unwrap_or(to)
             ),
         }
+    }
+}
+
+impl Heal {
+    /// As a step of a plan: `kind` is `publish`, `rename` or `tag`.
+    pub fn to_json(&self) -> Value {
+        let mut step = match self {
+            Self::Publish { release, tag, .. } => {
+                json!({ "kind": "publish", "release": release, "tag": tag.as_ref().map(|tag| &tag.commit) })
+            }
+            Self::Name { release, asset } => json!({ "kind": "rename", "release": release, "asset": asset }),
+            Self::Tag { from, to } => json!({ "kind": "tag", "from": from, "to": to }),
+        };
+        step["do"] = "heal".into();
+        step["said"] = self.to_string().into();
+        step
     }
 }
 

@@ -5,6 +5,7 @@ use std::io::Write;
 use std::ops::Deref;
 
 use crate::gh::{Asset, CallError, NewRelease, Release, Upload};
+use crate::typed;
 
 use super::doors::Doors;
 use super::lock::{self, Lease, Permit};
@@ -145,8 +146,9 @@ impl<'a> Held<'a> {
             || match self.release(id) {
                 Ok(now) if now.draft && ours(&now) => Ok(None),
                 Ok(_) => Err(crate::failure::failed(format!(
-                    "release {id} is not the draft any more that it was when the plan was made, so it is left alone. \
-                     Look with `cargo xtask packer status`, then run again"
+                    "release {id} is not the draft any more that it was when the plan was made, so it is left alone; \
+                     look with {}, then run again",
+                    typed::line("status")
                 ))),
                 Err(error) if error.status() == Some(404) => Ok(Some(())),
                 Err(error) => Err(error.into()),

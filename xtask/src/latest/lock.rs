@@ -12,10 +12,12 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use crate::failure;
 use crate::gh::CallError;
 use crate::git::{self, Pushed};
+use crate::typed;
 
 use super::doors::Doors;
 use super::outside::{Bell, How, Move, Outside, Push};
@@ -185,19 +187,50 @@ impl Permit<'_> {
 
 fn lost(why: &str) -> anyhow::Error {
     failure::failed(format!(
-        "the lock {REF} is not this run's any more ({why}), so it stops; look with `cargo xtask packer status`, then run again"
+        "the lock {REF} is not this run's any more ({why}), so it stops; look with {}, then run again",
+        typed::line("status")
     ))
 }
 
-/// Who has the lock, in words; `None` when nobody has.
-pub fn holder(doors: Doors<'_>, lock: Option<&str>) -> Option<String> {
+/// Who has the lock.
+#[derive(Debug)]
+pub enum Holder {
+    /// A run of this tool.
+    Run(Note),
+    /// The ref is at this id, which is no lock of this tool.
+    Stranger(String),
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Run(note) => write!(f, "{note}: at work, or ended early; the next publish finds out"),
+            Self::Stranger(id) => {
+                write!(f, "{id}, which is no lock of this tool: see who made it; publish --take-over replaces it")
+            }
+        }
+    }
+}
+
+impl Holder {
+    /// `ours`, and `verb`, `source`, `started`, `run` as the lock's note has them, or the `id` of a stranger's.
+    pub fn to_json(&self) -> Value {
+        match self {
+            Self::Run(note) => json!({
+                "ours": true, "verb": note.verb, "source": note.source, "started": note.started, "run": note.run,
+            }),
+            Self::Stranger(id) => json!({ "ours": false, "id": id }),
+        }
+    }
+}
+
+/// `None` when nobody has it.
+pub fn holder(doors: Doors<'_>, lock: Option<&str>) -> Option<Holder> {
     let id = lock?;
     match read(doors, id) {
         Ok(Read::Gone) => None,
-        Ok(Read::Of(note)) => Some(format!("{note}: at work, or ended early; the next publish finds out")),
-        Ok(Read::Strange) | Err(_) => {
-            Some(format!("{id}, which is no lock of this tool: see who made it; publish --take-over replaces it"))
-        }
+        Ok(Read::Of(note)) => Some(Holder::Run(note)),
+        Ok(Read::Strange) | Err(_) => Some(Holder::Stranger(id.to_owned())),
     }
 }
 
@@ -326,7 +359,7 @@ fn found(doors: Doors<'_>, claim: &Claim, id: &str, alone_in_clone: bool) -> any
             Some(now) if now == id => {}
             Some(_) => {
                 return Err(failure::failed(format!(
-                    "another publisher is at work: {note}; nothing was changed by this run. Run again when it is done"
+                    "another publisher is at work: {note}; nothing was changed by this run, so run it again when that is done"
                 )));
             }
         }

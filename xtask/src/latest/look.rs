@@ -7,6 +7,7 @@ use crate::gh::{Asset, CallError, Release};
 use crate::git::TagRef;
 use crate::image::digest::Digest;
 use crate::manifest::{self, Manifest};
+use crate::typed;
 
 use super::doors::Doors;
 use super::marker::{self, Incoming, Replaced};
@@ -142,8 +143,9 @@ fn read_one(
     let digest = Digest::of(&bytes);
     if asset.digest().is_some_and(|named| named != digest) {
         return Err(failure::digest(format!(
-            "{} on the release arrived with another digest than GitHub names",
-            asset.name
+            "{} on the release arrived with another digest than GitHub names; look with {}",
+            asset.name,
+            typed::line("verify --download")
         )));
     }
     Ok((Manifest::parse(&bytes)?, digest))

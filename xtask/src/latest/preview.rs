@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use crate::console::{seconds, size};
 use crate::image::name::Role;
 use crate::manifest::Image;
+use crate::typed;
 
 use super::TAG;
 use super::look::Live;
@@ -24,8 +25,18 @@ pub struct Preview {
     pub send: u64,
     /// Bytes that come from GitHub to this machine, on their way to the new release.
     pub fetch: u64,
-    /// How the publish is taken back, or why it can't be.
-    undo: Option<String>,
+    undo: Option<Undo>,
+}
+
+/// How a publish is taken back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Undo {
+    /// A line to type; `None`: the set that is live is not kept.
+    command: Option<String>,
+    /// The version that is live, where that is said.
+    source: Option<String>,
+    /// Another set comes back, not only the old version of this one.
+    switches: bool,
 }
 
 /// One image.
@@ -94,7 +105,8 @@ impl Preview {
     /// One line an image, one for the bytes, one for the way back. `rate`: bytes a second of the last upload.
     pub fn lines(&self, rate: Option<u64>) -> Vec<String> {
         let width = self.images.iter().map(|line| line.name.chars().count()).max().unwrap_or(0);
-        let image = |line: &Line| format!("  {:width$}  {}  {}", line.name, size(line.size), line.change);
+        let sizes = self.images.iter().map(|line| size(line.size).chars().count()).max().unwrap_or(0);
+        let image = |line: &Line| format!("  {:width$}  {:>sizes$}  {}", line.name, size(line.size), line.change);
         let mut lines: Vec<String> = self.images.iter().map(image).collect();
         let fetch = if self.fetch > 0 { format!(", {} to fetch before", size(self.fetch)) } else { String::new() };
         let time = self.time(rate).zip(rate);
@@ -107,12 +119,13 @@ impl Preview {
         lines
     }
 
-    /// `bytes` (`send`, `fetch`), `seconds` (`null` where no upload was measured before), `undo`.
+    /// `bytes` (`send`, `fetch`), `seconds` (`null` where no upload was measured before), `undo` (`command`, `null`
+    /// where there is no way back, and the `source` that it brings back).
     pub fn to_json(&self, rate: Option<u64>) -> Value {
         json!({
             "bytes": { "send": self.send, "fetch": self.fetch },
             "seconds": self.time(rate).map(|time| time.as_secs()),
-            "undo": self.undo,
+            "undo": self.undo.as_ref().map(|undo| json!({ "command": undo.command, "source": undo.source })),
         })
     }
 }
@@ -213,24 +226,34 @@ fn dropped(live: Option<&Live>) -> Vec<Line> {
     }
 }
 
-fn undo(live: Option<&Live>, steps: &[Step]) -> Option<String> {
+impl fmt::Display for Undo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let source = self.source.as_deref();
+        match &self.command {
+            None => write!(f, "no way back: {} is not kept", source.unwrap_or("the release that is live")),
+            Some(command) if !self.switches => write!(f, "undo: `{command}`"),
+            Some(command) => match source {
+                Some(source) => write!(f, "undo: `{command}` puts {source} back"),
+                None => write!(f, "undo: `{command}` puts what is {TAG} now back"),
+            },
+        }
+    }
+}
+
+fn undo(live: Option<&Live>, steps: &[Step]) -> Option<Undo> {
     let live = live?;
     let source = live.manifest.as_ref().map(|manifest| manifest.source.as_str());
     let source = source.or_else(|| notes::points_to(live.release.notes()));
     let gone = |step: &Step| matches!(step, Step::Drop { release, .. } if *release == live.release.id);
-    if steps.iter().any(gone) {
-        return Some(format!("no way back: {} is not kept", source.unwrap_or("the release that is live")));
-    }
     let switches = steps.iter().any(|step| matches!(step, Step::Switch { hide: Some(_), .. }));
     let relabels = steps.iter().any(|step| matches!(step, Step::Relabel { .. }));
-    match source {
-        source if switches => Some(format!(
-            "undo: `cargo xtask packer rollback --execute` puts {} back",
-            source.map_or_else(|| format!("what is {TAG} now"), str::to_owned)
-        )),
-        Some(source) if relabels => Some(format!("undo: `cargo xtask packer publish --source {source}`")),
-        _ => None,
-    }
+    let command = match source {
+        _ if steps.iter().any(gone) => None,
+        _ if switches => Some(typed::bare("rollback --execute")),
+        Some(source) if relabels => Some(typed::bare(format_args!("publish --source {source}"))),
+        _ => return None,
+    };
+    Some(Undo { command, source: source.map(str::to_owned), switches })
 }
 
 #[cfg(test)]
@@ -250,15 +273,15 @@ mod tests {
             ],
             send: 8 << 30,
             fetch: 1 << 30,
-            undo: Some("undo: …".to_owned()),
+            undo: Some(Undo { command: Some("…".to_owned()), source: None, switches: false }),
         };
         let lines = [
             "  debian-12-custom  3.0 GiB  rebuilt 12.11 → 12.12",
             "  debian-13-custom  1.0 GiB  unchanged (carried over)",
             "  debian-13-pve     4.0 GiB  new",
-            "  old               10 B  dropped",
+            "  old                  10 B  dropped",
             "  8.0 GiB to send, 1.0 GiB to fetch before; about 68 min 16 s at 2.0 MiB/s",
-            "  undo: …",
+            "  undo: `…`",
         ];
         assert_eq!(preview.lines(Some(2 << 20)), lines);
         assert_eq!(preview.lines(None)[4], "  8.0 GiB to send, 1.0 GiB to fetch before");

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 
+use crate::console::count;
 use crate::gh::{Asset, CallError};
 use crate::image::digest::Digest;
 use crate::manifest::Expected;
@@ -103,7 +104,7 @@ pub fn digest(doors: Doors<'_>, asset: &Asset) -> Result<Digest, CallError> {
 fn refuse(stage: &Stage<'_>, expected: &Expected, asset: Option<&Asset>, difference: &Difference) -> Unproven {
     let what = match difference {
         Difference::Digest(digest) => format!("has sha256 {digest}, expected {}", expected.sha256),
-        Difference::Size(size) => format!("has {size} bytes, expected {}", expected.size),
+        Difference::Size(size) => format!("has {}, expected {}", count(*size, "byte"), expected.size),
         _ => "is not as expected".to_owned(),
     };
     if let Some(Err(error)) = asset.map(|asset| stage.remove(asset, &what)) {

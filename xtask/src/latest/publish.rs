@@ -48,7 +48,7 @@ pub trait Person {
 /// How a publish ended.
 pub enum Ended {
     /// Healing was not agreed to.
-    Unhealed(String),
+    Unhealed(Heal),
     /// A plan, and whether it was carried out.
     Planned(Box<Planned>),
 }
@@ -77,7 +77,7 @@ impl Publish {
         let agreed = match &healing {
             Some(heal @ Heal::Publish { .. }) => {
                 if !person.agrees("Do that, then go on?")? {
-                    return Ok(Ended::Unhealed(heal.to_string()));
+                    return Ok(Ended::Unhealed(heal.clone()));
                 }
                 None
             }

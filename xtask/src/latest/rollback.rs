@@ -8,6 +8,7 @@ use crate::failure;
 use crate::gh::Release;
 use crate::git::TagRef;
 use crate::manifest::Manifest;
+use crate::typed;
 
 use super::doors::Doors;
 use super::face::{Face, Old};
@@ -24,7 +25,7 @@ use super::{TAG, audit, notes};
 pub enum Ended {
     /// A flip was half-way: finishing it is all that is done.
     Healed {
-        heal: String,
+        heal: Heal,
         executed: bool,
     },
     Planned {
@@ -48,17 +49,14 @@ pub struct Plan {
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names = |notes: &str| notes::points_to(notes).unwrap_or("a set of unknown source").to_owned();
+        let name = |notes| notes::points_to(notes).unwrap_or("a set of unknown source");
+        let (now, back) = (name(self.live.release.notes()), name(self.previous.release.notes()));
+        let (at, tag) = (&self.replaced.at, self.target.object.get(..12).unwrap_or(&self.target.object));
         write!(
             f,
-            "Plan: {TAG} goes back from {} to {}, replaced {}\n 1. move the tag {TAG} to {}\n 2. take the release {} back to a draft\n 3. publish the release {} as {TAG}",
-            names(self.live.release.notes()),
-            names(self.previous.release.notes()),
-            self.replaced.at,
-            self.target.object.get(..12).unwrap_or(&self.target.object),
-            self.live.release.id,
-            self.previous.release.id
-        )
+            "Plan: {TAG} goes back from {now} to {back}, which was replaced {at}\n 1. move the tag {TAG} to {tag}\n"
+        )?;
+        write!(f, " 2. keep {now} as the way back\n 3. make {back} live again")
     }
 }
 
@@ -93,7 +91,7 @@ pub fn run(doors: Doors<'_>, take_over: bool, person: &mut dyn Person) -> anyhow
                 heal::all(held).map(drop).map_err(failure::after_changes)
             })?;
         }
-        return Ok(Ended::Healed { heal: heal.to_string(), executed });
+        return Ok(Ended::Healed { heal: heal.clone(), executed });
     }
     let agreed = match plan(doors, &look) {
         Err(error) if healing.is_some() => {
@@ -134,8 +132,9 @@ pub fn run(doors: Doors<'_>, take_over: bool, person: &mut dyn Person) -> anyhow
 fn plan(doors: Doors<'_>, look: &Look) -> anyhow::Result<Plan> {
     let Some(live) = look.live.clone() else {
         return Err(failure::missing(format!(
-            "no release {TAG} is published in {}, so there is nothing to roll back",
-            doors.repo()
+            "no release {TAG} is published in {}, so there is nothing to roll back; {} shows what there is",
+            doors.repo(),
+            typed::line("status")
         )));
     };
     let way_back = look.way_back(&live).and_then(|draft| Some((draft.clone(), draft.marker.clone()?)));
@@ -144,8 +143,9 @@ fn plan(doors: Doors<'_>, look: &Look) -> anyhow::Result<Plan> {
     let way_back = way_back.filter(|(_, stamp)| names(stamp));
     let Some((previous, replaced)) = way_back else {
         return Err(failure::missing(format!(
-            "no release that {TAG} replaced is kept in {}; publish the older set anew: cargo xtask packer publish --source TAG",
-            doors.repo()
+            "no release that {TAG} replaced is kept in {}; publish the older set anew: {}",
+            doors.repo(),
+            typed::line("publish --source TAG")
         )));
     };
     let mut face = Face::before(&previous.release, &replaced);
@@ -156,7 +156,8 @@ fn plan(doors: Doors<'_>, look: &Look) -> anyhow::Result<Plan> {
     }
     let Some(target) = heal::tag_of(&replaced) else {
         return Err(failure::missing(format!(
-            "the replaced release had no tag, so there is no commit for {TAG} to go back to; publish the older set anew"
+            "the replaced release had no tag, so there is no commit for {TAG} to go back to; publish the older set anew: {}",
+            typed::line("publish --source TAG")
         )));
     };
     let object = doors.outside().bring(&target)?;
@@ -189,7 +190,8 @@ fn prove(doors: Doors<'_>, previous: &PreviousDraft) -> anyhow::Result<Option<Ma
         return Ok(as_live.manifest);
     }
     Err(failure::digest(format!(
-        "the replaced release is not whole, so nothing was changed:\n  - {}",
+        "the replaced release is not whole, so nothing was changed; publish the older set anew: {}\n  - {}",
+        typed::line("publish --source TAG"),
         audit.differences.join("\n  - ")
     )))
 }
@@ -199,7 +201,8 @@ fn still_previous(doors: Doors<'_>, previous: &PreviousDraft) -> anyhow::Result<
     if now == previous.release {
         return Ok(());
     }
-    Err(failure::failed(
-        "the replaced release changed since the plan was made; nothing was switched, look with `cargo xtask packer status`",
-    ))
+    Err(failure::failed(format!(
+        "the replaced release changed since the plan was made; nothing was switched, look with {}",
+        typed::line("status")
+    )))
 }

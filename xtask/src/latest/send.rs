@@ -10,6 +10,7 @@ use anyhow::Context as _;
 use sha2::{Digest as _, Sha256};
 
 use crate::console::Transfer;
+use crate::console::count;
 use crate::failure;
 use crate::gh::{Asset, CallError};
 use crate::image::digest::Digest;
@@ -57,7 +58,7 @@ fn send_image(stage: &Stage<'_>, image: &SetImage, have: &[Asset]) -> anyhow::Re
     let result = send_pieces(stage, image, have, &bar);
     match &result {
         Ok((_, 0)) => bar.finish("already on the draft"),
-        Ok((_, sent)) => bar.finish(&format!("{sent} of {} assets sent", image.pieces.len())),
+        Ok((_, sent)) => bar.finish(&format!("{sent} of {} sent", count(image.pieces.len(), "asset"))),
         Err(_) => bar.abandon(),
     }
     let (digests, _) = result?;
@@ -178,7 +179,7 @@ impl Placing<'_> {
             return Ok(Some(format!("it is in state {}", asset.state)));
         }
         if asset.size != self.piece.size() {
-            return Ok(Some(format!("it has {} bytes, expected {}", asset.size, self.piece.size())));
+            return Ok(Some(format!("it has {}, expected {}", count(asset.size, "byte"), self.piece.size())));
         }
         let Some(there) = asset.digest() else { return Ok(None) };
         let (digest, _) = self.hashed(bar)?;
@@ -194,7 +195,10 @@ impl Placing<'_> {
         self.read(bar, |_| Ok(())).map_err(anyhow::Error::from)?;
         match &self.after {
             Some(after) => Ok(after.clone()),
-            None => Err(failure::failed(format!("{} could not be read to its end", self.piece.file))),
+            None => Err(failure::failed(format!(
+                "{} could not be read to its end; run the same command again",
+                self.piece.file
+            ))),
         }
     }
 
@@ -244,7 +248,7 @@ impl Placing<'_> {
         }
         if let Some(promised) = self.piece.sha256.filter(|promised| *promised != digest) {
             return Err(CallError::Local(failure::digest(format!(
-                "{} arrived with sha256 {digest}, expected {promised}",
+                "{} arrived with sha256 {digest}, expected {promised}; run the same command again",
                 self.piece.file
             ))));
         }

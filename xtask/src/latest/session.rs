@@ -1,6 +1,7 @@
 //! A change of what others see, from the plan to the end: agreed to, done under the lock, and left in order.
 
 use crate::failure;
+use crate::typed;
 
 use super::TAG;
 use super::doors::Doors;
@@ -23,7 +24,8 @@ pub fn under_lock<T>(
         && let Err(error) = heal::all(held.deaf())
     {
         doors.warn(format_args!(
-            "whether {TAG} is in order could not be seen: {error:#}; look with `cargo xtask packer status`"
+            "whether {TAG} is in order could not be seen: {error:#}; look with {}",
+            typed::line("status")
         ));
     }
     lease.release(doors.deaf());

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 
+use crate::console::count;
 use crate::failure;
 use crate::gh::{Asset, CallError};
 use crate::image::digest::Digest;
@@ -16,6 +17,7 @@ use crate::image::name::{self, Role};
 use crate::image::parts::{self, PartSize};
 use crate::image::record::{BaseImage, Boot, BuiltFrom, Listed};
 use crate::manifest;
+use crate::typed;
 
 use super::files::{self, Signing};
 use super::marker::{Identity, ImageIdentity};
@@ -150,8 +152,9 @@ impl SetImage {
         let LocalImage { name, bytes, promised, checksum_path, record, versions, packages } = image;
         let Some(sha256) = promised else {
             return Err(failure::missing(format!(
-                "no checksum file {}; fetch it from the build host, or write it with `cargo xtask packer checksum {name}`",
-                checksum_path.display()
+                "no checksum file {}; fetch it from the build host, or write it with {}",
+                checksum_path.display(),
+                typed::line(format_args!("checksum {name}"))
             )));
         };
         let size = bytes.size();
@@ -240,19 +243,24 @@ impl SetImage {
         let is_whole = whole.is_some();
         let taken: Vec<Asset> = whole.map_or_else(|| in_parts.into_values().collect(), |whole| vec![whole]);
         if taken.is_empty() {
-            return Err(failure::missing(format!("no image {} on release {from}", name::whole(image))));
+            return Err(failure::missing(format!(
+                "no image {} on release {from}; give it with --images",
+                name::whole(image)
+            )));
         }
         if let Some(broken) = taken.iter().find(|asset| !asset.is_uploaded() || asset.size == 0) {
             return Err(failure::failed(format!(
-                "{} on release {from} is broken (state {}, {} bytes); give the image with --images",
-                broken.name, broken.state, broken.size
+                "{} on release {from} is broken (state {}, {}); give the image with --images",
+                broken.name,
+                broken.state,
+                count(broken.size, "byte")
             )));
         }
         let size = taken.iter().map(|asset| asset.size).sum();
         let digests: Vec<_> = taken.iter().map(Asset::digest).collect();
         if let Some(digest) = digests[0].filter(|digest| is_whole && *digest != sha256) {
             return Err(failure::digest(format!(
-                "{} on release {from} has sha256 {digest}, its checksum file says {sha256}",
+                "{} on release {from} has sha256 {digest}, its checksum file says {sha256}; give the image with --images",
                 name::whole(image)
             )));
         }

@@ -9,6 +9,7 @@ use crate::git::{Git, TagRef};
 use crate::packer::Address;
 use crate::process::joined;
 use crate::text::shell_word;
+use crate::typed;
 use crate::version;
 
 use super::TAG;
@@ -23,7 +24,7 @@ pub struct Absent {
 
 impl std::fmt::Display for Absent {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}: {}", self.what, self.line)
+        write!(f, "{}: `{}`", self.what, self.line)
     }
 }
 
@@ -66,14 +67,14 @@ fn unpublished(gh: &Gh, address: &str, tag: &str, source: &TagRef, published: Op
     Some(match published {
         None => Absent {
             what: format!("tag {tag} is missing in {repo}, here it is at {here}; push it there"),
-            line: format!("git push {to} {word}"),
+            line: typed::git(format_args!("push {to} {word}")),
         },
         Some(there) => Absent {
             what: format!(
                 "tag {tag} is at {there} in {repo}, and at {here} here; one of them is wrong: give the release another version, \
                  or take theirs"
             ),
-            line: format!("git fetch --force {to} tag {word}"),
+            line: typed::git(format_args!("fetch --force {to} tag {word}")),
         },
     })
 }
@@ -87,15 +88,20 @@ fn here_and_on_remote(gh: &Gh, git: &Git, remote: &str, tag: &str) -> anyhow::Re
         (Some(here), Some(there)) => (
             format!(
                 "tag {tag} is at {} here and at {} on {remote}; if yours is the right one and nobody has used theirs, replace \
-                 it with `git push --force {origin} refs/tags/{word}`, else take theirs",
-                here.commit, there.commit
+                 it with `{}`, else take theirs",
+                here.commit,
+                there.commit,
+                typed::git(format_args!("push --force {origin} refs/tags/{word}"))
             ),
-            format!("git fetch --force {origin} tag {word}"),
+            typed::git(format_args!("fetch --force {origin} tag {word}")),
         ),
-        (Some(_), None) => {
-            (format!("tag {tag} is missing on {remote} ({}); push it", gh.repo()), format!("git push {origin} {word}"))
+        (Some(_), None) => (
+            format!("tag {tag} is missing on {remote} ({}); push it", gh.repo()),
+            typed::git(format_args!("push {origin} {word}")),
+        ),
+        (None, Some(_)) => {
+            (format!("no tag {tag} here; fetch it"), typed::git(format_args!("fetch {origin} tag {word}")))
         }
-        (None, Some(_)) => (format!("no tag {tag} here; fetch it"), format!("git fetch {origin} tag {word}")),
         (None, None) => match meant(git, remote, tag)? {
             Some(meant) => {
                 let what = format!("no tag {tag}, neither here nor on {remote}; did you mean {meant}?");
@@ -103,7 +109,7 @@ fn here_and_on_remote(gh: &Gh, git: &Git, remote: &str, tag: &str) -> anyhow::Re
             }
             None => (
                 format!("no tag {tag}, neither here nor on {remote}; make the release's tag first"),
-                format!("git tag {word} && git push {origin} {word}"),
+                typed::git(format_args!("tag {word} && {}", typed::git(format_args!("push {origin} {word}")))),
             ),
         },
     };

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::failure;
 use crate::gh::{Asset, CallError, NewRelease, Release};
+use crate::typed;
 
 use super::INCOMING;
 use super::held::Held;
@@ -82,8 +83,9 @@ impl<'a> Stage<'a> {
 
     fn gone(&self, what: &str) -> anyhow::Error {
         failure::failed(format!(
-            "the draft {} was {what} by somebody else; nothing of this run is live. Look with `cargo xtask packer status`, then publish again",
-            self.release.id
+            "the draft {} was {what} by somebody else; nothing of this run is live; look with {}, then publish again",
+            self.release.id,
+            typed::line("status")
         ))
     }
 

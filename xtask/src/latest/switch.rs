@@ -7,10 +7,12 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
+use crate::console::count;
 use crate::failure;
 use crate::gh::{CallError, NewRelease};
 use crate::git::TagRef;
 use crate::image::digest::Digest;
+use crate::typed;
 
 use super::TAG;
 use super::face::{Face, Old};
@@ -68,7 +70,7 @@ pub fn move_tag_only(held: Held<'_>, change: &Change) -> anyhow::Result<()> {
 /// What is live is read back; the local tag follows.
 pub fn follow(held: Held<'_>, change: &Change) -> anyhow::Result<()> {
     read_back(held.deaf(), change).with_context(|| {
-        format!("{TAG} was switched, but reading it back failed; look with `cargo xtask packer verify`")
+        format!("{TAG} was switched, but reading it back failed; look with {}", typed::line("verify"))
     })?;
     if let Err(error) = held.outside().set_local_tag(&change.target.object) {
         held.warn(format_args!("the local tag {TAG} does not follow: {error:#}"));
@@ -82,7 +84,8 @@ pub fn follow(held: Held<'_>, change: &Change) -> anyhow::Result<()> {
 pub fn assert_unchanged(held: Held<'_>, change: &Change) -> anyhow::Result<()> {
     let lost = |what: String| {
         failure::failed(format!(
-            "{what} since the plan was made, so nothing was switched; look with `cargo xtask packer status`, then run again"
+            "{what} since the plan was made, so nothing was switched; look with {}, then run again",
+            typed::line("status")
         ))
     };
     match &change.old {
@@ -110,8 +113,8 @@ pub fn assert_unchanged(held: Held<'_>, change: &Change) -> anyhow::Result<()> {
 fn has_budget(held: Held<'_>) -> anyhow::Result<()> {
     match held.budget() {
         Ok(budget) if budget.remaining < ENOUGH => Err(failure::failed(format!(
-            "GitHub takes only {} more requests for the next {} s, too few for a switch; nothing was switched, run again then",
-            budget.remaining,
+            "GitHub takes only {} for the next {} s, too few for a switch; nothing was switched, run again then",
+            count(budget.remaining, "more request"),
             budget.renews_in.as_secs()
         ))),
         Ok(_) => Ok(()),
@@ -260,12 +263,13 @@ fn show(held: Held<'_>, change: &Change) -> anyhow::Result<()> {
                 Some(live) if live == change.new => return Ok(()),
                 Some(live) if restored.as_ref().is_some_and(|(old, _)| *old == live) => {
                     return Err(failure::failed(format!(
-                        "publishing {TAG} failed and the old set is live again: {last}"
+                        "publishing {TAG} failed: {last}; the old set is live again, run the same command again"
                     )));
                 }
                 Some(_) => {
                     return Err(failure::failed(format!(
-                        "somebody else published {TAG}; that set is live, this one stays a draft"
+                        "somebody else published {TAG}; that set is live, this one stays a draft: look with {}",
+                        typed::line("status")
                     )));
                 }
                 None => {}
@@ -313,7 +317,8 @@ fn stranded(held: Held<'_>, change: &Change, last: &str) -> anyhow::Error {
     let back = old.map(|command| format!("\nor the old set again:\n  {command}"));
     failure::failed(format!(
         "{TAG} HAS NO RELEASE NOW, and GitHub takes neither the new nor the old one ({last}).\n\
-         `cargo xtask packer publish` from any clone mends it. By hand, the new set:\n  {}{}",
+         {} from any clone mends it. By hand, the new set:\n  {}{}",
+        typed::line("publish --source TAG"),
         command(change.new, &change.face.live()),
         back.unwrap_or_default()
     ))
@@ -330,7 +335,8 @@ fn read_back(held: Held<'_>, change: &Change) -> anyhow::Result<()> {
                 let by_id = held.release(change.new)?;
                 if by_id.draft || by_id.tag_name != TAG {
                     return Err(failure::failed(format!(
-                        "{TAG} was published, but is not live now: somebody changed it"
+                        "{TAG} was published, but is not live now: somebody changed it; look with {}",
+                        typed::line("status")
                     )));
                 }
                 held.warn(format_args!("{TAG} is published; looking it up by its tag still gives another answer"));

@@ -140,7 +140,11 @@ impl BuildAndFetch {
         let known = wanted.listing.names();
         if known.is_empty() {
             templates::names(&packer_dir)?;
-            return Err(failure::missing(format!("{} has no template in {}", wanted.what, packer_dir.display())));
+            return Err(failure::missing(format!(
+                "{} has no template in {}; name another directory with --packer-dir, or another tag with --source",
+                wanted.what,
+                packer_dir.display()
+            )));
         }
         let names = templates::choose(&known, &self.names)?;
         names.iter().try_for_each(|name| name::check(name))?;

@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::{Common, Outcome, common};
+use crate::typed;
 use crate::console::{Console, size};
 use crate::failure::{self, Problems};
 use crate::image::digest::Digest;
@@ -63,8 +64,9 @@ impl Checksum {
         let image = LocalImage::open(folder, name, files)?;
         if self.verify && image.promised.is_none() {
             return Err(failure::missing(format!(
-                "no checksum file {}; fetch it from the build host, or write it with `cargo xtask packer checksum {name}`",
-                image.checksum_path.display()
+                "no checksum file {}; fetch it from the build host, or write it with {}",
+                image.checksum_path.display(),
+                typed::line(format_args!("checksum {name}"))
             )));
         }
         Ok(image)
@@ -114,9 +116,9 @@ pub fn write(image: &LocalImage, digest: Digest) -> anyhow::Result<()> {
 pub fn differs(image: &LocalImage, promised: Digest, found: Digest) -> anyhow::Error {
     failure::digest(format!(
         "{} has digest {found}, but {} promises {promised}; fetch the image again, or, if the image is right, \
-         replace its checksum file with `cargo xtask packer checksum --force {}`",
+         replace its checksum file with {}",
         name::whole(&image.name),
         image.checksum_path.display(),
-        image.name
+        typed::line(format_args!("checksum --force {}", image.name))
     ))
 }

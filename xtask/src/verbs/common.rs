@@ -6,7 +6,6 @@ use clap::Args;
 
 use crate::packer::{self, Address, Place, Repo};
 use crate::signing::Allowed;
-use crate::text;
 
 /// What was asked for, for every verb. What a verb has no option for is at its default, and the verb doesn't read it.
 #[derive(Clone, Debug, Default)]
@@ -31,31 +30,6 @@ impl Common {
 
     pub fn repo(&self) -> anyhow::Result<Repo> {
         packer::repo(self.repo.as_deref(), &self.packer_dir(), &self.remote)
-    }
-
-    /// A command to type next, with the options that this one was given, so that it is about the same things.
-    pub fn again(&self, command: &str) -> String {
-        let mut line = format!("cargo xtask packer {command}");
-        let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
-        let given = [
-            ("--packer-dir", path(&self.packer_dir)),
-            ("--images", path(&self.images)),
-            ("--repo", self.repo.clone()),
-            ("--remote", Some(self.remote.clone()).filter(|remote| remote != "origin")),
-            ("--git-url", self.git_url.clone()),
-        ];
-        for (option, value) in given {
-            // What stands in the environment stands there next time as well.
-            let variable = match option {
-                "--repo" => std::env::var("HOMESTAK_PACKER_REPO").ok(),
-                "--git-url" => std::env::var("HOMESTAK_PACKER_GIT_URL").ok(),
-                _ => None,
-            };
-            if let Some(value) = value.filter(|value| !value.is_empty() && variable.as_ref() != Some(value)) {
-                line.push_str(&format!(" {option} {}", text::shell_word(&text::line(&value))));
-            }
-        }
-        line
     }
 
     /// Who may sign a set; `None` when nothing says it.

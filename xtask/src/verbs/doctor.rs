@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use xshell::cmd;
 
 use super::{Common, Outcome, common};
+use crate::typed;
 use crate::console::{Console, count};
 use crate::gh::{Gh, Tries};
 use crate::git::Git;
@@ -200,15 +201,15 @@ fn latest(doors: Doors<'_>, common: &Common) -> Vec<Finding> {
     findings.extend(look.live.as_ref().and_then(|live| signature(doors, live, common)));
     let held = lock::holder(doors, look.lock.as_deref());
     findings.push(match held {
-        Some(holder) => Finding::new("lock", State::Warn, holder),
+        Some(holder) => Finding::new("lock", State::Warn, holder.to_string()),
         None => Finding::new("lock", State::Good, "nobody publishes now"),
     });
     findings.extend(look.incoming.iter().map(|draft| {
         let begun = match &draft.marker {
             Some(marker) => format!(
-                "a publish of {} was begun; `cargo xtask packer publish --source {}` goes on with it",
+                "a publish of {} was begun; {} goes on with it",
                 marker.set.describe(),
-                marker.set.source
+                typed::line(format_args!("publish --source {}", marker.set.source))
             ),
             None => format!(
                 "the draft {} is not this tool's and blocks a publish; delete it, or publish with --discard-incoming",
@@ -226,7 +227,7 @@ fn signature(doors: Doors<'_>, live: &Live, common: &Common) -> Option<Finding> 
     let signed = files::signed(allowed.as_ref(), &live.assets, live.manifest.as_ref(), |asset| doors.read_asset(asset));
     let again = "publish again with --sign KEY";
     Some(match (signed, allowed) {
-        (Err(error), _) => Finding::new("signature", State::Fail, format!("{error:#}; {again}")),
+        (Err(error), _) => Finding::new("signature", State::Fail, format!("{error:#}")),
         (Ok(Signed::By(who, _)), _) => Finding::new("signature", State::Good, format!("{TAG} is signed by {who}")),
         (Ok(Signed::Unknown), _) => {
             let said = format!("{TAG} is signed, and {} doesn't say who may sign", common.packer_dir().join(ALLOWED).display());
@@ -244,8 +245,8 @@ fn state(doors: Doors<'_>, look: &Look, common: &Common) -> Finding {
     match heal::plan(doors, look) {
         Err(error) => return Finding::of(TAG, Err(error)),
         Ok(Some(heal)) => {
-            let cure = "`cargo xtask packer publish --source TAG --execute`, or `rollback --execute`, begins with that";
-            return Finding::new(TAG, State::Fail, format!("{heal}; {cure}"));
+            let (publish, back) = (typed::line("publish --source TAG --execute"), typed::line("rollback --execute"));
+            return Finding::new(TAG, State::Fail, format!("{heal}; {publish}, or {back}, begins with that"));
         }
         Ok(None) => {}
     }
@@ -263,9 +264,10 @@ fn state(doors: Doors<'_>, look: &Look, common: &Common) -> Finding {
             TAG,
             State::Warn,
             format!(
-                "the tag is at {} and the manifest is for {}; `cargo xtask packer verify` says more, a publish mends it",
+                "the tag is at {} and the manifest is for {}; {} says more, a publish mends it",
                 crate::decide::short(&tag.commit),
-                manifest.source
+                manifest.source,
+                typed::line("verify")
             ),
         ),
         (Some(manifest), Some(_)) => {

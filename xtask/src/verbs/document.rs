@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::consent::Consent;
 use super::{Common, Outcome, common};
+use crate::typed;
 use crate::console::Console;
 use crate::decide::{self, History, Moment};
 use crate::document::{self, AfterPublish, Record};
@@ -111,7 +112,8 @@ impl Document {
             AfterPublish::Unrecorded => {
                 return Err(failure::missing(format!(
                     "`latest` was made by hand for {release} and has no manifest, so nobody can tell which images are new; \
-                     write the line by hand, or publish with `cargo xtask packer publish --source {release}`"
+                     write the line by hand, or publish with {}",
+                    typed::line(format_args!("publish --source {release}"))
                 )));
             }
             AfterPublish::Overtaken(newer) => {
@@ -126,7 +128,7 @@ impl Document {
             Some(commit) => commit,
             None => {
                 console.note(format_args!("there is no tag {release} here yet: the decision is for HEAD"));
-                history.head.clone().ok_or_else(|| failure::missing("there is no commit yet to decide for"))?
+                history.head.clone().ok_or_else(|| failure::missing("there is no commit yet to decide for; commit the packer directory first"))?
             }
         };
         let moment = Moment::Commit(commit.clone());

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::checksum::hashed;
 use super::{Common, Outcome, common};
+use crate::typed;
 use crate::console::{Console, size};
 use crate::failure::{self, Problems};
 use crate::gh::{Asset, Gh, Tries};
@@ -124,8 +125,9 @@ impl<'a> Source<'a> {
         let Some(release) = gh.release_by_tag(tag)? else {
             gh.repository()?;
             return Err(failure::missing(format!(
-                "no release {tag} is published in {}; `cargo xtask packer status` shows what there is",
-                gh.repo()
+                "no release {tag} is published in {}; {} shows what there is",
+                gh.repo(),
+                typed::line("status")
             )));
         };
         let assets = gh.assets(release.id)?;
@@ -161,7 +163,7 @@ impl<'a> Source<'a> {
         match chosen.difference(&there).next() {
             None => Ok(chosen),
             Some(absent) => Err(failure::missing(format!(
-                "no image {} on release {}; it has {}",
+                "no image {} on release {}; name one of those that it has: {}",
                 name::whole(absent),
                 self.tag,
                 there.into_iter().collect::<Vec<_>>().join(", ")
@@ -177,9 +179,10 @@ impl<'a> Source<'a> {
             promised.iter().filter_map(|expected| audit::altered(expected, &self.assets)).collect();
         if !altered.is_empty() {
             let message = format!(
-                "{name} on release {} is not what its manifest says: {}; run `cargo xtask packer verify`",
+                "{name} on release {} is not what its manifest says: {}; run {}",
                 self.tag,
-                altered.join("; ")
+                altered.join("; "),
+                typed::line("verify")
             );
             let other_bytes = |expected: &Expected| {
                 let asset = self.assets.iter().find(|asset| asset.name == expected.file);

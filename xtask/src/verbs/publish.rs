@@ -121,7 +121,7 @@ impl Publish {
         };
         let mut person = Asked { verb: &self, common, gh: &gh, git: &git, console };
         match wish.run(doors, &mut person)? {
-            Ended::Unhealed(heal) => Ok(Outcome::done(json!({ "executed": false, "plan": [{ "do": "heal", "what": heal }] }))),
+            Ended::Unhealed(heal) => Ok(Outcome::done(json!({ "executed": false, "plan": [heal.to_json()] }))),
             Ended::Planned(planned) => {
                 if planned.executed && !planned.steps.is_empty() {
                     console.line(format_args!("{} {TAG} is {} now", console.green("done:"), planned.set.source));

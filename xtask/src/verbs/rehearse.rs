@@ -12,6 +12,7 @@ use serde_json::Value;
 use xshell::{Shell, cmd};
 
 use super::{Common, Outcome, common};
+use crate::typed;
 use crate::console::Console;
 use crate::{failure, interrupt, packer, process};
 
@@ -42,7 +43,8 @@ impl Rehearse {
         // Ctrl-C reaches the rehearsal too, which then clears up; this waits for it.
         interrupt::watch();
         let top = packer::workspace().filter(|top| top.join("xtask/rehearsal").is_dir()).ok_or_else(|| {
-            failure::missing("the rehearsal is compiled from this repository; run it as `cargo xtask packer rehearse`")
+            let run = typed::line("rehearse");
+            failure::missing(format!("the rehearsal is compiled from this repository; run it there, as {run}"))
         })?;
         let gh = self.gh.as_deref().map(program).transpose()?;
         let manifest = top.join("Cargo.toml");

@@ -48,7 +48,7 @@ impl Rollback {
         let mut person = Asked { consent: self.consent, console };
         match rollback::run(Doors::new(&outside), self.take_over, &mut person)? {
             Ended::Healed { heal, executed } => {
-                Ok(Outcome::done(json!({ "executed": executed, "plan": [{ "do": "heal", "what": heal }] })))
+                Ok(Outcome::done(json!({ "executed": executed, "plan": [heal.to_json()] })))
             }
             Ended::Planned { plan, executed } => {
                 if executed {

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::checksum::{differs, hashed, write};
 use super::{Common, Outcome, common};
+use crate::console::count;
 use crate::console::{Console, size};
 use crate::failure::{self, Problems};
 use crate::image::cut;
@@ -91,7 +92,7 @@ impl Split {
         if ranges.is_empty() {
             bless(image, hashed(image, console)?)?;
             let removed = cut::remove_leftovers(&image.name, &whole, 0)?;
-            let also = if removed > 0 { format!("; {removed} parts of a former cut removed") } else { String::new() };
+            let also = if removed > 0 { format!("; {} of a former cut removed", count(removed, "part")) } else { String::new() };
             console.line(format_args!("{file}: {} is within the limit, left whole{also}", size(image.bytes.size())));
             return Ok(self.report(image, "whole", &lengths));
         }
@@ -103,7 +104,7 @@ impl Split {
             image.bytes.must_hold()?;
             bless(image, digest)?;
             cut::remove_leftovers(&image.name, &whole, ranges.len())?;
-            console.line(format_args!("{file}: already cut into {} parts, which are {}", ranges.len(), console.green("right")));
+            console.line(format_args!("{file}: already cut into {}, which are {}", count(ranges.len(), "part"), console.green("right")));
             return Ok(self.report(image, "unchanged", &lengths));
         }
 
@@ -115,7 +116,7 @@ impl Split {
         image.bytes.must_hold()?;
         bless(image, cut.digest)?;
         cut.finish(&image.name, &whole)?;
-        console.line(format_args!("{file}: {} into {} parts", console.green("cut"), ranges.len()));
+        console.line(format_args!("{file}: {} into {}", console.green("cut"), count(ranges.len(), "part")));
         Ok(self.report(image, "cut", &lengths))
     }
 

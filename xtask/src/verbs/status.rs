@@ -1,8 +1,8 @@
 //! `status`: the image checklist, the state of `latest`, and what to do next.
 
 use super::{Common, Outcome, common};
-use crate::checklist::{self, Checklist, Latest, Local};
-use crate::console::Console;
+use crate::checklist::{self, Checklist, HEADINGS, Latest, Local};
+use crate::console::{self, Console};
 use crate::decide::{self, History, Moment, Observed};
 use crate::gh::{Gh, Tries};
 use crate::latest::doors::Doors;
@@ -18,9 +18,6 @@ pub struct Status {
 
 /// Looking is worth a second try and no more.
 pub(super) const TRIES: Tries = Tries { stall_timeout: 30, answer_timeout: 30, attempts: 2 };
-
-const HEADINGS: [&str; 9] =
-    ["image", "template", "local", "checksum", "parts", "published", "agree", "age", "check"];
 
 impl Status {
     pub fn run(self, common: &Common, console: &Console) -> anyhow::Result<Outcome> {
@@ -91,19 +88,25 @@ fn show(list: &Checklist, console: &Console) {
     for unasked in &list.unasked {
         console.warn(format_args!("could not look at `latest`: {unasked}"));
     }
-    let rows: Vec<[String; 9]> =
-        std::iter::once(HEADINGS.map(str::to_owned)).chain(list.rows.iter().map(checklist::Row::cells)).collect();
-    let mut widths = [0; 9];
-    for row in &rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(cell.chars().count());
+    let columns = console::columns().unwrap_or(usize::MAX);
+    let rows: Vec<[String; 6]> = list.rows.iter().map(checklist::Row::cells).collect();
+    let heading = HEADINGS.map(str::to_owned);
+    let width = |at: usize| rows.iter().chain([&heading]).map(|row| row[at].chars().count()).max().unwrap_or(0);
+    let widths: [usize; 6] = std::array::from_fn(width);
+    if widths.iter().sum::<usize>() + 2 * (widths.len() - 1) <= columns {
+        for (number, row) in [&heading].into_iter().chain(&rows).enumerate() {
+            let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
+            let line = cells.collect::<Vec<_>>().join("  ");
+            let line = line.trim_end();
+            console.line(if number == 0 { console.bold(line) } else { line.to_owned() });
         }
-    }
-    for (number, row) in rows.iter().enumerate() {
-        let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
-        let line = cells.collect::<Vec<_>>().join("  ");
-        let line = line.trim_end();
-        console.line(if number == 0 { console.bold(line) } else { line.to_owned() });
+    } else {
+        for row in &rows {
+            console.line(console.bold(&row[0]));
+            for (heading, cell) in HEADINGS.iter().zip(row).skip(1) {
+                console.line(format_args!("  {heading:9}  {cell}"));
+            }
+        }
     }
     for row in &list.rows {
         if let Local::Bad(why) = &row.local {
@@ -111,8 +114,8 @@ fn show(list: &Checklist, console: &Console) {
         }
     }
     console.line("");
-    for line in list.below() {
-        console.line(line);
+    for (label, said) in list.below() {
+        console.line(format_args!("{label:8}  {said}"));
     }
     console.line(format_args!("{}      {}", console.bold("next"), checklist::next(list)));
 }

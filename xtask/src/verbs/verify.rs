@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::checksum::hashed;
 use super::{Common, Outcome, common};
+use crate::typed;
 use crate::console::{Console, count};
 use crate::failure;
 use crate::gh::{Gh, Tries};
@@ -60,7 +61,7 @@ impl Verify {
         } else {
             here::compare(&common.images(), &digests(doors, live)?, |image| hashed(image, console))?
         };
-        tell_of_latest(console, common, &gh, live, &audit, signed_by.as_deref());
+        tell_of_latest(console, &gh, live, &audit, signed_by.as_deref());
         tell_of_folder(console, common, &here);
         let fields = json!({
             "source": live.manifest.as_ref().map(|manifest| &manifest.source),
@@ -80,8 +81,15 @@ impl Verify {
 fn nothing_live(doors: Doors<'_>, look: &Look) -> anyhow::Error {
     let repo = doors.repo();
     match heal::plan(doors, look) {
-        Ok(Some(heal)) => failure::failed(format!("{heal}; run `cargo xtask packer publish --source TAG --execute`, or `rollback --execute`")),
-        Ok(None) => failure::missing(format!("no release {TAG} is published in {repo}; publish one with `cargo xtask packer publish --source TAG`")),
+        Ok(Some(heal)) => failure::failed(format!(
+            "{heal}; run {}, or {}",
+            typed::line("publish --source TAG --execute"),
+            typed::line("rollback --execute")
+        )),
+        Ok(None) => failure::missing(format!(
+            "no release {TAG} is published in {repo}; publish one with {}",
+            typed::line("publish --source TAG")
+        )),
         Err(error) => error,
     }
 }
@@ -100,7 +108,7 @@ fn digests(doors: Doors<'_>, live: &Live) -> anyhow::Result<BTreeMap<String, Dig
     Ok(digests)
 }
 
-fn tell_of_latest(console: &Console, common: &Common, gh: &Gh, live: &Live, audit: &Audit, signed_by: Option<&str>) {
+fn tell_of_latest(console: &Console, gh: &Gh, live: &Live, audit: &Audit, signed_by: Option<&str>) {
     let source = live.manifest.as_ref().map(|manifest| manifest.source.as_str());
     let what = source.map_or_else(|| "a set made by hand".to_owned(), |source| format!("the set of {source}"));
     if audit.differences.is_empty() {
@@ -119,7 +127,7 @@ fn tell_of_latest(console: &Console, common: &Common, gh: &Gh, live: &Live, audi
         }
         console.line(format_args!(
             "publish again to mend it: {}",
-            common.again(&format!("publish --source {} --execute", source.unwrap_or("TAG")))
+            typed::bare(format_args!("publish --source {} --execute", source.unwrap_or("TAG")))
         ));
     }
     for unproven in &audit.unproven {
@@ -142,11 +150,11 @@ fn tell_of_folder(console: &Console, common: &Common, here: &Here) {
     }
     for fault in &here.faults {
         console.line(format_args!("  - {}", fault.said));
-        let fetch = common.again(&format!("download --force {}", fault.image));
+        let fetch = typed::bare(format_args!("download --force {}", fault.image));
         match fault.cure {
             Cure::FetchAgain => console.line(format_args!("    fetch it again: {fetch}")),
             Cure::PublishOrFetch => {
-                let publish = common.again(&format!("publish --source TAG {}", fault.image));
+                let publish = typed::bare(format_args!("publish --source TAG {}", fault.image));
                 console.line(format_args!("    publish it: {publish}; or take the live one: {fetch}"));
             }
             Cure::AsSaid => {}

@@ -98,8 +98,12 @@ impl World {
         command
     }
 
+    #[track_caller]
     pub fn run(&self, arguments: &[&str]) -> Ran {
-        Ran::from(self.command(arguments).output().unwrap())
+        let mut command = self.command(arguments);
+        let ran = Ran::from(command.output().unwrap());
+        rehearsal::form::check(&command.get_args().collect::<Vec<_>>(), ran.code, &ran.stdout, &ran.stderr);
+        ran
     }
 
     /// The arguments that name a host and its packer folder.

@@ -233,6 +233,7 @@ impl Verdict {
 }
 
 /// `check` with a packer directory of one's own.
+#[track_caller]
 pub fn check_in(packer: &Path, args: &[&str]) -> Ran {
     let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
     isolate(&mut command);
@@ -240,11 +241,14 @@ pub fn check_in(packer: &Path, args: &[&str]) -> Ran {
     // Nobody is logged in, and nothing answers.
     command.env("GH_CONFIG_DIR", "/nonexistent").env_remove("GH_TOKEN").env_remove("GITHUB_TOKEN");
     let output = command.output().unwrap();
-    Ran {
+    let ran = Ran {
         code: output.status.code(),
         out: String::from_utf8_lossy(&output.stdout).into_owned(),
         err: String::from_utf8_lossy(&output.stderr).into_owned(),
-    }
+    };
+    let said: Vec<_> = command.get_args().collect();
+    rehearsal::form::check(&said, ran.code, &ran.out, &ran.err);
+    ran
 }
 
 #[track_caller]

@@ -69,8 +69,11 @@ impl Folder {
         command
     }
 
+    #[track_caller]
     pub fn tool(&self, args: &[&str]) -> Ran {
-        Ran::from(self.command(args).output().unwrap())
+        let ran = Ran::from(self.command(args).output().unwrap());
+        rehearsal::form::check(args, ran.code, &ran.out, &ran.err);
+        ran
     }
 
     pub fn start(&self, args: &[&str]) -> Child {

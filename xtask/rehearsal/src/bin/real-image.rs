@@ -5,6 +5,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
+use std::thread;
 use std::time::Instant;
 
 use anyhow::{Context as _, bail, ensure};
@@ -72,16 +73,23 @@ fn phase(arguments: &Arguments) -> anyhow::Result<()> {
     join.args(["-c", r#"cd downloaded && cat "$1".qcow2.part* > "$1".qcow2 && sha256sum -c "$1".qcow2.sha256"#, "sh"]);
     join.arg(image);
     run(join)?;
-    one_package_more(&world, &engine, remote_dir, image)?;
-    broken_network(&world, &engine, image)
+
+    let last = world.dir().join("last.qcow2");
+    fs::copy(engine.join(format!("images/{image}/{image}.qcow2")), &last).context("keeping the first image")?;
+    // The two that follow start from what the first gave. Side by side: one of them mostly waits.
+    let broken = BrokenNetwork::prepare(&world, &engine, &last, image)?;
+    thread::scope(|scope| {
+        let broken = scope.spawn(|| broken.fails());
+        let more = one_package_more(&world, &engine, &last, remote_dir, image);
+        let broken = broken.join().unwrap_or_else(|_| bail!("the build without a network was not watched to its end"));
+        more.and(broken)
+    })
 }
 
 /// The next version installs one package more, on what the last one gave: the difference is told wherever it should be.
-fn one_package_more(world: &World, engine: &Path, remote_dir: &str, image: &str) -> anyhow::Result<()> {
-    let last = world.dir().join("last.qcow2");
-    fs::copy(engine.join(format!("images/{image}/{image}.qcow2")), &last).context("keeping the first image")?;
+fn one_package_more(world: &World, engine: &Path, last: &Path, remote_dir: &str, image: &str) -> anyhow::Result<()> {
     // One boot of an image shows all that this build could: the next is about its packages.
-    settings(engine, &last, "BOOT_TEST=no\n")?;
+    settings(engine, last, "BOOT_TEST=no\n")?;
     release(world, engine, "v0.46", image, "apt_get install --no-install-recommends tree")?;
     packer(world, &["build-and-fetch", "--host", "builder", "--remote-dir", remote_dir, image])?;
     packer(world, &["publish", "--source", "v0.46", "--only", image, "--part-size", "100MiB", "--execute"])?;
@@ -103,38 +111,59 @@ fn one_package_more(world: &World, engine: &Path, remote_dir: &str, image: &str)
     Ok(())
 }
 
-/// A version that leaves its guests without a network fails its build, and the image before it stays.
-fn broken_network(world: &World, engine: &Path, image: &str) -> anyhow::Result<()> {
-    // Twice what a boot takes without KVM, on a machine with nothing else to do.
-    settings(engine, &world.dir().join("last.qcow2"), "BOOT_TIMEOUT=300\n")?;
-    release(
-        world,
-        engine,
-        "v0.47",
-        image,
-        "echo 'network: {config: disabled}' >/etc/cloud/cloud.cfg.d/99-disable-network-config.cfg\n\
-         rm -f /etc/netplan/*.yaml",
-    )?;
-    let kept = engine.join(format!("images/{image}/{image}.qcow2.sha256"));
-    let before = fs::read(&kept)?;
-    let mut build = world.command(engine.join("build.sh"));
-    let output = build.arg(image).output().context("starting build.sh")?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.code() == Some(1), "a build without a network ended with {}: {said}", output.status);
-    ensure!(
-        said.contains("no login at the address") && said.contains("fails its boot on pc"),
-        "it doesn't say why: {said}"
-    );
-    ensure!(fs::read(&kept)? == before, "the last good image is another");
-    println!("{said}");
-    Ok(())
+/// A host whose clone has a change that leaves its guests without a network: its build fails, and the image before it stays.
+struct BrokenNetwork {
+    build: Command,
+    /// The digest of the last good image.
+    kept: PathBuf,
+}
+
+impl BrokenNetwork {
+    fn prepare(world: &World, engine: &Path, last: &Path, image: &str) -> anyhow::Result<Self> {
+        let folder = world.dir().join("without-network");
+        clone(world, &folder)?;
+        // Twice what a boot takes without KVM, on a machine with nothing else to do.
+        settings(&folder, last, "BOOT_TIMEOUT=300\n")?;
+        install_more(
+            &folder,
+            image,
+            "echo 'network: {config: disabled}' >/etc/cloud/cloud.cfg.d/99-disable-network-config.cfg\n\
+             rm -f /etc/netplan/*.yaml",
+        )?;
+        fs::create_dir_all(folder.join("images"))?;
+        let mut copy = world.command("cp");
+        copy.arg("--archive").arg(engine.join("images").join(image)).arg(folder.join("images"));
+        run(copy)?;
+        let mut build = world.command(folder.join("build.sh"));
+        build.arg(image);
+        Ok(Self { build, kept: folder.join(format!("images/{image}/{image}.qcow2.sha256")) })
+    }
+
+    fn fails(mut self) -> anyhow::Result<()> {
+        let before = fs::read(&self.kept)?;
+        let output = self.build.output().context("starting build.sh")?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.code() == Some(1), "a build without a network ended with {}: {said}", output.status);
+        ensure!(
+            said.contains("no login at the address") && said.contains("fails its boot on pc"),
+            "it doesn't say why: {said}"
+        );
+        ensure!(fs::read(&self.kept)? == before, "the last good image is another");
+        println!("{said}");
+        Ok(())
+    }
+}
+
+/// A step that an image's template has beyond the others.
+fn install_more(packer_dir: &Path, image: &str, step: &str) -> anyhow::Result<()> {
+    let script = packer_dir.join(format!("templates/{image}/install-more.sh"));
+    let head = "#!/bin/bash\nset -euo pipefail\n. /var/tmp/image-build/guest.sh\n";
+    fs::write(script, format!("{head}{step}\n")).context("changing the template")
 }
 
 /// Commits a step to the image's template, tags it, and brings the host's clone there.
 fn release(world: &World, engine: &Path, version: &str, image: &str, step: &str) -> anyhow::Result<()> {
-    let script = world.packer_dir().join(format!("templates/{image}/install-more.sh"));
-    let head = "#!/bin/bash\nset -euo pipefail\n. /var/tmp/image-build/guest.sh\n";
-    fs::write(script, format!("{head}{step}\n")).context("changing the template")?;
+    install_more(&world.packer_dir(), image, step)?;
     world.git(&["add", "--all"])?;
     world.git(&["commit", "--quiet", "--message", version])?;
     world.git(&["tag", version])?;
@@ -159,11 +188,16 @@ fn settings(engine: &Path, base_image: &Path, more: &str) -> anyhow::Result<()> 
 /// Makes the build host's folder what it is on a real one: a clone at the version, with settings of its own.
 fn furnish(world: &World, engine: &Path, base_image: &Path) -> anyhow::Result<()> {
     fs::remove_dir_all(engine).with_context(|| format!("emptying {}", engine.display()))?;
+    clone(world, engine)?;
+    settings(engine, base_image, "")
+}
+
+/// A clone at the version, as a build host has it.
+fn clone(world: &World, folder: &Path) -> anyhow::Result<()> {
     let mut clone = world.command("git");
     clone.args(["clone", "--quiet", "--branch", "v0.45", "-c", "advice.detachedHead=false"]);
-    clone.arg(world.remote()).arg(engine);
-    run(clone)?;
-    settings(engine, base_image, "")
+    clone.arg(world.remote()).arg(folder);
+    run(clone)
 }
 
 fn packer(world: &World, args: &[&str]) -> anyhow::Result<()> {

@@ -2,11 +2,8 @@
 
 use std::fmt;
 
-use clap::CommandFactory as _;
-
 use super::Release;
-use crate::Cli;
-use crate::text::shell_word;
+use crate::typed;
 use crate::verbs::{Common, Verb};
 
 /// A line to type.
@@ -44,7 +41,7 @@ impl fmt::Display for Line {
         match self {
             Self::Verb { words, .. } => {
                 f.write_str("cargo xtask packer")?;
-                words.iter().try_for_each(|word| write!(f, " {}", shell_word(word)))
+                words.iter().try_for_each(|word| write!(f, " {}", typed::word(word)))
             }
             Self::Other(line) => f.write_str(line),
         }
@@ -140,37 +137,13 @@ impl Lines<'_> {
     fn line(&self, verb: &str, more: Vec<String>, asks: bool) -> Line {
         let mut words = vec![verb.to_owned()];
         words.extend(more);
-        words.extend(self.common(verb));
+        words.extend(typed::options(self.common, verb));
         Line::Verb { words, asks }
-    }
-
-    /// Those of the person's common options that the verb takes. What the environment says it says to the next line too.
-    fn common(&self, verb: &str) -> Vec<String> {
-        let told = |name: &str, value: &Option<String>| {
-            let environment = std::env::var(name).ok().filter(|set| !set.is_empty());
-            value.clone().filter(|value| Some(value) != environment.as_ref())
-        };
-        let path = |path: &Option<std::path::PathBuf>| path.as_ref().map(|path| path.to_string_lossy().into_owned());
-        let remote = Some(self.common.remote.clone()).filter(|remote| remote != "origin");
-        let all = [
-            ("packer-dir", path(&self.common.packer_dir)),
-            ("images", path(&self.common.images)),
-            ("repo", told("HOMESTAK_PACKER_REPO", &self.common.repo)),
-            ("remote", remote),
-            ("git-url", told("HOMESTAK_PACKER_GIT_URL", &self.common.git_url)),
-        ];
-        let cli = Cli::command();
-        let verb = cli.find_subcommand("packer").and_then(|packer| packer.find_subcommand(verb));
-        let takes = |long: &str| verb.is_some_and(|verb| verb.get_arguments().any(|it| it.get_long() == Some(long)));
-        let given = all.into_iter().filter(|(long, _)| takes(long));
-        given.flat_map(|(long, value)| option(&format!("--{long}"), value.as_deref())).collect()
     }
 }
 
 fn option(name: &str, value: Option<&str>) -> Vec<String> {
-    // In one word, so that a value may begin with a dash.
-    value.map(|value| if value.starts_with('-') { vec![format!("{name}={value}")] } else { vec![name.into(), value.into()] })
-        .unwrap_or_default()
+    value.map(|value| typed::option(name, value)).unwrap_or_default()
 }
 
 fn flag(name: &str, given: bool) -> Option<String> {

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 
 use super::consent::Consent;
 use super::{Common, Outcome, common};
+use crate::typed;
 use crate::console::Console;
 use crate::failure;
 use crate::interrupt;
@@ -100,9 +101,10 @@ impl Release {
                 self.take(next, &seen, common, console)
             } else {
                 Err(failure::failed(format!(
-                    "{} ran to its end and is still to be done: {}; `cargo xtask packer status` shows what there is",
+                    "{} ran to its end and is still to be done: {}; {} shows what there is",
                     next.name.word(),
-                    next.said
+                    next.said,
+                    typed::line("status")
                 )))
             };
             if let Ok(Took::Done) = took {

@@ -3,6 +3,7 @@
 use super::line::Lines;
 use super::seen::Seen;
 use super::steps::{State, Step};
+use crate::console::count;
 use crate::console::{self, Console, size};
 use crate::text;
 
@@ -15,7 +16,7 @@ pub struct Item {
 /// The steps, each with its state.
 pub fn steps(console: &Console, release: &str, seen: &Seen, steps: &[Step]) {
     const NAMES: usize = 26;
-    let columns = console::width();
+    let columns = console::columns().unwrap_or(80);
     // On a narrow terminal what is said stands below the name.
     let (first, indent) = if columns < 60 { ("\n      ", 6) } else { ("", NAMES) };
     console.line("");
@@ -23,8 +24,7 @@ pub fn steps(console: &Console, release: &str, seen: &Seen, steps: &[Step]) {
     let live = live.map_or_else(String::new, |live| format!(" (`latest` is {live})"));
     console.line(format_args!("{}{live}", console.bold(&format!("Release {release}, packer images"))));
     for step in steps {
-        let said = text::wrapped(&step.said, columns.saturating_sub(indent).max(24), 0);
-        let said = said.replace('\n', &format!("\n{}", " ".repeat(indent)));
+        let said = text::hanging(&step.said, columns, indent);
         let state = match step.state {
             State::Done => console.green("done "),
             State::Next => console.yellow("next "),
@@ -63,7 +63,7 @@ pub fn items(lines: &Lines<'_>, seen: &Seen) -> Vec<Item> {
         let (what, there) = match &row.published {
             None => (format!("{name}.qcow2 on `latest`"), false),
             Some(published) if published.parts > 0 => {
-                (format!("{name}.qcow2 in {} parts ({}) + .sha256", published.parts, size(published.bytes)), true)
+                (format!("{name}.qcow2 in {} ({}) + .sha256", count(published.parts, "part"), size(published.bytes)), true)
             }
             Some(published) => (format!("{name}.qcow2 ({}) + .sha256", size(published.bytes)), true),
         };
@@ -84,10 +84,10 @@ pub fn items(lines: &Lines<'_>, seen: &Seen) -> Vec<Item> {
 
 /// The last screen.
 pub fn checklist(console: &Console, lines: &Lines<'_>, seen: &Seen) {
-    let columns = console::width();
+    let columns = console::columns().unwrap_or(80);
     console.line(console.bold(&format!("Phase 64 of {}, to tick off", lines.release())));
     for item in items(lines, seen) {
-        let what = text::wrapped(&item.what, columns.saturating_sub(6).max(20), 0).replace('\n', "\n      ");
+        let what = text::hanging(&item.what, columns, 6);
         let mark = if item.done { console.green("[x]") } else { "[ ]".to_owned() };
         console.line(format_args!("  {mark} {what}"));
     }

@@ -185,7 +185,10 @@ fn verified(doors: Doors<'_>, look: Option<&Look>, list: &Checklist) -> anyhow::
     }
     let left: Vec<&str> = list.rows.iter().filter(|row| row.is_news()).map(|row| row.name.as_str()).collect();
     let left = if left.is_empty() { String::new() } else { format!("; other ones here: {}", left.join(", ")) };
-    Ok(Ok(format!("all {} images on `latest` are as they should be{left}", audit::images(&live.assets).len())))
+    Ok(Ok(match audit::images(&live.assets).len() {
+        1 => format!("the image on `latest` is as it should be{left}"),
+        images => format!("all {images} images on `latest` are as they should be{left}"),
+    }))
 }
 
 fn documented(lines: &Lines<'_>) -> Result<Documented, String> {

@@ -177,6 +177,7 @@ mod tests {
     use super::super::line::{self, Line};
     use super::super::seen::Documented;
     use super::*;
+    use crate::latest::heal::Heal;
     use crate::checklist::{Checklist, Latest, Published};
     use crate::verbs::{Common, Verb};
 
@@ -217,7 +218,7 @@ mod tests {
         let verified = || Some(Ok("well".to_owned()));
         let heal = || {
             let mut list = live("v1");
-            list.latest.as_mut().unwrap().heal = Some("nothing is live".into());
+            list.latest.as_mut().unwrap().heal = Some(Heal::Name { release: 1, asset: 2 });
             list
         };
         for (seen, next) in [

@@ -15,8 +15,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail, ensure};
 use clap::Parser;
 use github_stand_in::Shown;
-use rehearsal::host::{BuildHost, Network};
-use rehearsal::image;
+use rehearsal::host::BuildHost;
+use rehearsal::ready;
 use rehearsal::world::{Options, REPOSITORY, World};
 use serde_json::json;
 
@@ -87,7 +87,7 @@ fn rehearse(arguments: &Arguments, interrupted: &AtomicBool) -> anyhow::Result<s
     if arguments.keep {
         world.keep();
     }
-    let result = prepare(arguments, &mut world).and_then(|host| {
+    let result = ready::phase(&mut world, &arguments.packer_dir, arguments.mib).and_then(|host| {
         if arguments.shell {
             return shell::shell(arguments, &world).map(|()| serde_json::Value::Null);
         }
@@ -104,17 +104,6 @@ fn rehearse(arguments: &Arguments, interrupted: &AtomicBool) -> anyhow::Result<s
         eprintln!("everything is in {}", dir.display());
     }
     result
-}
-
-/// A build host with nothing of its own, and a `latest` that somebody made by hand.
-fn prepare(arguments: &Arguments, world: &mut World) -> anyhow::Result<BuildHost> {
-    let network = Network::create(&world.dir().join("ssh"))?;
-    let host = bare_host(arguments, world, &network)?;
-    world.first_on_path(&network.bin())?;
-    world.build_all(1, Some("v0.44"))?;
-    world.publish_by_hand("v0.44")?;
-    fs::remove_dir_all(world.images())?;
-    Ok(host)
 }
 
 fn phase(
@@ -171,27 +160,6 @@ fn phase(
         "milliseconds_without_a_set": gap.as_millis(),
         "seconds": started.elapsed().as_secs_f64(),
     }))
-}
-
-/// A build host with nothing of its own but the tools: the engine is what `--sync` sends, and only packer is a stand-in.
-fn bare_host(arguments: &Arguments, world: &World, network: &Network) -> anyhow::Result<BuildHost> {
-    let host = network.host("builder")?;
-    fs::remove_dir_all(host.packer_dir())?;
-    let base = world.dir().join("base.qcow2");
-    image::write(&base, 1 << 20, 1)?;
-    let stub = arguments.packer_dir.join("tests/stub").canonicalize().context("finding the stand-in for packer")?;
-    let path = std::env::var("PATH").context("reading PATH")?;
-    for (name, value) in [
-        ("PATH", format!("{}:{path}", stub.display())),
-        ("BASE_IMAGE_URL", base.display().to_string()),
-        ("ACCELERATOR", "tcg".to_owned()),
-        // What the stand-in writes is no system that could boot.
-        ("BOOT_TEST", "no".to_owned()),
-        ("STUB_SIZE", (arguments.mib << 20).to_string()),
-    ] {
-        host.export(name, &value)?;
-    }
-    Ok(host)
 }
 
 /// Runs commands one after the other and shows each as it is typed, with its output and time.

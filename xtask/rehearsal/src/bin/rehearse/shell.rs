@@ -1,13 +1,10 @@
 //! `--shell`: the rehearsal's world stays up, and a person types in it.
 
-use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
 use std::process::Stdio;
 
 use anyhow::{Context as _, ensure};
-use github_stand_in::SeedRelease;
-use rehearsal::world::{REPOSITORY, World};
+use rehearsal::ready;
+use rehearsal::world::World;
 
 use super::Arguments;
 
@@ -25,9 +22,7 @@ const TRY: [(&str, &str); 8] = [
 
 /// Runs a shell until its end. What it last ran doesn't count as the rehearsal's failure.
 pub fn shell(arguments: &Arguments, world: &World) -> anyhow::Result<()> {
-    world.hub().seed_release(REPOSITORY, SeedRelease::draft("v0.45").body("What is new in v0.45."))?;
-    world.hub().seed_issue(REPOSITORY, "Release v0.45")?;
-    cargo(&world.bin().join("cargo"), &arguments.tool)?;
+    ready::to_type_in(world, &arguments.tool)?;
     let width = TRY.iter().map(|(line, _)| line.len()).max().unwrap_or(0);
     println!(
         "This shell is in a world of its own, on this machine: a packer repository with v0.43, v0.44 and v0.45, a stand-in for\n\
@@ -51,15 +46,4 @@ pub fn shell(arguments: &Arguments, world: &World) -> anyhow::Result<()> {
     let status = shell.status().context("starting bash")?;
     ensure!(status.code().is_some(), "a signal ended the shell: {status}");
     Ok(())
-}
-
-/// What answers to `cargo xtask` in the world, which holds no workspace.
-fn cargo(path: &Path, tool: &Path) -> anyhow::Result<()> {
-    let tool = tool.to_str().context("the tool lies in a folder whose name is no UTF-8")?.replace('\'', r"'\''");
-    let script = format!(
-        "#!/bin/sh\nif [ \"$1\" = xtask ]; then\n    shift\n    exec '{tool}' \"$@\"\nfi\n\
-         echo 'in this shell there is `cargo xtask` alone; `exit` leads back' >&2\nexit 2\n"
-    );
-    fs::write(path, script).with_context(|| format!("writing {}", path.display()))?;
-    Ok(fs::set_permissions(path, fs::Permissions::from_mode(0o755))?)
 }
