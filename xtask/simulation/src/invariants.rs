@@ -321,10 +321,8 @@ impl Watch {
         for (run, what) in std::mem::take(&mut self.unproven) {
             // One that was under way as well may have done it differently; one that ended before can't have.
             let beside = |other: usize| self.beside[run] & (1 << other) != 0;
-            // Where somebody deleted the lock, one that ended early as well.
-            let unlocked = plan.faults.iter().any(|it| matches!(it.fault, Fault::LockDeleted));
-            let did = |end: &Option<End>| unlocked || matches!(end, Some(End::Code(0, _)));
-            let others = self.ends.iter().enumerate().any(|(at, end)| beside(at) && did(end));
+            let others =
+                self.ends.iter().enumerate().any(|(at, end)| beside(at) && matches!(end, Some(End::Code(0, _))));
             if self.judges_all && !others {
                 self.violated(format!("run {run} ended with 0, but {what}"));
             }
