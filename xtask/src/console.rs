@@ -129,9 +129,11 @@ impl Console {
         self.paint(YELLOW, text)
     }
 
-    /// Whether somebody sits at a terminal to be asked.
+    /// Whether somebody sits at a terminal to be asked, and sees there what the question is about: through a pipe the
+    /// plan may come after it.
     pub fn can_ask(&self) -> bool {
-        !self.silent && io::stdin().is_terminal() && io::stderr().is_terminal()
+        let plan = self.json || io::stdout().is_terminal();
+        !self.silent && plan && io::stdin().is_terminal() && io::stderr().is_terminal()
     }
 
     /// Asks on the terminal; without one the answer is `None`.
@@ -270,16 +272,11 @@ impl Transfer {
         self.bar.restart_at(bytes);
     }
 
-    /// Takes the bar away and leaves one line.
+    /// Takes the bar away and leaves one line. Dropping it leaves nothing.
     pub fn finish(self, how: &str) {
-        self.bar.end();
-        let took = self.started.elapsed();
-        self.console.note(format_args!("{}: {how}, {} in {}", self.what, size(self.bytes), seconds(took)));
-    }
-
-    /// Takes the bar away and leaves nothing: an error tells the rest.
-    pub fn abandon(self) {
-        self.bar.end();
+        let Self { what, bytes, bar, started, console } = self;
+        drop(bar);
+        console.note(format_args!("{what}: {how}, {} in {}", size(bytes), seconds(started.elapsed())));
     }
 }
 

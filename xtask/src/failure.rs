@@ -111,6 +111,14 @@ impl Problems {
     /// One error that lists them all. Its exit code: a signal, then usage before digest before failed before missing, so that 3 keeps
     /// its meaning of "nothing but absences".
     pub fn into_result(mut self) -> anyhow::Result<()> {
+        // One signal ends all that was under way: it is said once, as fully as somebody said it.
+        let stopped = |problem: &anyhow::Error| kind(problem) == Kind::Interrupted;
+        if let Some(fullest) =
+            self.0.iter().filter(|it| stopped(it)).map(|it| format!("{it:#}")).max_by_key(String::len)
+        {
+            let mut said = false;
+            self.0.retain(|it| !stopped(it) || (format!("{it:#}") == fullest && !std::mem::replace(&mut said, true)));
+        }
         if self.0.len() < 2 {
             return self.0.pop().map_or(Ok(()), Err);
         }
@@ -176,5 +184,22 @@ mod tests {
         let error = outer.into_result().unwrap_err();
         assert_eq!(error.to_string(), "3 problems:\n  - a\n  - b\n  - c");
         assert_eq!(kind(&error), Kind::Digest);
+    }
+
+    #[test]
+    fn an_interruption_is_said_once() {
+        let mut problems = Problems::default();
+        problems.push(interrupted("interrupted"));
+        problems.push(interrupted("reading a: interrupted; run it again"));
+        problems.push(interrupted("interrupted"));
+        let error = problems.into_result().unwrap_err();
+        assert_eq!(format!("{error:#}"), "reading a: interrupted; run it again");
+        assert_eq!(kind(&error), Kind::Interrupted);
+        let mut problems = Problems::default();
+        problems.push(interrupted("interrupted"));
+        problems.push(digest("b differs"));
+        problems.push(interrupted("interrupted"));
+        let error = format!("{:#}", problems.into_result().unwrap_err());
+        assert_eq!(error, "2 problems:\n  - interrupted\n  - b differs");
     }
 }

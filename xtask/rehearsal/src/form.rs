@@ -24,7 +24,7 @@ const RAW: [&str; 9] = ["Some(", "None,", "Ok(", "Err(", "Os {", "kind:", "Error
 const NAMES: [&str; 4] = ["GitHub", "GitHub's", "Debian", "Proxmox"];
 
 /// What to do: an error has one of these, or a line to type.
-const CURES: [&str; 31] = [
+const CURES: [&str; 32] = [
     "`",
     "--",
     "run ",
@@ -56,7 +56,11 @@ const CURES: [&str; 31] = [
     "unarchive ",
     "set ",
     "update ",
+    "ask ",
 ];
+
+/// What another program's words stand behind.
+const QUOTES: [&str; 2] = ["\nssh said: ", "; its last lines:"];
 
 /// # Panics
 ///
@@ -170,7 +174,9 @@ fn of_message(message: &str, code: Option<i32>) -> Vec<String> {
         if item.starts_with(char::is_uppercase) && !name {
             faults.push(format!("begins with a capital: {item}"));
         }
-        if item.ends_with('.') {
+        // What another program said is in its own words.
+        let own = QUOTES.iter().filter_map(|quote| item.find(quote)).min().map_or(item, |at| &item[..at]);
+        if own.ends_with('.') {
             faults.push(format!("ends with a full stop: {item}"));
         }
         if item.contains(" problems:") {
@@ -222,6 +228,7 @@ mod tests {
             "error: no image x in /i; run `cargo xtask packer split --images /i x`",
             "error: no image; run `cargo xtask packer check`",
             "error: HEAD is at 1 commit; wait for more\nGitHub said: Not Found.)",
+            "error: no login; run ssh-add\nssh said: Denied.",
             "error: 2 problems:\n  - run a\n  - run b",
             "",
         ] {

@@ -6,8 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 
-use crate::console::count;
-use crate::console::size;
+use crate::console::{count, size};
 use crate::decide::{Decision, Published};
 use crate::image::digest::Digest;
 use crate::image::local::{self, Files, LocalImage};

@@ -120,9 +120,11 @@ impl Bar {
             progress.count(|all| all.at = (all.at + bytes).saturating_sub(before));
         }
     }
+}
 
-    /// Takes its lines away; with the last transfer that for all goes as well.
-    pub fn end(&self) {
+impl Drop for Bar {
+    /// Takes its lines away, whatever ended the transfer; with the last one that for all goes as well.
+    fn drop(&mut self) {
         self.own.finish_and_clear();
         let Some(progress) = &self.progress else { return };
         let mut all = progress.lock();

@@ -64,6 +64,10 @@ fn parse(text: &str) -> Option<BTreeMap<String, String>> {
     Some(body.lines().filter_map(|line| line.split_once('=')).map(|(a, b)| (a.to_owned(), b.to_owned())).collect())
 }
 
+/// How a host comes to have an engine.
+pub const ENGINE: &str =
+    "build with --sync, which sends the packer directory, install it there, or name it with --remote-dir";
+
 fn judge(host: &Host, facts: &BTreeMap<String, String>, dir: &str) -> Vec<Need> {
     let fact = |name: &str| facts.get(name).map_or("", String::as_str);
     let need = |what, found: Result<String, String>| Need { what, found, optional: false };
@@ -74,9 +78,7 @@ fn judge(host: &Host, facts: &BTreeMap<String, String>, dir: &str) -> Vec<Need> 
             match (fact("build-script"), fact("writable")) {
                 ("yes", "yes") => Ok(dir.to_owned()),
                 ("yes", _) => Err(format!("no permission to write in {dir}; make it yours, or log in as its owner")),
-                _ => Err(format!(
-                    "no executable build.sh in {dir}; install the packer engine there, or name it with --remote-dir"
-                )),
+                _ => Err(format!("no executable build.sh in {dir}; {ENGINE}")),
             },
         ));
         let free = fact("free-kib").parse::<u64>().ok().map(|kib| kib.saturating_mul(1024));
@@ -92,8 +94,7 @@ fn judge(host: &Host, facts: &BTreeMap<String, String>, dir: &str) -> Vec<Need> 
     } else if fact("folder") == "denied" {
         needs.push(need(FOLDER, Err(format!("no permission to enter {dir}; {}", trouble::readable(host)))));
     } else {
-        let cure = "install the packer engine there, or name it with --remote-dir";
-        needs.push(need(FOLDER, Err(format!("no folder {dir}; {cure}"))));
+        needs.push(need(FOLDER, Err(format!("no folder {dir}; {ENGINE}"))));
     }
     for (tool, package) in [("packer", "packer"), ("qemu-img", "qemu-utils"), ("qemu-system-x86_64", "qemu-system-x86")]
     {

@@ -9,8 +9,7 @@ use super::packages;
 use super::partial::{Partial, Source};
 use super::place::{self, Place};
 use crate::backoff;
-use crate::console::count;
-use crate::console::{Transfer, size};
+use crate::console::{Transfer, count, size};
 use crate::failure::{self, Failure};
 use crate::image::digest::Digest;
 use crate::image::{durable, qcow2};
@@ -156,7 +155,6 @@ impl Fetch<'_> {
             let after = partial.len();
             *bytes += after.saturating_sub(before);
             if after > source.size {
-                bar.abandon();
                 return Ok(Came::TooMuch);
             }
             let fault = match result {
@@ -180,7 +178,6 @@ impl Fetch<'_> {
             }
             failures = if after.saturating_sub(before) >= HEADWAY { 1 } else { failures + 1 };
             if fault.blame != Blame::Line || failures >= self.attempts {
-                bar.abandon();
                 return Err(self.explain(fault, partial, source));
             }
             let wait = backoff::delay(failures);

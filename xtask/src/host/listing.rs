@@ -136,7 +136,8 @@ fn parse(host: &Host, dir: &RemoteDir, asked: &[&str], output: &[u8]) -> Result<
             b"end" => return Ok(listing),
             b"no-folder" => {
                 return Err(Fault::host(failure::missing(format!(
-                    "{host} has no folder {dir}; install the packer directory there, or name it with --remote-dir"
+                    "{host} has no folder {dir}; {}",
+                    super::doctor::ENGINE
                 ))));
             }
             b"engine" => {

@@ -72,7 +72,7 @@ impl Place {
             }
             let bar = voice.transfer("verifying", size);
             let found = hash::image(parts, |more| bar.moved(more));
-            bar.abandon();
+            drop(bar);
             return Ok(found? == digest);
         }
         let path = self.path();
@@ -154,6 +154,6 @@ pub fn hashed(voice: &Voice<'_>, path: &Path) -> anyhow::Result<Digest> {
     let file = File::open(path).with_context(reading)?;
     let bar = voice.transfer("verifying", file.metadata().with_context(reading)?.len());
     let result = hash::stream(file, |more| bar.moved(more));
-    bar.abandon();
+    drop(bar);
     Ok(result.with_context(reading)?.0)
 }

@@ -219,7 +219,7 @@ pub fn find(gh: &Gh, look: &Look, version: Option<&str>, before: bool) -> anyhow
     }
     let what = match version {
         Some(version) => format!("no set of {} with a manifest is kept", version.escape_debug()),
-        None if before => format!("no set with a manifest that {TAG} replaced is kept"),
+        None if before => format!("what {TAG} replaced last has no manifest, or isn't kept"),
         None => format!("no set with a manifest is published as {TAG}"),
     };
     Err(failure::missing(format!(

@@ -4,8 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::backoff;
-use crate::console::count;
-use crate::console::seconds;
+use crate::console::{count, seconds};
 use crate::failure;
 use crate::gh::{Asset, CallError, Release, SMALL};
 use crate::packer::Repo;

@@ -9,8 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use anyhow::Context as _;
 use sha2::{Digest as _, Sha256};
 
-use crate::console::Transfer;
-use crate::console::count;
+use crate::console::{Transfer, count};
 use crate::failure;
 use crate::gh::{Asset, CallError};
 use crate::image::digest::Digest;
@@ -59,7 +58,7 @@ fn send_image(stage: &Stage<'_>, image: &SetImage, have: &[Asset]) -> anyhow::Re
     match &result {
         Ok((_, 0)) => bar.finish("already on the draft"),
         Ok((_, sent)) => bar.finish(&format!("{sent} of {} sent", count(image.pieces.len(), "asset"))),
-        Err(_) => bar.abandon(),
+        Err(_) => drop(bar),
     }
     let (digests, _) = result?;
     small(stage, &name::checksum(&image.name), checksum::line(&image.name, image.sha256).as_bytes(), have)?;

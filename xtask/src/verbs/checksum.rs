@@ -101,7 +101,7 @@ pub fn hashed(image: &LocalImage, console: &Console) -> anyhow::Result<Digest> {
     let bytes = image.bytes.size();
     let bar = console.transfer(format!("hashing {}", name::whole(&image.name)), bytes);
     let digest = hash::image(image, |more| bar.moved(more));
-    bar.abandon();
+    drop(bar);
     let digest = digest?;
     console.detail(format_args!("{}: {} hashed, {digest}", name::whole(&image.name), size(bytes)));
     Ok(digest)

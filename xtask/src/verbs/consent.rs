@@ -31,6 +31,9 @@ impl Consent {
             return Ok(self.execute);
         }
         if let Some(answer) = console.ask(question)? {
+            if !answer {
+                console.line("Nothing was changed.");
+            }
             return Ok(answer);
         }
         console.line("Nothing was changed. To carry the plan out, run the same command with --execute");

@@ -8,8 +8,7 @@ use serde_json::{Value, json};
 
 use super::checksum::{differs, hashed, write};
 use super::{Common, Outcome, common};
-use crate::console::count;
-use crate::console::{Console, size};
+use crate::console::{Console, count, size};
 use crate::failure::{self, Problems};
 use crate::image::cut;
 use crate::image::digest::Digest;
@@ -99,7 +98,7 @@ impl Split {
 
         let bar = console.transfer(format!("comparing {file} with its parts"), image.bytes.size());
         let same = cut::compare(&image.name, &whole, &ranges, |more| bar.moved(more));
-        bar.abandon();
+        drop(bar);
         if let Some(digest) = same? {
             image.bytes.must_hold()?;
             bless(image, digest)?;
@@ -111,7 +110,7 @@ impl Split {
         cut::remove_hidden(&image.name, &whole)?;
         let bar = console.transfer(format!("cutting {file}"), image.bytes.size());
         let cut = cut::cut(&image.name, &whole, &ranges, |more| bar.moved(more));
-        bar.abandon();
+        drop(bar);
         let cut = cut?;
         image.bytes.must_hold()?;
         bless(image, cut.digest)?;

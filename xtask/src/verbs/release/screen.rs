@@ -3,8 +3,7 @@
 use super::line::Lines;
 use super::seen::Seen;
 use super::steps::{State, Step};
-use crate::console::count;
-use crate::console::{self, Console, size};
+use crate::console::{self, Console, count, size};
 use crate::text;
 
 /// A line of the phase's checklist.
