@@ -3,6 +3,7 @@
 
 use crate::fault::{Fault, Planned};
 use crate::plan::{Pace, Plan, Run, Start, Verb};
+use crate::steps;
 
 /// A story and its plans.
 pub struct Case {
@@ -13,7 +14,7 @@ pub struct Case {
 /// More operations than a run has before it is over.
 const OPERATIONS: u64 = 130;
 
-const fn publish(source: u8, images: u8) -> Verb {
+pub(crate) const fn publish(source: u8, images: u8) -> Verb {
     Verb::Publish { source, images, discard_incoming: false, keep_previous: true }
 }
 
@@ -21,7 +22,7 @@ const fn discarding(source: u8, images: u8) -> Verb {
     Verb::Publish { source, images, discard_incoming: true, keep_previous: true }
 }
 
-fn run(verb: Verb, starts: u64, clone: u8) -> Run {
+pub(crate) fn run(verb: Verb, starts: u64, clone: u8) -> Run {
     Run { verb, starts, after_the_one_before: false, clone }
 }
 
@@ -43,7 +44,7 @@ fn plan(start: Start, runs: &[Run], fault: Option<(usize, u64, Fault)>, last: Ve
 }
 
 /// Each of the faults at each operation of each run that is named.
-fn everywhere(start: Start, runs: &[Run], which: &[usize], faults: &[Fault], last: Verb) -> Vec<Plan> {
+pub(crate) fn everywhere(start: Start, runs: &[Run], which: &[usize], faults: &[Fault], last: Verb) -> Vec<Plan> {
     let mut plans = Vec::new();
     for &which in which {
         for operation in 0..OPERATIONS {
@@ -60,7 +61,7 @@ fn and(plans: Vec<Plan>, operation: u64, fault: Fault) -> Vec<Plan> {
 }
 
 /// With another fault that meets the same operation.
-fn also(plans: Vec<Plan>, fault: Fault) -> Vec<Plan> {
+pub(crate) fn also(plans: Vec<Plan>, fault: Fault) -> Vec<Plan> {
     let twice = |planned: Planned| vec![planned, Planned { fault, ..planned }];
     plans.into_iter().map(|plan| Plan { faults: plan.faults.into_iter().flat_map(twice).collect(), ..plan }).collect()
 }
@@ -107,7 +108,7 @@ const ABUSE: Fault = Fault::Limit { status: 403, retry_after: None };
 pub fn all() -> Vec<Case> {
     let last = publish(47, 4);
     let case = |name, plans| Case { name, plans };
-    vec![
+    let mut all = vec![
         case("1: two equal publishes", offsets(|at| {
             vec![plan(Start::Ours, &[run(publish(45, 2), 0, 0), run(publish(45, 2), at, 1)], None, last)]
         })),
@@ -210,5 +211,7 @@ pub fn all() -> Vec<Case> {
         case("19: asleep before the last byte, and a rival", few_offsets(|at| {
             everywhere(Start::Ours, &[run(publish(45, 2), 0, 0), run(discarding(46, 3), at, 1)], &[0], &[Fault::Nap { lasting: 1_200_000 }], Verb::Rollback)
         })),
-    ]
+    ];
+    all.extend(steps::all());
+    all
 }

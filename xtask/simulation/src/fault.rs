@@ -27,6 +27,8 @@ pub enum Fault {
     Never,
     /// GitHub answers the publishing of a draft with a success whose release is a draft that lost its tag.
     DraftInstead,
+    /// The draft that this is to publish is refused, now and for good.
+    NeverLive,
     /// Stored with another byte.
     Corrupt,
     /// Stored, and GitHub gives no digest.
@@ -64,6 +66,7 @@ impl Fault {
                 | Self::Twice { .. }
                 | Self::Never
                 | Self::DraftInstead
+                | Self::NeverLive
                 | Self::Corrupt
                 | Self::NoDigest
                 | Self::Starter

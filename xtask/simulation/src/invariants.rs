@@ -10,9 +10,9 @@ use xtask::latest::set::Set;
 use xtask::latest::{PREVIOUS, TAG};
 
 use crate::chance::Chance;
-use crate::fault::Fault;
+use crate::fault::{Fault, Planned};
 use crate::outside::Ask;
-use crate::plan::{Plan, Verb};
+use crate::plan::{Pace, Plan, Verb};
 use crate::schedule::{End, shown as shown_ask};
 use crate::world::{Shown, World, commit, set};
 
@@ -47,7 +47,12 @@ pub struct Watch {
     /// Of each run, which others were under way together with it.
     beside: Vec<u32>,
     changes_in_gap: u32,
+    /// All that was planned is that answers are lost at once.
+    loses_answers_alone: bool,
 }
+
+/// What GitHub does wrong once, between the two calls, is mended sooner.
+const LONGEST_GAP: u64 = 15_000;
 
 /// What is looked at before an operation is served.
 pub struct Before {
@@ -100,6 +105,7 @@ impl Watch {
             expected_back: None,
             harmed,
             changes_in_gap: 0,
+            loses_answers_alone: plan.faults.iter().all(|it| matches!(it.fault, Fault::AnswerLost)),
         }
     }
 
@@ -203,6 +209,12 @@ impl Watch {
             if self.changes_in_gap > 30 {
                 self.violated_in_time(format!("run {run} sends PATCH after PATCH while nothing is live"));
             }
+        }
+        if let Ask::Create(new) = ask
+            && self.loses_answers_alone
+            && world.releases().iter().filter(|it| it.draft && it.body.as_ref() == Some(&new.body)).count() > 1
+        {
+            self.violated_in_time(format!("run {run} makes a second draft of the same set"));
         }
         if before.whole.is_some_and(|whole| whole > 0) && world.whole_sets() == 0 {
             self.violated(format!("run {run} deleted the only whole set: {}", shown_ask(ask)));
@@ -319,6 +331,10 @@ impl Watch {
         let gave_up = gave_up || stranded;
         if self.judges_all && self.ever_live && world.live().is_none() && !killed && !gave_up {
             self.violated("at the end nothing is live, and nobody was killed".to_owned());
+        }
+        let only_that = matches!(plan.faults[..], [Planned { fault: Fault::DraftInstead | Fault::NeverLive, .. }]);
+        if only_that && matches!(plan.pace, Pace::Even(_)) && self.longest_gap > LONGEST_GAP {
+            self.violated_in_time(format!("nothing was live for {} s", self.longest_gap / 1000));
         }
         let only_signals = plan.faults.iter().all(|it| matches!(it.fault, Fault::Signal));
         if let Some(shown) = world.shown().filter(|shown| only_signals && shown.by_us && shown.tag != shown.commit) {

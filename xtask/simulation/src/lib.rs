@@ -12,6 +12,7 @@ pub mod outside;
 mod plan;
 mod schedule;
 mod shrink;
+mod steps;
 mod turns;
 mod world;
 

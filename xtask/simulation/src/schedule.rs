@@ -9,7 +9,7 @@ use std::sync::Arc;
 use corosensei::stack::DefaultStack;
 use corosensei::{Coroutine, CoroutineResult};
 use xtask::gh::CallError;
-use xtask::latest::outside::{Bell, Outside};
+use xtask::latest::outside::{Bell, Move, Outside, Push};
 
 use crate::chance::Chance;
 use crate::fault::Fault;
@@ -527,6 +527,7 @@ impl<'p> Schedule<'p> {
                 Fault::Twice { .. } => {}
                 Fault::Never => (served, answered) = (u64::MAX, u64::MAX),
                 Fault::DraftInstead => meets.draft_instead = true,
+                Fault::NeverLive => meets.never_live = true,
                 Fault::Corrupt => meets.corrupt = true,
                 Fault::NoDigest => meets.no_digest = true,
                 Fault::Starter => meets.starter = true,
@@ -549,7 +550,7 @@ impl<'p> Schedule<'p> {
                 Fault::ClockBack { by } => self.shared.runs.borrow()[run].clock_back.set(by),
                 Fault::LockDeleted => {
                     self.note(format_args!("somebody deletes the lock"));
-                    self.world.delete_lock();
+                    self.delete_lock();
                 }
             }
         }
@@ -614,13 +615,17 @@ impl<'p> Schedule<'p> {
         }
     }
 
-    fn serve(&mut self, run: usize, ask: &Rc<Ask>, meets: Meets, answer_to: Option<(usize, u64)>, answered: u64) {
+    fn serve(&mut self, run: usize, ask: &Rc<Ask>, mut meets: Meets, answer_to: Option<(usize, u64)>, answered: u64) {
         let now = self.shared.now.get();
+        if is_git(ask) {
+            // GitHub's interface has limits, git has none.
+            meets.refused = None;
+        }
         let before = self.watch.before(ask, &self.world);
         let mut answer = self.world.serve(ask, meets, now);
         if let (Ask::LockNote(id), Ok(told)) = (&**ask, &mut answer) {
             // A note is fetched with the ref.
-            *told = Told::Note(self.shared.locks.borrow().note(id).filter(|_| self.world.has_lock()));
+            *told = Told::Note(self.shared.locks.borrow().note(id).filter(|_| self.world.lock().is_some()));
         }
         if self.timeline.is_some() {
             let said = match &answer {
@@ -629,16 +634,30 @@ impl<'p> Schedule<'p> {
             };
             self.note(format_args!("    served to run {run}: {} → {said}", shown(ask)));
         }
+        self.keep(ask, meets, &answer);
+        self.watch.served(run, ask, before, &self.world, now);
+        if let Some((task, waits)) = answer_to {
+            self.at(answered.max(now), Event::Answer { task, waits, answer });
+        }
+    }
+
+    /// As somebody does who knows nothing of runs.
+    fn delete_lock(&mut self) {
+        let Some(there) = self.world.lock().cloned() else { return };
+        let lock = Move { to: None, expected: Some(there) };
+        let push = Rc::new(Ask::Push(Push { lock, tag: None }));
+        let answer = self.world.serve(&push, Meets::default(), self.shared.now.get());
+        self.keep(&push, Meets::default(), &answer);
+    }
+
+    /// For those who ask for what was exchanged.
+    fn keep(&mut self, ask: &Rc<Ask>, meets: Meets, answer: &Answer) {
         if let Some(exchanges) = &mut self.exchanges {
-            let answer = match &answer {
+            let answer = match answer {
                 Ok(told) => Ok(told.clone()),
                 Err(error) => Err(error.status()),
             };
             exchanges.push(Exchange { ask: Rc::clone(ask), meets, answer });
-        }
-        self.watch.served(run, ask, before, &self.world, now);
-        if let Some((task, waits)) = answer_to {
-            self.at(answered.max(now), Event::Answer { task, waits, answer });
         }
     }
 }

@@ -32,17 +32,23 @@ pub struct Meets {
     pub refused: Option<(u16, Option<u64>, bool)>,
     pub lost: bool,
     pub draft_instead: bool,
+    pub never_live: bool,
     pub corrupt: bool,
     pub no_digest: bool,
     pub starter: bool,
 }
 
+/// Bytes and their digest.
+type Stored = (Rc<[u8]>, Digest);
+
 #[derive(Clone)]
 pub struct World {
     repo: Repo,
     /// What assets hold, by id, and its digest.
-    bytes: HashMap<u64, (Rc<[u8]>, Digest)>,
+    bytes: HashMap<u64, Stored>,
     lock: Option<String>,
+    /// A draft that is never published.
+    refuses: Option<u64>,
     /// What listings show instead, until then.
     stale: Option<(u64, Rc<Vec<github_stand_in::Release>>)>,
     now: u64,
@@ -95,7 +101,20 @@ thread_local! {
     static SETS: RefCell<HashMap<(u8, u8), Set>> = RefCell::new(HashMap::new());
     static STARTS: RefCell<HashMap<u8, World>> = RefCell::new(HashMap::new());
     static WHOLE: RefCell<HashMap<Digest, u8>> = RefCell::new(HashMap::new());
+    static STORED: RefCell<HashMap<usize, Vec<Stored>>> = RefCell::new(HashMap::new());
     static KNOWN: RefCell<HashMap<Digest, Option<Rc<Known>>>> = RefCell::new(HashMap::new());
+}
+
+/// What is stored, with its digest. Schedules store the same few contents over and over, and comparing is quicker than hashing.
+fn stored(bytes: &[u8]) -> Stored {
+    STORED.with_borrow_mut(|stored| {
+        let alike = stored.entry(bytes.len()).or_default();
+        if let Some(known) = alike.iter().find(|(known, _)| **known == *bytes) {
+            return known.clone();
+        }
+        alike.push((bytes.into(), Digest::of(bytes)));
+        alike[alike.len() - 1].clone()
+    })
 }
 
 /// A manifest that was read before, by its digest: schedules meet the same few over and over.
@@ -210,7 +229,7 @@ impl World {
     }
 
     fn empty() -> Self {
-        Self { repo: Repo::new(1, "o/n"), bytes: HashMap::new(), lock: None, stale: None, now: 0 }
+        Self { repo: Repo::new(1, "o/n"), bytes: HashMap::new(), lock: None, refuses: None, stale: None, now: 0 }
     }
 
     fn by_hand() -> Self {
@@ -272,12 +291,8 @@ impl World {
         self.stale = Some((until, Rc::new(view)));
     }
 
-    pub fn has_lock(&self) -> bool {
-        self.lock.is_some()
-    }
-
-    pub fn delete_lock(&mut self) {
-        self.lock = None;
+    pub fn lock(&self) -> Option<&String> {
+        self.lock.as_ref()
     }
 
     /// The clock begins anew.
@@ -302,9 +317,7 @@ impl World {
         if meets.lost {
             return Err(CallError::Lost("the connection broke".into()));
         }
-        if let Some((status, retry_after, limit)) = meets.refused
-            && !matches!(ask, Ask::Refs | Ask::LockNote(_) | Ask::Push(_) | Ask::Begin)
-        {
+        if let Some((status, retry_after, limit)) = meets.refused {
             let header = retry_after.map(|seconds| ("retry-after".to_owned(), seconds.to_string()));
             let message: &[u8] =
                 if limit { br#"{"message": "secondary rate limit"}"# } else { br#"{"message": "no"}"# };
@@ -338,6 +351,12 @@ impl World {
             }
             Ask::Update(id, new) => {
                 let publishes = self.repo.release(*id)?.draft && !new.draft;
+                if publishes && meets.never_live {
+                    self.refuses = Some(*id);
+                }
+                if publishes && self.refuses == Some(*id) {
+                    return Err(Refusal::new(422, "Validation Failed"));
+                }
                 let mut changed = release(self.repo.edit(&mut NoGit, *id, &change(new), moment)?);
                 if meets.draft_instead && publishes {
                     let untagged = self.repo.release(*id)?.untagged();
@@ -391,14 +410,16 @@ impl World {
             self.repo.abandon_upload(id, true);
             return Err(Refusal::new(502, "Server Error"));
         }
-        let mut kept = bytes.to_vec();
-        if meets.corrupt {
-            kept[0] ^= 1;
-        }
-        let holds = Digest::of(&kept);
+        let (kept, holds) = if meets.corrupt {
+            let mut spoilt = bytes.to_vec();
+            spoilt[0] ^= 1;
+            stored(&spoilt)
+        } else {
+            stored(bytes)
+        };
         let digest = (!meets.no_digest).then(|| format!("sha256:{holds}"));
         let size = kept.len() as u64;
-        self.bytes.insert(id, (kept.into(), holds));
+        self.bytes.insert(id, (kept, holds));
         Ok(Told::Asset(Box::new(asset(self.repo.finish_upload(id, size, digest, moment)?))))
     }
 

@@ -31,7 +31,12 @@ impl FromStr for Digest {
 
     fn from_str(text: &str) -> anyhow::Result<Self> {
         let wrong = || anyhow::anyhow!("`{text}` is not a sha256 digest of 64 hex digits");
-        let digit = |c: u8| char::from(c).to_digit(16).map(|digit| digit as u8).ok_or_else(wrong);
+        let digit = |c: u8| match c {
+            b'0'..=b'9' => Ok(c - b'0'),
+            b'a'..=b'f' => Ok(c - b'a' + 10),
+            b'A'..=b'F' => Ok(c - b'A' + 10),
+            _ => Err(wrong()),
+        };
         let digits: &[u8; 64] = text.as_bytes().try_into().map_err(|_| wrong())?;
         let mut bytes = [0; 32];
         for (byte, pair) in bytes.iter_mut().zip(digits.chunks(2)) {

@@ -3,6 +3,8 @@
 //! The digests are of images, parts, lists of packages and script. The manifest isn't among them, so that another source for the same images
 //! leaves digests and signature as they are.
 
+use std::sync::LazyLock;
+
 use crate::failure;
 use crate::gh::{Asset, CallError};
 use crate::image::digest::Digest;
@@ -23,6 +25,7 @@ pub const SIGNATURE: &str = "SHA256SUMS.sig";
 pub const MOST: usize = 4;
 
 const READER_BYTES: &[u8] = include_bytes!("../../../packer/get-images.sh");
+static READER_DIGEST: LazyLock<Digest> = LazyLock::new(|| Digest::of(READER_BYTES));
 
 /// How a set is signed and attested.
 #[derive(Debug, Clone, Default)]
@@ -65,7 +68,7 @@ pub fn sums(images: &[Image], reader: Digest) -> String {
 /// All files of a new set.
 pub fn all(images: &[Image], signing: &Signing) -> anyhow::Result<Vec<File>> {
     let names: &[&'static str] = if signing.signer.is_some() { &[READER, SUMS, SIGNATURE] } else { &[READER, SUMS] };
-    some(names, images, Digest::of(READER_BYTES), signing)
+    some(names, images, *READER_DIGEST, signing)
 }
 
 /// These files, in an order in which each fits those before it.
@@ -105,7 +108,7 @@ pub fn judge(live: &Live, images: &[Image], signing: &Signing) -> Judged {
         prove::compare(&listed.expected(), live.asset(name)).is_none().then(|| listed.clone())
     };
     let reader = good(READER);
-    let digest = reader.as_ref().map_or_else(|| Digest::of(READER_BYTES), |reader| reader.sha256);
+    let digest = reader.as_ref().map_or(*READER_DIGEST, |reader| reader.sha256);
     let right = Digest::of(sums(images, digest).as_bytes());
     let sums = good(SUMS).filter(|sums| sums.sha256 == right);
     let signature = good(SIGNATURE).filter(|_| sums.is_some() && (signing.signer.is_none() || signing.live_is_signed));

@@ -7,6 +7,9 @@
 mod asking;
 mod same;
 
+use std::collections::HashSet;
+use std::fmt::Debug;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
 use std::process::{Child, Stdio};
 
@@ -14,8 +17,8 @@ use asking::Asking;
 use rehearsal::world::{Options, World};
 use simulation::{Fault, Plan, changes, record, shown};
 
-/// About a minute and a half. `SIM_REPLAY=200` asks for more, and finds one that differs: see docs/simulation.md.
-const TIMELINES: u64 = 100;
+/// About a minute and a half on two cores.
+const TIMELINES: u64 = 200;
 const WORKERS: u64 = 2;
 
 fn number(name: &str) -> Option<u64> {
@@ -25,7 +28,8 @@ fn number(name: &str) -> Option<u64> {
 /// Whether the stand-in can be brought to do the same: it can't be told which byte it is to spoil, what it lags behind, and when
 /// it is to lie.
 fn can_be_asked_again(plan: &Plan) -> bool {
-    let odd = |fault: &Fault| matches!(fault, Fault::Corrupt | Fault::Lag { .. } | Fault::DraftInstead);
+    let odd =
+        |fault: &Fault| matches!(fault, Fault::Corrupt | Fault::Lag { .. } | Fault::DraftInstead | Fault::NeverLive);
     plan.runs.len() == 2 && !plan.faults.iter().any(|planned| odd(&planned.fault))
 }
 
@@ -79,10 +83,12 @@ fn replay(part: u64) {
     let timelines = number("SIM_REPLAY").unwrap_or(TIMELINES);
     let mut asking = Asking::start();
     let plans = (1..).map(|seed| Plan::random(seed, 110_000)).filter(can_be_asked_again).take(timelines as usize);
+    // What was asked after which changes, in this timeline or another.
+    let mut known = HashSet::new();
     for plan in plans.filter(|plan| plan.seed % WORKERS == part) {
         let recorded = record(&plan);
         asking.begin(&plan, &recorded);
-        let mut known = std::collections::HashSet::new();
+        let mut history = hash(&plan.start, 0);
         for exchange in &recorded.exchanges {
             // Refused or lost on the way: nothing reached the rules.
             if exchange.meets.refused.is_some() || exchange.meets.lost {
@@ -90,8 +96,12 @@ fn replay(part: u64) {
             }
             let ask = shown(&exchange.ask);
             if changes(&exchange.ask) || ask.starts_with("Push") {
-                known.clear();
-            } else if !known.insert(ask.clone()) {
+                history = hash(&(&exchange.ask, exchange.meets), history);
+                if exchange.meets.starter {
+                    // What is left has an id that only this timeline's listings tell.
+                    history = hash(&plan.seed, history);
+                }
+            } else if !known.insert(hash(&ask, history)) {
                 continue;
             }
             if let Err(why) = asking.again(exchange) {
@@ -100,4 +110,11 @@ fn replay(part: u64) {
         }
     }
     println!("asked {}", asking.count);
+}
+
+/// Of a thing and what came before it.
+fn hash(it: &impl Debug, before: u64) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (format!("{it:?}"), before).hash(&mut hasher);
+    hasher.finish()
 }
