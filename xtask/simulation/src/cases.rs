@@ -18,7 +18,7 @@ pub(crate) const fn publish(source: u8, images: u8) -> Verb {
     Verb::Publish { source, images, discard_incoming: false, keep_previous: true }
 }
 
-const fn discarding(source: u8, images: u8) -> Verb {
+pub const fn discarding(source: u8, images: u8) -> Verb {
     Verb::Publish { source, images, discard_incoming: true, keep_previous: true }
 }
 
@@ -96,7 +96,7 @@ fn offsets(of: impl Fn(u64) -> Vec<Plan>) -> Vec<Plan> {
     (0..48).flat_map(|step| of(step * 250)).collect()
 }
 
-fn few_offsets(of: impl Fn(u64) -> Vec<Plan>) -> Vec<Plan> {
+pub fn few_offsets(of: impl Fn(u64) -> Vec<Plan>) -> Vec<Plan> {
     (1..9).flat_map(|step| of(step * 1_000)).collect()
 }
 

@@ -75,73 +75,70 @@ fn plan(verbs: [Verb; 2], first: usize, ends: [u64; 2], faults: Vec<Planned>) ->
     }
 }
 
-/// An order without a fault, and how many operations each run has in it.
+/// An order with at most one change of turn.
 struct Order {
     verbs: [Verb; 2],
     first: usize,
-    ends: [u64; 2],
+    one: u64,
+    /// How many each run has in it.
     operations: [u64; 2],
+    /// Where a second change of turn can be.
+    seconds: u64,
 }
 
 impl Order {
-    fn with_faults(&self) -> u64 {
-        self.operations.iter().sum::<u64>() * FAULTS.len() as u64
+    /// How many orders are made of it, by a second change of turn or by a fault.
+    fn variants(&self) -> u64 {
+        self.seconds + self.operations.iter().sum::<u64>() * FAULTS.len() as u64
     }
 
-    fn faulty(&self, number: u64) -> Plan {
+    fn variant(&self, number: u64) -> Plan {
+        let Some(number) = number.checked_sub(self.seconds) else {
+            return plan(self.verbs, self.first, [self.one, self.one + 1 + number], Vec::new());
+        };
         let (fault, at) = (FAULTS[(number % FAULTS.len() as u64) as usize], number / FAULTS.len() as u64);
         let (run, operation) = if at < self.operations[0] { (0, at) } else { (1, at - self.operations[0]) };
-        plan(self.verbs, self.first, self.ends, vec![Planned { run, operation, fault }])
+        plan(self.verbs, self.first, [self.one, NEVER], vec![Planned { run, operation, fault }])
     }
 }
 
-/// All orders with at most two changes of turn, then the orders with at most one and a fault, for so long. `part` of `parts`
-/// of them.
+/// All orders with at most one change of turn; then, for so long and scattered over all of them, those with one change more
+/// or a fault. `part` of `parts` of those.
 pub fn explore(for_so_long: Duration, part: u64, parts: u64) -> Explored {
     let until = Instant::now() + for_so_long;
     let mut explored = Explored::default();
     let mut orders = Vec::new();
-    let mut turn = 0;
     for verbs in PAIRS {
         for first in 0..2 {
             let straight = play(&plan(verbs, first, [NEVER; 2], Vec::new())).operations;
             // Before the first change of turn all is as it was, so a later one changes nothing.
             for one in (1..straight).chain([NEVER]) {
-                let mut more = Vec::new();
-                if one != NEVER {
-                    more.extend(one + 1..straight + 10);
+                // Each part needs the operations of all of these; it plays them, and one counts them.
+                let outcome = explored.play(&plan(verbs, first, [one, NEVER], Vec::new()));
+                explored.played -= u64::from(part != 0);
+                if explored.violation.is_some() || Instant::now() >= until {
+                    return explored;
                 }
-                for two in more.into_iter().chain([NEVER]) {
-                    turn += 1;
-                    explored.all = turn;
-                    let plan = plan(verbs, first, [one, two], Vec::new());
-                    // Each part needs the operations of the orders that get a fault.
-                    if two == NEVER || turn % parts == part {
-                        let outcome = explored.play(&plan);
-                        if let (NEVER, [a, b]) = (two, &outcome[..]) {
-                            orders.push(Order { verbs, first, ends: [one, two], operations: [*a, *b] });
-                        }
-                    }
-                    if explored.violation.is_some() || Instant::now() >= until {
-                        return explored;
-                    }
+                if let [a, b] = outcome[..] {
+                    let seconds = if one == NEVER { 0 } else { straight + 9 - one };
+                    orders.push(Order { verbs, first, one, operations: [a, b], seconds });
                 }
             }
         }
     }
     let mut begins = vec![0];
     for order in &orders {
-        begins.push(begins[begins.len() - 1] + order.with_faults());
+        begins.push(begins[begins.len() - 1] + order.variants());
     }
     let all = begins[begins.len() - 1];
-    explored.all = turn + all;
+    explored.all = orders.len() as u64 + all;
     // A prime above any count here: multiples of it visit each number once.
     const STRIDE: u64 = 982_451_653;
     let mut number = part;
     while number < all && explored.violation.is_none() && Instant::now() < until {
         let which = (number * STRIDE) % all;
         let order = begins.partition_point(|begin| *begin <= which) - 1;
-        explored.play(&orders[order].faulty(which - begins[order]));
+        explored.play(&orders[order].variant(which - begins[order]));
         number += parts;
     }
     explored

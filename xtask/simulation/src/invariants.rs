@@ -282,7 +282,8 @@ impl Watch {
                     0 | 1 => plain(47, 4),
                     _ => Verb::Rollback,
                 };
-                if verb == Verb::Rollback {
+                // A rollback that is told that nothing is live puts right what it is told, and no more.
+                if verb == Verb::Rollback && !world.lags() {
                     let promised = || world.promised_back().filter(|_| !self.harmed);
                     self.expected_back = self.way_back(world).or_else(promised);
                 }

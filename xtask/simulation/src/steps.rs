@@ -1,20 +1,29 @@
 //! Stories for single steps of the protocol: with the step none of them fails, without it at least one does
 //! (`scripts/simulate-without`).
 
-use crate::cases::{Case, also, everywhere, publish, run};
+use crate::cases::{Case, also, discarding, everywhere, few_offsets, publish, run};
 use crate::fault::Fault;
-use crate::plan::Start;
+use crate::plan::{Start, Verb};
+
+/// Long enough for another run to come and go, and shorter than a permit.
+const WAIT: Fault = Fault::Limit { status: 429, retry_after: Some(20) };
 
 #[rustfmt::skip]
 pub fn all() -> Vec<Case> {
     let last = publish(47, 4);
     let case = |name, plans| Case { name, plans };
     vec![
-        case("20: a byte is spoilt, and nobody hears of it", also(everywhere(
+        case("24: a byte is spoilt, and nobody hears of it", also(everywhere(
             Start::Ours, &[run(publish(45, 2), 0, 0)], &[0], &[Fault::Corrupt], last,
         ), Fault::AnswerLost)),
-        case("21: GitHub never publishes the new set", everywhere(
+        case("25: GitHub never publishes the new set", everywhere(
             Start::Ours, &[run(publish(45, 2), 0, 0)], &[0], &[Fault::NeverLive], last,
         )),
+        case("26: the lock is deleted while a run waits, and a rival finishes the draft that it was to discard", few_offsets(|at| {
+            also(everywhere(Start::Draft, &[run(discarding(45, 2), 0, 0), run(publish(46, 3), at, 1)], &[0], &[WAIT], last), Fault::LockDeleted)
+        })),
+        case("27: the lock is deleted while a run waits, and a rival replaces the set that it was to replace", few_offsets(|at| {
+            also(everywhere(Start::Ours, &[run(publish(44, 2), 0, 0), run(discarding(45, 3), at, 1)], &[0], &[WAIT], Verb::Rollback), Fault::LockDeleted)
+        })),
     ]
 }

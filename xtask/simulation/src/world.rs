@@ -291,6 +291,11 @@ impl World {
         self.stale = Some((until, Rc::new(view)));
     }
 
+    /// Whether listings lack what was done.
+    pub fn lags(&self) -> bool {
+        self.stale.as_ref().is_some_and(|(until, _)| self.now < *until)
+    }
+
     pub fn lock(&self) -> Option<&String> {
         self.lock.as_ref()
     }

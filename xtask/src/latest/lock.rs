@@ -403,7 +403,11 @@ impl Lease {
     }
 
     /// Renews until it is known to be done: whatever was pushed before without an answer can't come any more then.
-    fn renew_now(&self, doors: Doors<'_>) -> anyhow::Result<()> {
+    ///
+    /// # Errors
+    ///
+    /// The lock is lost, or could not be renewed for [`GIVE_UP`].
+    pub fn renew_now(&self, doors: Doors<'_>) -> anyhow::Result<()> {
         let outside = doors.outside();
         let since = outside.elapsed();
         while self.push(outside, None)? != Renewed::Yes {
@@ -427,6 +431,10 @@ impl Lease {
     pub fn may_heal(&self) -> bool {
         let state = self.state();
         state.lost.is_none() && !state.in_order
+    }
+
+    pub fn is_lost(&self) -> bool {
+        self.state().lost.is_some()
     }
 
     /// From now on until [`Self::gap_ends`] nothing is live: permits don't wait for renewals.

@@ -183,16 +183,24 @@ impl Own {
         let (mut out, mut into) = (Vec::new(), Vec::new());
         let mut wanted = BTreeMap::new();
         for expected in self.expected() {
-            let of = |asset: &&Asset, named: Named| {
-                Named::of(asset) == named
+            let is_or_was = |asset: &&Asset| match Named::of(asset) {
+                Named::Plain => asset.name == expected.file,
+                Named::Old { file } => file == expected.file,
+                Named::New { .. } => false,
+            };
+            let fits = |asset: &&Asset| {
+                is_or_was(asset)
                     && asset.is_uploaded()
                     && asset.size == expected.size
                     && asset.digest().is_none_or(|digest| digest == expected.sha256)
             };
-            let plain = assets.iter().filter(|asset| asset.name == expected.file);
-            let plain = plain.clone().find(|asset| of(asset, Named::Plain));
-            let aside = || assets.iter().find(|asset| of(asset, Named::Old { file: expected.file.clone() }));
-            let own = if expected.file == manifest::FILE { Some(&self.asset) } else { plain.or_else(aside) };
+            // One that GitHub gives no digest of may be another's that has the name now: what was set aside is its own.
+            let sureness = |asset: &&Asset| (asset.digest().is_some(), !Named::is_plain(asset));
+            let own = if expected.file == manifest::FILE {
+                Some(&self.asset)
+            } else {
+                assets.iter().filter(fits).max_by_key(sureness)
+            };
             let Some(own) = own else { continue };
             if own.name != expected.file {
                 into.push((expected.file.clone(), Rename { id: own.id, to: expected.file.clone() }));
@@ -400,6 +408,28 @@ mod tests {
                 at(&there).back(&there).iter().for_each(|it| rename(&mut there, it));
                 assert_eq!(there, assets, "{ended}, {again}");
             }
+        }
+    }
+
+    #[test]
+    fn what_has_the_name_without_a_digest_is_not_taken_for_what_was_set_aside() {
+        let mut own = Manifest::new("v0.1".into(), String::new(), Vec::new());
+        own.files =
+            vec![manifest::Part { file: "SHA256SUMS".into(), size: 1, sha256: Digest::of(&1_u64.to_le_bytes()) }];
+        for digest_of_its_own in [true, false] {
+            let mut assets = vec![
+                asset(9, "SHA256SUMS"),
+                asset(1, &old_name(1, "SHA256SUMS")),
+                asset(3, &old_name(3, "packer-images.json")),
+            ];
+            assets[0].digest = None;
+            if !digest_of_its_own {
+                assets[1].digest = None;
+            }
+            let digest = Digest::of(&3_u64.to_le_bytes());
+            let own = Own { asset: assets[2].clone(), manifest: own.clone(), digest };
+            let names: Vec<String> = own.view(&assets).into_iter().map(|asset| asset.name).collect();
+            assert_eq!(names, ["packer-old.9.SHA256SUMS", "SHA256SUMS", "packer-images.json"]);
         }
     }
 }

@@ -200,11 +200,8 @@ impl Publish {
         for step in steps {
             match step {
                 Step::Discard { draft, .. } => stage::drop_incoming(held, *draft)?,
-                // The job is done without it, and the next publish drops it.
                 Step::Drop { release, .. } => {
-                    if let Err(error) = held.delete_draft(*release, |now| now.tag_name != TAG) {
-                        held.warn(format_args!("the release {release} could not be dropped: {error:#}"));
-                    }
+                    tidied(held, *release, held.delete_draft(*release, |now| now.tag_name != TAG))?;
                 }
                 Step::Create => run.stage = Some(Stage::create(held, set, look)?),
                 Step::GoOn { draft } => run.stage = Some(Stage::go_on(held, *draft, On::Incoming, stock.clone())?),
@@ -212,14 +209,9 @@ impl Publish {
                     run.stage = Some(Stage::go_on(held, *release, On::Previous, stock.clone())?);
                 }
                 Step::Restore { release, own } => naming::restore(held, *release, *own)?,
-                // The job is done without it, and the next publish does it.
                 Step::Clear { release, but } => {
                     let release = release.map_or_else(|| run.stage().map(|stage| stage.release.id), Ok)?;
-                    if let Err(error) = stage::clear(held, release, |asset| but.contains(&asset.id)) {
-                        held.warn(format_args!(
-                            "what was set aside on the release {release} could not be deleted: {error:#}"
-                        ));
-                    }
+                    tidied(held, release, stage::clear(held, release, |asset| but.contains(&asset.id)))?;
                 }
                 Step::Fill(_) => {
                     let stage = run.stage()?;
@@ -269,6 +261,21 @@ impl Publish {
 impl Planned {
     fn done(self, executed: bool) -> Self {
         Self { executed, ..self }
+    }
+}
+
+/// What is of no use any more stays where it can't be deleted: the job is done without it, and the next publish does it.
+/// Without the lock nobody knows whether what was done still stands.
+fn tidied(held: Held<'_>, release: u64, done: anyhow::Result<()>) -> anyhow::Result<()> {
+    match done {
+        Err(error) if held.lease().is_lost() => Err(error),
+        Err(error) => {
+            held.warn(format_args!(
+                "what is of no use any more on the release {release} could not be deleted: {error:#}"
+            ));
+            Ok(())
+        }
+        Ok(()) => Ok(()),
     }
 }
 

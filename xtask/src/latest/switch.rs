@@ -52,6 +52,9 @@ pub fn change(held: Held<'_>, change: &Change, ready: impl Fn() -> anyhow::Resul
     held.check()?;
     if held.move_tag(change.tag.as_deref(), &change.target.object)? {
         held.note(format_args!("tag {TAG} moved to {}", change.target.commit));
+    } else {
+        // No push of the tag told that the lock is this run's still: somebody may have deleted it.
+        held.lease().renew_now(held.doors())?;
     }
     is_where_readers_look(held, change)?;
     held.check()?;
