@@ -18,12 +18,14 @@ pub(super) fn judge(finished: &Finished) -> Result<Pushed, CallError> {
     if rejected.iter().any(|line| STALE.iter().any(|word| line.contains(word))) {
         return Ok(Pushed::Stale);
     }
-    // A receiver on the same machine may say it and send no report.
+    // A receiver on the same machine may say it and send no report, or one that names no reason of a ref's own.
     let said_so = |line: &str| {
         line.contains("error: cannot lock ref")
             && (line.ends_with("reference already exists") || line.contains(" but expected "))
     };
-    if rejected.is_empty() && finished.stderr.lines().any(|line| said_so(line.trim_end())) {
+    if rejected.iter().all(|line| line.contains("atomic"))
+        && finished.stderr.lines().any(|line| said_so(line.trim_end()))
+    {
         return Ok(Pushed::Stale);
     }
     if rejected.is_empty() {
@@ -131,6 +133,12 @@ mod tests {
                 1,
                 "To x",
                 "error: cannot lock ref 'refs/packer/lock': reference already exists\nerror: failed to push some refs",
+                Some(Pushed::Stale),
+            ),
+            (
+                1,
+                "To x\n!\ta:refs/packer/lock\t[remote rejected] (atomic transaction failed)\nDone",
+                "remote: error: cannot lock ref 'refs/packer/lock': reference already exists",
                 Some(Pushed::Stale),
             ),
             (
