@@ -200,6 +200,11 @@ impl Run {
         self.world.tool(&self.scenario.impatient())
     }
 
+    /// With patience, where nothing stands still: beside many others an answer takes its time.
+    pub fn again(&self) -> Ran {
+        self.world.tool(&self.scenario.args())
+    }
+
     pub fn requests(&self) -> Vec<Request> {
         let requests = self.world.hub().requests().split_off(self.requests_before);
         requests.into_iter().filter(|request| !is_readers(request)).collect()

@@ -91,7 +91,7 @@ fn crash(start: &Start, target: Key, when: When) -> Result<(), String> {
     }
     // Killed between the two calls: then nothing is live until the next run has healed it.
     let in_the_gap = run.old.is_some() && run.now().release.is_none();
-    let again = run.tool();
+    let again = run.again();
     if in_the_gap { run.reached(&again).and_then(|()| run.readers_are_well_served()) } else { run.finished(&again) }
 }
 

@@ -8,7 +8,7 @@ use crate::Tally;
 /// Cases that work for most of their time.
 pub const WORKING: usize = 6;
 /// Cases that wait for most of it.
-pub const WAITING: usize = 24;
+pub const WAITING: usize = 12;
 
 /// A named case.
 pub struct Case {
