@@ -131,26 +131,12 @@ pub fn hanging(text: &str, columns: usize, label: usize) -> String {
 /// Text broken at blanks into lines of at most so many columns, those after the first indented. A longer word stays whole, and
 /// so does what stands in backticks: it is to be copied.
 pub fn wrapped(text: &str, columns: usize, indent: usize) -> String {
-    let mut out = String::with_capacity(text.len());
-    for paragraph in text.lines() {
-        // A paragraph begins on a line of its own.
-        let mut column = usize::MAX;
-        for word in words(paragraph).filter(|word| !word.is_empty()) {
-            let length = word.chars().count();
-            if out.is_empty() {
-                column = length;
-            } else if column >= columns.saturating_sub(length) {
-                out.push('\n');
-                out.extend(std::iter::repeat_n(' ', indent));
-                column = indent + length;
-            } else {
-                out.push(' ');
-                column += 1 + length;
-            }
-            out.push_str(word);
-        }
-    }
-    out
+    let paragraphs = text.lines().filter(|line| words(line).any(|word| !word.is_empty())).enumerate();
+    // A paragraph begins on a line of its own.
+    let paragraph = |(number, line)| {
+        flow(words(line).filter(|word| !word.is_empty()), columns, if number == 0 { 0 } else { indent }, indent)
+    };
+    paragraphs.map(paragraph).collect::<Vec<_>>().join("\n")
 }
 
 /// Text for a terminal of so many columns: a longer line is broken at blanks, and goes on below the beginning of its last column.
@@ -167,11 +153,17 @@ fn fitted_line(line: &str, columns: usize) -> String {
     let lead = length(line) - length(line.trim_start());
     let last = line.rfind("  ").map_or(0, |at| length(&line[..at]) + 2);
     let indent = if last > lead && last <= columns * 5 / 8 { last } else { (lead + 2).min(columns / 4) };
+    flow(words(line.trim_start()), columns, lead, indent)
+}
+
+/// Words in lines of at most so many columns: the first begins at `lead`, the others at `indent`. An empty word is one blank
+/// more, except where a line is broken.
+fn flow<'a>(words: impl Iterator<Item = &'a str>, columns: usize, lead: usize, indent: usize) -> String {
     let mut out = " ".repeat(lead);
     let mut column = lead;
     let mut blanks = 0;
     let mut begun = false;
-    for word in words(line.trim_start()) {
+    for word in words {
         if word.is_empty() {
             blanks += 1;
             continue;

@@ -4,7 +4,7 @@
 //! `packer-new.<12 hex>.<file>` is on its way in, `packer-old.<asset id>.<file>` was set aside; in both `.qcow2` is written
 //! `.qcow2-`, which no reader's pattern matches.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::gh::{Asset, CallError};
 use crate::image::digest::Digest;
@@ -60,6 +60,15 @@ impl Named {
 
     pub fn is_plain(asset: &Asset) -> bool {
         Self::of(asset) == Self::Plain
+    }
+
+    /// Whether it was this file, and was set aside.
+    pub fn was(asset: &Asset, name: &str) -> bool {
+        matches!(Self::of(asset), Self::Old { file } if file == name)
+    }
+
+    fn is_or_was(asset: &Asset, name: &str) -> bool {
+        asset.name == name || Self::was(asset, name)
     }
 }
 
@@ -146,12 +155,8 @@ pub struct Own {
 impl Own {
     /// Finds the set with this manifest among a release's assets.
     pub fn find(doors: Doors<'_>, assets: &[Asset], wanted: Digest) -> Result<Option<Self>, CallError> {
-        let is_manifest = |asset: &&Asset| match Named::of(asset) {
-            Named::Plain => asset.name == manifest::FILE,
-            Named::Old { file } => file == manifest::FILE,
-            Named::New { .. } => false,
-        };
-        for asset in assets.iter().filter(|asset| asset.is_uploaded()).filter(is_manifest) {
+        let is_manifest = |asset: &&Asset| asset.is_uploaded() && Named::is_or_was(asset, manifest::FILE);
+        for asset in assets.iter().filter(is_manifest) {
             if asset.digest().is_some_and(|digest| digest != wanted) {
                 continue;
             }
@@ -181,15 +186,10 @@ impl Own {
             return Vec::new();
         }
         let (mut out, mut into) = (Vec::new(), Vec::new());
-        let mut wanted = BTreeMap::new();
+        let mut wanted = BTreeSet::new();
         for expected in self.expected() {
-            let is_or_was = |asset: &&Asset| match Named::of(asset) {
-                Named::Plain => asset.name == expected.file,
-                Named::Old { file } => file == expected.file,
-                Named::New { .. } => false,
-            };
             let fits = |asset: &&Asset| {
-                is_or_was(asset)
+                Named::is_or_was(asset, &expected.file)
                     && asset.is_uploaded()
                     && asset.size == expected.size
                     && asset.digest().is_none_or(|digest| digest == expected.sha256)
@@ -205,9 +205,9 @@ impl Own {
             if own.name != expected.file {
                 into.push((expected.file.clone(), Rename { id: own.id, to: expected.file.clone() }));
             }
-            wanted.insert(own.id, expected.file);
+            wanted.insert(own.id);
         }
-        for asset in assets.iter().filter(|asset| Named::is_plain(asset) && !wanted.contains_key(&asset.id)) {
+        for asset in assets.iter().filter(|asset| Named::is_plain(asset) && !wanted.contains(&asset.id)) {
             let new = asset.digest().filter(|_| asset.is_uploaded()).map(|digest| new_name(digest, &asset.name));
             // Another has that name with the same bytes: this one is of no use.
             let new = new.filter(|name| assets.iter().all(|other| other.name != *name));
@@ -240,9 +240,7 @@ pub fn read(doors: Doors<'_>, asset: &Asset) -> Result<Option<(Manifest, Digest)
 /// The manifest that was set aside, where none has the name.
 pub fn aside(assets: &[Asset]) -> Option<&Asset> {
     let named = assets.iter().any(|asset| asset.name == manifest::FILE);
-    let aside = |asset: &&Asset| {
-        asset.is_uploaded() && matches!(Named::of(asset), Named::Old { file } if file == manifest::FILE)
-    };
+    let aside = |asset: &&Asset| asset.is_uploaded() && Named::was(asset, manifest::FILE);
     // What went aside last was the last to be sent: more than one is never left for long.
     assets.iter().filter(|_| !named).filter(aside).max_by_key(|asset| asset.id)
 }

@@ -37,9 +37,7 @@ pub fn staged_on(draft: &PreviousDraft) -> Option<String> {
         let new = assets.iter().filter(|asset| matches!(Named::of(asset), Named::New { .. })).count();
         return (new > 0).then(|| format!("{} of the next set on it", count(new, "file")));
     }
-    let aside =
-        |asset: &Asset| matches!(Named::of(asset), Named::Old { file } if file == manifest::FILE) && is_own(asset);
-    let is_aside = assets.iter().any(aside);
+    let is_aside = assets.iter().any(|asset| Named::was(asset, manifest::FILE) && is_own(asset));
     is_aside.then(|| match named {
         Some(_) => "the next set in its place, not published yet".to_owned(),
         None => "the next set half-way into its place".to_owned(),
