@@ -22,5 +22,8 @@ pub fn all() -> Vec<Case> {
         case("26: the lock is deleted while a run waits, and a rival replaces the set that it was to replace", few_offsets(|at| {
             also(everywhere(Start::Ours, &[run(publish(44, 2), 0, 0), run(discarding(45, 3), at, 1)], &[0], &[WAIT], Verb::Rollback), Fault::LockDeleted)
         })),
+        case("27: the lock is deleted while a run waits, and a rival finishes the draft that it was to discard", few_offsets(|at| {
+            also(everywhere(Start::Draft, &[run(discarding(45, 2), 0, 0), run(publish(46, 3), at, 1)], &[0], &[WAIT], last), Fault::LockDeleted)
+        })),
     ]
 }

@@ -158,15 +158,20 @@ impl<'a> Held<'a> {
     }
 
     /// Deletes an asset that was just seen on a release. One that is gone is no error.
-    pub fn delete_asset(&self, release: u64, id: u64) -> anyhow::Result<()> {
-        let mut seen = true;
+    ///
+    /// # Errors
+    ///
+    /// Before another attempt it is seen that somebody else gave it a name, or the release a place.
+    pub fn delete_asset(&self, release: &Release, asset: &Asset) -> anyhow::Result<()> {
+        let mut seen = Some(asset.name.clone());
         self.change(
-            format_args!("deleting asset {id}"),
-            || {
-                let there = std::mem::take(&mut seen) || self.assets(release)?.iter().any(|asset| asset.id == id);
-                Ok((!there).then_some(()))
+            format_args!("deleting asset {}", asset.id),
+            || match self.name_now(&mut seen, release, asset)? {
+                None => Ok(Some(())),
+                Some(name) if name == asset.name => Ok(None),
+                Some(_) => Err(changed(release)),
             },
-            |outside, how, permit| match outside.delete_asset(how, permit, id) {
+            |outside, how, permit| match outside.delete_asset(how, permit, asset.id) {
                 // Done before, and the listing lags.
                 Err(error) if error.refusal() == Some(404) => Ok(Some(())),
                 answer => answer.map(Some),
@@ -174,28 +179,40 @@ impl<'a> Held<'a> {
         )
     }
 
-    /// Gives an asset another name. `assets` is what was just seen on the release. What has that name already is not
-    /// touched: then it is an error.
-    pub fn rename_asset(&self, release: u64, assets: &[Asset], id: u64, name: &str) -> anyhow::Result<()> {
-        let right = |assets: &[Asset]| assets.iter().any(|asset| asset.id == id && asset.name == name);
-        let mut seen = Some(right(assets));
+    /// What an asset is called: as it was just seen, and before another attempt as a look finds it; `None`: it is gone.
+    /// By the release's id: a listing may lag behind what was done before.
+    fn name_now(&self, seen: &mut Option<String>, release: &Release, asset: &Asset) -> anyhow::Result<Option<String>> {
+        if let Some(name) = seen.take() {
+            return Ok(Some(name));
+        }
+        let now = self.release(release.id)?;
+        if now.draft != release.draft || now.tag_name != release.tag_name {
+            return Err(changed(release));
+        }
+        Ok(now.assets.into_iter().find(|there| there.id == asset.id).map(|there| there.name))
+    }
+
+    /// Gives an asset that was just seen on a release another name. What has that name already is not touched: then it is
+    /// an error.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::delete_asset`].
+    pub fn rename_asset(&self, release: &Release, asset: &Asset, name: &str) -> anyhow::Result<()> {
+        let mut seen = Some(asset.name.clone());
+        let id = release.id;
         self.change(
-            format_args!("renaming asset {id} to {name}"),
-            || {
-                let done = match seen.take() {
-                    Some(seen) => seen,
-                    // By the release's id: a listing may lag behind what was done before.
-                    None => right(&self.release(release)?.assets),
-                };
-                Ok(done.then_some(()))
+            format_args!("renaming asset {} to {name}", asset.id),
+            || match self.name_now(&mut seen, release, asset)? {
+                Some(now) if now == name => Ok(Some(())),
+                Some(now) if now == asset.name => Ok(None),
+                _ => Err(changed(release)),
             },
-            |outside, how, permit| match outside.rename_asset(how, permit, id, name) {
+            |outside, how, permit| match outside.rename_asset(how, permit, asset.id, name) {
                 Ok(named) => Ok((named.name == name).then_some(())),
-                Err(error) if error.refusal() == Some(404) => Err(CallError::Local(crate::failure::failed(format!(
-                    "release {release} was changed by somebody else: {name} can't be put in its place; run again"
-                )))),
+                Err(error) if error.refusal() == Some(404) => Err(CallError::Local(changed(release))),
                 Err(error) if error.name_taken() => Err(CallError::Local(crate::failure::failed(format!(
-                    "release {release} has another asset {name}, which this run did not put there; look at it on GitHub, \
+                    "release {id} has another asset {name}, which this run did not put there; look at it on GitHub, \
                      give it another name or delete it, then run again"
                 )))),
                 Err(error) => Err(error),
@@ -203,13 +220,15 @@ impl<'a> Held<'a> {
         )
     }
 
-    /// Moves the tag `latest`, fenced by the lock. Whether it had to be moved.
+    /// Moves the tag `latest`, fenced by the lock: where it is right already, the lock alone is pushed. Whether it had to be
+    /// moved.
     ///
     /// # Errors
     ///
-    /// Somebody else moved it.
+    /// Somebody else moved it, or the lock is lost.
     pub fn move_tag(&self, from: Option<&str>, to: &str) -> anyhow::Result<bool> {
         if from == Some(to) {
+            self.lease.renew_now(self.doors)?;
             return Ok(false);
         }
         let tag = Move { to: Some(to.to_owned()), expected: from.map(str::to_owned) };
@@ -220,4 +239,8 @@ impl<'a> Held<'a> {
             "the tag `latest` moved while this run was under way: somebody pushed it; nothing was switched, run again",
         ))
     }
+}
+
+fn changed(release: &Release) -> anyhow::Error {
+    crate::failure::failed(format!("release {} was changed by somebody else; run again", release.id))
 }

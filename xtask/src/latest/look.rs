@@ -107,18 +107,18 @@ pub fn current(doors: Doors<'_>) -> anyhow::Result<Look> {
     }
 }
 
-/// The assets of a release, once the listing shows the names that they have by the release's id.
+/// A release and its assets, once the listing shows the names that they have by the release's id.
 ///
 /// # Errors
 ///
 /// Exit code 1: it goes on showing others.
-pub fn assets_now(doors: Doors<'_>, release: u64) -> anyhow::Result<Vec<Asset>> {
+pub fn now(doors: Doors<'_>, release: u64) -> anyhow::Result<(Release, Vec<Asset>)> {
     let until = doors.now() + LAG;
     loop {
         let (listed, now) = (doors.assets(release)?, doors.release(release)?);
         let shown = |asset: &Asset| listed.iter().any(|seen| seen.id == asset.id && seen.name == asset.name);
         if now.assets.iter().all(shown) {
-            return Ok(listed);
+            return Ok((now, listed));
         }
         if doors.now() >= until {
             return Err(failure::failed(format!(

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::gh::{Asset, CallError};
+use crate::gh::{Asset, CallError, Release};
 use crate::image::digest::Digest;
 use crate::manifest::{self, Expected, Manifest};
 
@@ -251,18 +251,25 @@ pub fn spare(assets: &[Asset]) -> impl Iterator<Item = &Asset> {
 }
 
 /// Gives assets of a release their other names, in this order. `assets` is what a look found just now.
-pub fn rename(held: Held<'_>, release: u64, assets: &[Asset], renames: &[Rename]) -> anyhow::Result<()> {
+pub fn rename(held: Held<'_>, release: &Release, assets: &[Asset], renames: &[Rename]) -> anyhow::Result<()> {
+    if !renames.is_empty() {
+        // A permit is good for a while after somebody deleted the lock, and two that rename on one release undo each other's work.
+        held.lease().renew_now(held.doors())?;
+    }
     for Rename { id, to } in renames {
-        held.rename_asset(release, assets, *id, to)?;
+        // One that a listing lacks by now is missed when the names are proven.
+        if let Some(asset) = assets.iter().find(|asset| asset.id == *id) {
+            held.rename_asset(release, asset, to)?;
+        }
     }
     Ok(())
 }
 
 /// Gives the set with this manifest its names back on the release that another was staged on.
 pub fn restore(held: Held<'_>, release: u64, own: Digest) -> anyhow::Result<()> {
-    let assets = look::assets_now(held.doors(), release)?;
+    let (release, assets) = look::now(held.doors(), release)?;
     let Some(own) = Own::find(held.doors(), &assets, own)? else { return Ok(()) };
-    rename(held, release, &assets, &own.back(&assets))
+    rename(held, &release, &assets, &own.back(&assets))
 }
 
 #[cfg(test)]

@@ -51,10 +51,10 @@ pub fn look_at(doors: Doors<'_>, look: &Look) -> anyhow::Result<Option<Previous>
     let stamp = draft.marker.as_ref().filter(|stamp| stamp.names(live.release.id, live.digest));
     let Some(own) = stamp.and_then(|stamp| stamp.manifest) else { return Ok(None) };
     let id = draft.release.id;
-    let assets = match look::assets_now(doors, id) {
+    let (_, assets) = match look::now(doors, id) {
         // Gone by now, or on its way there: the listing that told of it lags.
         Err(error) if error.downcast_ref().and_then(CallError::refusal) == Some(404) => return Ok(None),
-        assets => assets?,
+        found => found?,
     };
     let Some(own) = Own::find(doors, &assets, own)? else { return Ok(None) };
     let mut manifests: Vec<Manifest> = Vec::new();

@@ -167,15 +167,14 @@ impl<'a> Stage<'a> {
         }
         self.look_again()?;
         self.held.note(format_args!("{}: removing what is on the draft: {why}", asset.name));
-        self.held.delete_asset(self.release.id, asset.id)
+        self.held.delete_asset(&self.release, asset)
     }
 
     /// The set takes its names, in renames that take seconds; what has them is set aside, and so is what is `spare`.
     pub fn swap(&self, held: Held<'_>, spare: impl Fn(&Asset) -> bool) -> anyhow::Result<()> {
-        let id = self.release.id;
         // Nothing had a name before on a draft that this run made.
-        let assets = if self.made_at.is_some() { self.assets()? } else { look::assets_now(held.doors(), id)? };
-        naming::rename(held, id, &assets, &naming::swap(&assets, &self.placed(), spare))
+        let assets = if self.made_at.is_some() { self.assets()? } else { look::now(held.doors(), self.release.id)?.1 };
+        naming::rename(held, &self.release, &assets, &naming::swap(&assets, &self.placed(), spare))
     }
 
     /// Drops a draft that was made for this set with all that it holds.
@@ -191,12 +190,12 @@ pub fn drop_incoming(held: Held<'_>, id: u64) -> anyhow::Result<()> {
 
 /// Deletes what is of no use on a release whose set is in place: what was set aside, and what is still on its way.
 pub fn clear(held: Held<'_>, release: u64, but: impl Fn(&Asset) -> bool) -> anyhow::Result<()> {
-    let assets = look::assets_now(held.doors(), release)?;
+    let (release, assets) = look::now(held.doors(), release)?;
     if naming::aside(&assets).is_some() {
         return Ok(());
     }
     for asset in naming::spare(&assets).filter(|asset| !but(asset)) {
-        held.delete_asset(release, asset.id)?;
+        held.delete_asset(&release, asset)?;
     }
     Ok(())
 }

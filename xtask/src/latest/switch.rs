@@ -52,9 +52,6 @@ pub fn change(held: Held<'_>, change: &Change, ready: impl Fn() -> anyhow::Resul
     held.check()?;
     if held.move_tag(change.tag.as_deref(), &change.target.object)? {
         held.note(format_args!("tag {TAG} moved to {}", change.target.commit));
-    } else {
-        // No push of the tag told that the lock is this run's still: somebody may have deleted it.
-        held.lease().renew_now(held.doors())?;
     }
     is_where_readers_look(held, change)?;
     held.check()?;
@@ -186,6 +183,11 @@ fn flip(held: Held<'_>, change: &Change) -> anyhow::Result<()> {
 /// needs git alone.
 fn tag_back(held: Held<'_>, change: &Change) {
     let Some(tag) = &change.tag else { return };
+    if *tag == change.target.object {
+        // It never moved.
+        held.lease().is_in_order();
+        return;
+    }
     match held.deaf().move_tag(Some(&change.target.object), tag) {
         Ok(_) => {
             held.lease().is_in_order();
