@@ -25,5 +25,8 @@ pub fn all() -> Vec<Case> {
         case("27: the lock is deleted while a run waits, and a rival finishes the draft that it was to discard", few_offsets(|at| {
             also(everywhere(Start::Draft, &[run(discarding(45, 2), 0, 0), run(publish(46, 3), at, 1)], &[0], &[WAIT], last), Fault::LockDeleted)
         })),
+        case("28: the lock is deleted while a run is about to switch, and a rival puts the tag back", few_offsets(|at| {
+            also(everywhere(Start::Ours, &[run(publish(45, 2), 0, 0), run(publish(45, 2), at, 1)], &[0], &[Fault::Late { served: 6_000 }], last), Fault::LockDeleted)
+        })),
     ]
 }

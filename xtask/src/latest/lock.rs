@@ -311,7 +311,8 @@ pub fn acquire(doors: Doors<'_>, claim: &Claim) -> anyhow::Result<Lease> {
         if !settle.is_zero() {
             doors.note(format_args!("waiting {} s for what the run before had sent", settle.as_secs()));
             if let Err(error) = doors.pause(settle) {
-                lease.release(doors);
+                // Nothing was done under it.
+                let _ = lease.release(doors);
                 return Err(error.into());
             }
         }
@@ -580,7 +581,11 @@ impl Lease {
     }
 
     /// Gives the lock back, if all that was sent under it had a clear answer; else it is left to be found dead.
-    pub fn release(&self, doors: Doors<'_>) {
+    ///
+    /// # Errors
+    ///
+    /// It was lost before: what was done under it may have been undone since.
+    pub fn release(&self, doors: Doors<'_>) -> anyhow::Result<()> {
         let outside = doors.outside();
         outside.ring(&self.0.stop);
         // It ends with its last push, which is given up in time.
@@ -588,27 +593,32 @@ impl Lease {
         while self.state().renewing && outside.now() < until {
             outside.sleep(Duration::from_millis(50), false);
         }
-        let (expected, lost, unclear) = {
+        let (expected, unclear) = {
             let state = self.state();
+            if let Some(why) = &state.lost {
+                return Err(lost(why));
+            }
             let unanswered = !state.unanswered.is_empty();
             let unclear = state.unclear_until.map(|until| until.saturating_sub(outside.elapsed()));
-            (
-                state.known.clone(),
-                state.lost.is_some(),
-                unclear.filter(|left| !left.is_zero()).or(unanswered.then_some(SENDING)),
-            )
+            (state.known.clone(), unclear.filter(|left| !left.is_zero()).or(unanswered.then_some(SENDING)))
         };
-        if lost || expected.is_none() {
-            return;
+        if expected.is_none() {
+            return Ok(());
         }
         if let Some(left) = unclear {
             outside.leave_lock(left);
             doors.detail(format_args!("the lock {REF} stays, because not every request was answered"));
-            return;
+            return Ok(());
         }
         let lock = Move { to: None, expected };
-        if let Err(error) = outside.push(HOW, &Push { lock, tag: None }) {
-            doors.detail(format_args!("the lock {REF} could not be given back ({error}); it goes stale by itself"));
-        }
+        let said = match outside.push(HOW, &Push { lock, tag: None }) {
+            Ok(Pushed::Moved | Pushed::Already) => return Ok(()),
+            // Since the last renewal somebody deleted it or took it, and may have moved the tag.
+            Ok(Pushed::Stale) => return Err(lost("it is gone, or somebody else's")),
+            Ok(Pushed::Refused(said)) => said,
+            Err(error) => error.to_string(),
+        };
+        doors.detail(format_args!("the lock {REF} could not be given back ({said}); it goes stale by itself"));
+        Ok(())
     }
 }

@@ -28,8 +28,10 @@ pub fn under_lock<T>(
             typed::line("status")
         ));
     }
-    lease.release(doors.deaf());
-    result
+    let given_back = lease.release(doors.deaf());
+    let done = result?;
+    given_back?;
+    Ok(done)
 }
 
 /// The plan that was agreed to isn't the one that is needed now.
