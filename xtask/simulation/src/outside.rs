@@ -14,7 +14,7 @@ use xtask::gh::{Asset, CallError, NewRelease, Release, Upload};
 use xtask::git::{Pushed, TagRef};
 use xtask::latest::TAG;
 use xtask::latest::doors::Doors;
-use xtask::latest::lock::Permit;
+use xtask::latest::lease::Permit;
 use xtask::latest::outside::{Bell, Budget, Feed, How, Outside, Push, Refs, Say, Seen, Take, Task};
 use xtask::packer::Repo;
 

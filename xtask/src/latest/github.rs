@@ -19,7 +19,8 @@ use crate::process::joined;
 
 use super::TAG;
 use super::doors::Doors;
-use super::lock::{self, Permit};
+use super::lease::Permit;
+use super::lock;
 use super::outside::{Bell, Budget, Feed, How, Move, Outside, Push, Refs, Say, Seen, Take, Task};
 use super::own_clone::OwnClone;
 use super::rate;

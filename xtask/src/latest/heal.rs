@@ -21,7 +21,7 @@ use super::held::Held;
 use super::look::{self, Live, Look, PreviousDraft};
 use super::marker::Replaced;
 use super::switch;
-use super::{TAG, audit, naming, notes, prove};
+use super::{TAG, audit, notes, prove, swap};
 
 /// One thing that is put right.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -294,7 +294,7 @@ fn is_by_hand(doors: Doors<'_>, draft: &PreviousDraft) -> anyhow::Result<bool> {
 pub fn heal(held: Held<'_>, heal: &Heal, tag: Option<&TagRef>) -> anyhow::Result<()> {
     match heal {
         Heal::Name { release, own } => {
-            naming::restore(held, *release, *own)?;
+            swap::restore(held, *release, *own)?;
             held.line(format_args!("{} of {TAG} is in its place again", manifest::FILE));
         }
         Heal::Tag { from, to } => {
@@ -302,7 +302,7 @@ pub fn heal(held: Held<'_>, heal: &Heal, tag: Option<&TagRef>) -> anyhow::Result
             held.line(format_args!("tag {TAG} is back at {to}"));
         }
         Heal::Publish { release, face, tag: target, own, .. } => {
-            own.map(|own| naming::restore(held, *release, own)).transpose()?;
+            own.map(|own| swap::restore(held, *release, own)).transpose()?;
             if let Some(target) = target
                 && tag.is_none_or(|now| now.commit != target.commit)
             {

@@ -8,7 +8,7 @@ use crate::gh::{Asset, CallError, NewRelease, Release, Upload};
 use crate::typed;
 
 use super::doors::Doors;
-use super::lock::{self, Lease, Permit};
+use super::lease::{self, Lease, Permit};
 use super::outside::{How, Move, Outside};
 
 /// The doors, and the lock.
@@ -46,7 +46,7 @@ impl<'a> Held<'a> {
 
     /// For the time while nothing is live: closed to signals, and nothing is asked twice by itself.
     pub fn steady(&self) -> Self {
-        Self { doors: self.doors.steady(lock::ANSWER), lease: self.lease }
+        Self { doors: self.doors.steady(lease::ANSWER), lease: self.lease }
     }
 
     /// Makes a change. `look` reads what is there: `Some` is what was wanted, `None` says that it is still to be done, and
@@ -84,7 +84,7 @@ impl<'a> Held<'a> {
         let outside = self.doors.outside();
         let permit = self.lease.permit(self.doors)?;
         // Short, and so it is waited for: one that is ended half-way leaves nobody knowing.
-        let result = send(outside, How { at_most: Some(lock::ANSWER), heeds_signals: false }, &permit);
+        let result = send(outside, How { at_most: Some(lease::ANSWER), heeds_signals: false }, &permit);
         self.judge(&permit, &result);
         Ok(result)
     }

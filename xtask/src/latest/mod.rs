@@ -13,6 +13,7 @@ pub mod github;
 pub mod heal;
 pub mod held;
 pub mod here;
+pub mod lease;
 pub mod lock;
 pub mod look;
 pub mod marker;
@@ -34,7 +35,9 @@ mod session;
 pub mod set;
 pub mod source;
 pub mod stage;
+pub mod step;
 pub mod stock;
+pub mod swap;
 pub mod switch;
 
 /// The tag that readers download from.

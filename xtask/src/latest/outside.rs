@@ -14,7 +14,7 @@ use crate::gh::{Asset, CallError, NewRelease, Release, Upload};
 use crate::git::{Pushed, TagRef};
 use crate::packer::Repo;
 
-use super::lock::Permit;
+use super::lease::Permit;
 
 /// Writes exactly the bytes that were announced.
 pub type Feed<'a> = &'a mut (dyn FnMut(&mut (dyn Write + Send)) -> anyhow::Result<()> + Send);

@@ -14,8 +14,8 @@ use crate::typed;
 use super::TAG;
 use super::look::Live;
 use super::notes;
-use super::plan::{How, Step, Transfer};
 use super::set::{Set, SetImage};
+use super::step::{How, Step, Transfer};
 
 /// What the steps of a plan come to.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -7,9 +7,10 @@ use crate::manifest::{self, Manifest};
 
 use super::doors::Doors;
 use super::look::{self, Look, PreviousDraft};
-use super::naming::{self, Named, Own};
+use super::naming::Named;
 use super::prove;
 use super::stock::Stock;
+use super::swap::{self, Own};
 
 /// The way back from what is live, known by the manifest that its stamp names.
 #[derive(Debug, Clone)]
@@ -60,7 +61,7 @@ pub fn look_at(doors: Doors<'_>, look: &Look) -> anyhow::Result<Option<Previous>
     let mut manifests: Vec<Manifest> = Vec::new();
     for asset in assets.iter().filter(|asset| asset.is_uploaded() && asset.id != own.asset.id) {
         if Named::file(asset).as_deref() == Some(manifest::FILE) {
-            manifests.extend(naming::read(doors, asset)?.map(|(manifest, _)| manifest));
+            manifests.extend(swap::read(doors, asset)?.map(|(manifest, _)| manifest));
         }
     }
     let view = own.view(&assets);

@@ -14,15 +14,16 @@ use super::heal::{self, Heal};
 use super::held::Held;
 use super::lock::Claim;
 use super::look::{self, Live, Look};
-use super::plan::{self, Draft, Step, TagMove, Want};
+use super::plan::{self, Draft, Want};
 use super::preview::Preview;
 use super::rate;
 use super::session;
 use super::set::Set;
 use super::stage::{self, On, Stage};
+use super::step::{Step, TagMove};
 use super::stock::Stock;
 use super::switch::{self, Change};
-use super::{INCOMING, TAG, changes, files, fill, naming, notes, previous, relabel};
+use super::{INCOMING, TAG, changes, files, fill, notes, previous, relabel, swap};
 
 /// What the person asked for.
 pub struct Publish {
@@ -208,7 +209,7 @@ impl Publish {
                 Step::Stage { release, .. } => {
                     run.stage = Some(Stage::go_on(held, *release, On::Previous, stock.clone())?);
                 }
-                Step::Restore { release, own } => naming::restore(held, *release, *own)?,
+                Step::Restore { release, own } => swap::restore(held, *release, *own)?,
                 Step::Clear { release, but } => {
                     let release = release.map_or_else(|| run.stage().map(|stage| stage.release.id), Ok)?;
                     tidied(held, release, stage::clear(held, release, |asset| but.contains(&asset.id)))?;

@@ -17,11 +17,12 @@ use super::heal::{self, Heal};
 use super::lock::Claim;
 use super::look::{self, Live, Look, PreviousDraft};
 use super::marker::Replaced;
-use super::naming::{self, Named, Own};
+use super::naming::Named;
 use super::publish::Person;
 use super::session;
+use super::swap::Own;
 use super::switch::{self, Change};
-use super::{TAG, audit, notes};
+use super::{TAG, audit, notes, swap};
 
 /// How a rollback ended.
 pub enum Ended {
@@ -127,7 +128,7 @@ pub fn run(doors: Doors<'_>, take_over: bool, person: &mut dyn Person) -> anyhow
         }
         if let Some(own) = plan.restores {
             let id = plan.previous.release.id;
-            naming::restore(held, id, own).map_err(failure::after_changes)?;
+            swap::restore(held, id, own).map_err(failure::after_changes)?;
             plan.previous.release = doors.release(id)?;
             prove(doors, &plan.previous, &plan.replaced).map_err(failure::after_changes)?;
         }

@@ -15,6 +15,7 @@ use super::marker::{self, Incoming};
 use super::naming::{self, Named};
 use super::set::Set;
 use super::stock::Stock;
+use super::swap;
 use super::{INCOMING, PREVIOUS, TAG};
 
 /// The release of this run.
@@ -174,7 +175,7 @@ impl<'a> Stage<'a> {
     pub fn swap(&self, held: Held<'_>, spare: impl Fn(&Asset) -> bool) -> anyhow::Result<()> {
         // Nothing had a name before on a draft that this run made.
         let assets = if self.made_at.is_some() { self.assets()? } else { look::now(held.doors(), self.release.id)?.1 };
-        naming::rename(held, &self.release, &assets, &naming::swap(&assets, &self.placed(), spare))
+        swap::rename(held, &self.release, &assets, &swap::swap(&assets, &self.placed(), spare))
     }
 
     /// Drops a draft that was made for this set with all that it holds.

@@ -17,7 +17,7 @@ use crate::typed;
 use super::TAG;
 use super::face::{Face, Old};
 use super::held::Held;
-use super::lock;
+use super::lease;
 
 /// What is to take the place of what.
 #[derive(Debug, Clone)]
@@ -35,7 +35,7 @@ pub struct Change {
 }
 
 /// How long publishing and restoring are tried in turn before a person must type the commands.
-const GAP: Duration = lock::GIVE_UP;
+const GAP: Duration = lease::GIVE_UP;
 /// A pause between two tries while GitHub names a limit.
 const SLOWLY: Duration = Duration::from_secs(30);
 /// A pause between two tries.
