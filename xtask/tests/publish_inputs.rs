@@ -141,3 +141,26 @@ fn a_record_with_a_list_that_cannot_be_is_refused_by_name() {
     }
     assert!(world.published().releases.is_empty());
 }
+
+/// Nobody recorded what images made by hand are made of, so `check` says rebuild for them once they have a manifest; the same
+/// line again still has nothing to do.
+#[test]
+fn the_same_line_again_after_a_first_publish_over_a_set_made_by_hand_has_nothing_to_do() {
+    let world = world("again");
+    world.build_all(1, Some("v0.44")).unwrap();
+    world.publish_by_hand("v0.44").unwrap();
+    fs::remove_dir_all(world.images()).unwrap();
+    world.build(IMAGES[0], 1 << 20, 77, Some("v0.45")).unwrap();
+    world.tool(&PUBLISH).expect(0, &["5.5 MiB to fetch before", "done:"]);
+    let before = world.hub().requests().len();
+    world.tool(&PUBLISH).expect(0, &["nothing to do"]);
+    assert!(world.hub().requests()[before..].iter().all(|request| request.method == "GET"));
+    // Another set of the same version is another question.
+    world.build(IMAGES[0], 1 << 20, 78, Some("v0.45")).unwrap();
+    world.tool(&PUBLISH).expect(3, &["debian-13-custom", "can't be carried over", "--carry debian-13-custom"]);
+    // And so is the same set for another version.
+    world.build(IMAGES[0], 1 << 20, 77, Some("v0.45")).unwrap();
+    world.git(&["tag", "v0.46"]).unwrap();
+    world.git(&["push", "--quiet", "origin", "v0.46"]).unwrap();
+    world.tool(&["publish", "--source", "v0.46", "--execute"]).expect(3, &["can't be carried over"]);
+}

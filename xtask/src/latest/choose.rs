@@ -25,6 +25,8 @@ use super::set::{Origin, SetImage};
 pub struct Wish {
     pub packer_dir: PathBuf,
     pub images: PathBuf,
+    /// What `latest` is to stand for, and its commit; `None` where its tag isn't as it must be.
+    pub source: Option<(String, String)>,
     pub part_size: PartSize,
     /// These come from the images folder; empty: all that are there.
     pub names: Vec<String>,
@@ -111,6 +113,7 @@ pub fn from_folder(
     let ask: BTreeSet<String> = absent.difference(&carried).cloned().collect();
     let reasons = match live {
         _ if ask.is_empty() => BTreeMap::new(),
+        Some(live) if is_live(wish, live, &full, &chosen.images) => BTreeMap::new(),
         Some(_) => differs(&ask)?,
         None => ask.iter().map(|image| (image.clone(), format!("no {TAG} is published"))).collect(),
     };
@@ -154,6 +157,15 @@ pub fn from_folder(
     }
     problems.into_result()?;
     Ok(chosen)
+}
+
+/// Whether what is here is of the set that is live for this very version already: then there is nothing to decide about
+/// its other images.
+fn is_live(wish: &Wish, live: &Live, full: &BTreeSet<String>, here: &[SetImage]) -> bool {
+    let (Some(manifest), Some((version, commit))) = (&live.manifest, &wish.source) else { return false };
+    let names: BTreeSet<String> = manifest.images.iter().map(|image| image.name.clone()).collect();
+    let same = |image: &SetImage| manifest.image(&image.name).is_some_and(|there| image.is_like(there));
+    (&manifest.source, &manifest.commit) == (version, commit) && names == *full && here.iter().all(same)
 }
 
 /// `--copy`: the images named, or all, as they are on the source's own release. The others stay as they are on `latest`.

@@ -138,6 +138,7 @@ impl Publish {
         let wish = Wish {
             packer_dir: common.packer_dir(),
             images: common.images(),
+            source: source.as_ref().map(|source| (self.source.clone(), source.commit.clone())),
             part_size: self.part_size,
             names: self.names.clone(),
             carry: self.carry.clone(),
