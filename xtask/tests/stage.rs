@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use github_stand_in::{Fault, Injection, Matches, Request, SeedAsset, SeedBytes, Times};
+use github_stand_in::{Fault, Injection, Matches, Request, SeedAsset, SeedBytes, SeedRelease, Times};
 use rehearsal::world::{IMAGES, Options, REPOSITORY, World};
 use serde_json::Value;
 
@@ -287,4 +287,29 @@ fn a_manifest_that_is_removed_beside_what_was_set_aside_brings_no_older_set() {
     world.tool(&["rollback", "--execute"]).expect(0, &["v0.44"]);
     let after = names(&world, previous(&world));
     assert!(before.iter().filter(|name| *name != "packer-images.json").all(|name| after.contains(name)), "{after:?}");
+}
+
+/// Half-way into its place, and in it but not published: the set that was replaced is still told by its own manifest.
+#[test]
+fn what_was_before_is_the_replaced_set_wherever_a_swap_ended() {
+    let world = world("before");
+    world.hub().seed_release(REPOSITORY, SeedRelease::published("v0.44")).unwrap();
+    let issue = world.hub().seed_issue(REPOSITORY, "Release v0.44").unwrap().to_string();
+    let told = || {
+        let args = ["document", "--release", "v0.44", "--issue", &issue];
+        let said = world.tool(&args).expect(0, &["the images published for v0.43"]);
+        assert!(!said.text().contains("v0.45"), "{}", said.text());
+        world.tool(&["diff"]).expect(0, &["from v0.43 to v0.44"]);
+        world.tool(&["diff", "--from", "v0.43", "--to", "v0.44"]).expect(0, &["from v0.43 to v0.44"]);
+    };
+    told();
+    refused_at(&world, "v0.45", 5);
+    world.tool(&["status"]).expect(0, &["the next set half-way into its place"]);
+    told();
+    let matches = Matches::on("PATCH", "/repos/*/releases/#");
+    world.hub().inject(Injection { matches, times: Times::Forever, fault: Fault::status(403, "not now") });
+    world.tool(&args("v0.45")).expect(1, &["not now"]);
+    world.hub().reset_faults();
+    world.tool(&["status"]).expect(0, &["the next set in its place, not published yet"]);
+    told();
 }

@@ -5,12 +5,14 @@ use std::collections::BTreeMap;
 
 use super::{ImageRecord, Record};
 use crate::decide::History;
-use crate::gh::{Asset, Gh};
+use crate::gh::Asset;
 use crate::image::checksum;
 use crate::image::digest::Digest;
 use crate::latest::changes;
+use crate::latest::doors::Doors;
 use crate::latest::fits::{self, Fit, Made};
-use crate::latest::look::{self, Live, Look, PreviousDraft};
+use crate::latest::look::{Live, Look};
+use crate::latest::previous::{self, Kept};
 use crate::manifest::{self, Image, Manifest};
 
 /// What `latest` has to do with a release.
@@ -27,7 +29,12 @@ pub enum AfterPublish {
 }
 
 /// What was published for a release, if it was.
-pub fn after_publish(gh: &Gh, history: &mut History, look: &Look, release: &str) -> anyhow::Result<AfterPublish> {
+pub fn after_publish(
+    doors: Doors<'_>,
+    history: &mut History,
+    look: &Look,
+    release: &str,
+) -> anyhow::Result<AfterPublish> {
     let Some(live) = &look.live else { return Ok(AfterPublish::NotYet) };
     let Some(manifest) = &live.manifest else {
         let by_hand = crate::latest::notes::points_to(live.release.notes()) == Some(release);
@@ -40,10 +47,9 @@ pub fn after_publish(gh: &Gh, history: &mut History, look: &Look, release: &str)
     let before = if was_relabelled(live) {
         Before::TheSame
     } else {
-        match look.previous.iter().find(|draft| draft.marker.as_ref().is_some_and(|it| it.by == live.release.id)) {
-            Some(previous) => before(gh, previous)?,
-            None => Before::Nothing,
-        }
+        let replaced = look.way_back(live).and_then(|draft| Some((&draft.release, draft.marker.as_ref()?)));
+        let kept = replaced.map(|(release, stamp)| previous::kept(doors, release, stamp)).transpose()?;
+        kept.flatten().map_or(Ok(Before::Nothing), |kept| before(doors, kept))?
     };
     Ok(AfterPublish::Published(Box::new(record(history, live.release.notes(), manifest, &before)?)))
 }
@@ -66,23 +72,23 @@ fn was_relabelled(live: &Live) -> bool {
     manifest.zip(live.release.published_at.as_deref()).is_some_and(|(manifest, release)| manifest > release)
 }
 
-fn before(gh: &Gh, previous: &PreviousDraft) -> anyhow::Result<Before> {
-    let assets = gh.assets(previous.release.id)?;
-    if let Some(manifest) = look::read_manifest(&assets, |asset| gh.read_asset(asset))? {
+fn before(doors: Doors<'_>, kept: Kept) -> anyhow::Result<Before> {
+    let Kept { assets, manifest, .. } = kept;
+    if let Some(manifest) = manifest {
         return Ok(Before::Set(manifest));
     }
     let mut digests = BTreeMap::new();
     for asset in assets.iter().filter(|asset| asset.is_uploaded()) {
         if let Some(image) = asset.name.strip_suffix(".qcow2.sha256") {
-            digests.extend(digest_in(gh, asset, image)?.map(|digest| (image.to_owned(), digest)));
+            digests.extend(digest_in(doors, asset, image)?.map(|digest| (image.to_owned(), digest)));
         }
     }
     Ok(Before::ByHand(digests))
 }
 
 /// `None` for a checksum file that nobody can make sense of.
-fn digest_in(gh: &Gh, asset: &Asset, image: &str) -> anyhow::Result<Option<Digest>> {
-    let text = String::from_utf8_lossy(&gh.read_asset(asset)?).into_owned();
+fn digest_in(doors: Doors<'_>, asset: &Asset, image: &str) -> anyhow::Result<Option<Digest>> {
+    let text = String::from_utf8_lossy(&doors.read_asset(asset)?).into_owned();
     Ok(checksum::parse(image, &text).ok())
 }
 

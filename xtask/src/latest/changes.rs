@@ -6,8 +6,9 @@ use std::fmt::Write as _;
 
 use super::TAG;
 use super::doors::Doors;
-use super::look::{self, Live, Look};
+use super::look::{self, Live, Look, PreviousDraft};
 use super::notes;
+use super::previous::{self, Kept};
 use super::set::{Set, SetImage};
 use crate::failure;
 use crate::gh::{Asset, CallError, Gh};
@@ -183,6 +184,8 @@ pub fn line(notes: &str, image: &str) -> Option<String> {
 pub struct Listed {
     pub source: String,
     pub manifest: Manifest,
+    /// Of the manifest.
+    pub digest: Digest,
     pub assets: Vec<Asset>,
 }
 
@@ -192,29 +195,36 @@ pub struct Listed {
 /// # Errors
 ///
 /// Exit code 3: there is none, or it has no manifest.
-pub fn find(gh: &Gh, look: &Look, version: Option<&str>, before: bool) -> anyhow::Result<Listed> {
-    let wanted = |manifest: &Manifest| version.is_none_or(|version| manifest.source == version);
-    let set = |manifest: Manifest, assets| Listed { source: manifest.source.clone(), manifest, assets };
+pub fn find(doors: Doors<'_>, gh: &Gh, look: &Look, version: Option<&str>, before: bool) -> anyhow::Result<Listed> {
+    let set = |(manifest, digest): (Manifest, Digest), assets| Listed {
+        source: manifest.source.clone(),
+        manifest,
+        digest,
+        assets,
+    };
+    let wanted = |(manifest, _): &(Manifest, Digest)| version.is_none_or(|version| manifest.source == version);
     if (!before || version.is_some())
         && let Some(live) = &look.live
-        && let Some(manifest) = live.manifest.clone().filter(wanted)
+        && let Some(manifest) = live.manifest.clone().zip(live.digest).filter(wanted)
     {
         return Ok(set(manifest, live.assets.clone()));
     }
-    let mut stamped: Vec<_> = look.previous.iter().filter(|draft| draft.marker.is_some()).collect();
-    stamped.sort_by(|a, b| b.marker.as_ref().map(|it| &it.at).cmp(&a.marker.as_ref().map(|it| &it.at)));
-    for draft in stamped {
-        let assets = gh.assets(draft.release.id)?;
-        if let Some(manifest) = look::read_manifest(&assets, |asset| gh.read_asset(asset))?.filter(wanted) {
-            return Ok(set(manifest, assets));
+    let stamped = |draft: &PreviousDraft| Some((draft.release.clone(), draft.marker.clone()?));
+    let mut stamped: Vec<_> = look.previous.iter().filter_map(stamped).collect();
+    stamped.sort_by(|(_, a), (_, b)| b.at.cmp(&a.at));
+    for (release, stamp) in &stamped {
+        if let Some(Kept { assets, manifest, digest, .. }) = previous::kept(doors, release, stamp)?
+            && let Some(found) = manifest.zip(digest).filter(wanted)
+        {
+            return Ok(set(found, assets));
         }
     }
     if let Some(version) = version
         && let Some(release) = gh.release_by_tag(version)?
     {
         let assets = gh.assets(release.id)?;
-        if let Some(manifest) = look::read_manifest(&assets, |asset| gh.read_asset(asset))? {
-            return Ok(set(manifest, assets));
+        if let Some(found) = look::read(&assets, |asset| gh.read_asset(asset))? {
+            return Ok(set(found, assets));
         }
     }
     let what = match version {

@@ -1,12 +1,13 @@
 //! The release that was replaced last, which can hold most of the next set: a place to stage it.
 
 use crate::console::count;
-use crate::gh::{Asset, CallError};
+use crate::gh::{Asset, CallError, Release};
 use crate::image::digest::Digest;
 use crate::manifest::{self, Manifest};
 
 use super::doors::Doors;
 use super::look::{self, Look, PreviousDraft};
+use super::marker::Replaced;
 use super::naming::Named;
 use super::prove;
 use super::stock::Stock;
@@ -26,6 +27,40 @@ pub struct Previous {
     pub restored: Stock,
     /// Why nothing can be staged on it.
     pub unfit: Option<String>,
+}
+
+/// The set that a release which was replaced holds as the way back.
+#[derive(Debug)]
+pub struct Kept {
+    /// By the names that they have, or get back when the set becomes live again.
+    pub assets: Vec<Asset>,
+    /// `None` for a set that somebody made by hand.
+    pub manifest: Option<Manifest>,
+    pub digest: Option<Digest>,
+    /// Another set was staged on it and has some of the names.
+    pub restores: bool,
+}
+
+/// Finds it, whatever its files are called while the next set is staged on the release; `None` where another set is there
+/// than when it was replaced.
+///
+/// # Errors
+///
+/// GitHub doesn't answer, or the manifest can't be read.
+pub fn kept(doors: Doors<'_>, release: &Release, stamp: &Replaced) -> anyhow::Result<Option<Kept>> {
+    let assets = doors.assets(release.id)?;
+    if let Some(wanted) = stamp.manifest {
+        if let Some(own) = Own::find(doors, &assets, wanted)? {
+            let restores = !own.is_in_place();
+            let assets = own.view(&assets);
+            return Ok(Some(Kept { assets, manifest: Some(own.manifest), digest: Some(own.digest), restores }));
+        }
+        if assets.iter().any(|asset| asset.name == manifest::FILE || !Named::is_plain(asset)) {
+            return Ok(None);
+        }
+    }
+    let (manifest, digest) = look::read(&assets, |asset| doors.read_asset(asset))?.unzip();
+    Ok(Some(Kept { assets, manifest, digest, restores: false }))
 }
 
 /// What a publish that ended early left on a release that was replaced, in a few words; `None`: nothing.

@@ -8,7 +8,7 @@ use crate::failure;
 use crate::gh::Release;
 use crate::git::TagRef;
 use crate::image::digest::Digest;
-use crate::manifest::{self, Manifest};
+use crate::manifest::Manifest;
 use crate::typed;
 
 use super::doors::Doors;
@@ -17,10 +17,9 @@ use super::heal::{self, Heal};
 use super::lock::Claim;
 use super::look::{self, Live, Look, PreviousDraft};
 use super::marker::Replaced;
-use super::naming::Named;
+use super::previous::{self, Kept};
 use super::publish::Person;
 use super::session;
-use super::swap::Own;
 use super::switch::{self, Change};
 use super::{TAG, audit, notes, swap};
 
@@ -199,21 +198,13 @@ fn prove(
     previous: &PreviousDraft,
     stamp: &Replaced,
 ) -> anyhow::Result<(Option<Manifest>, Option<Digest>)> {
-    let mut assets = doors.assets(previous.release.id)?;
-    let own = stamp.manifest.map(|own| Own::find(doors, &assets, own)).transpose()?.flatten();
-    let holds_another = assets.iter().any(|asset| asset.name == manifest::FILE || !Named::is_plain(asset));
-    if stamp.manifest.is_some() && own.is_none() && holds_another {
+    let Some(Kept { assets, manifest, digest, restores }) = previous::kept(doors, &previous.release, stamp)? else {
         return Err(failure::digest(format!(
             "the replaced release {} holds another set than it did when it was replaced, so nothing was changed; publish the older set anew",
             previous.release.id
         )));
-    }
-    let restores = own.as_ref().filter(|own| !own.is_in_place());
-    if let Some(own) = restores {
-        assets = own.view(&assets);
-    }
-    let restores = restores.map(|own| own.digest);
-    let (manifest, digest) = look::read(&assets, |asset| doors.read_asset(asset))?.unzip();
+    };
+    let restores = digest.filter(|_| restores);
     let tag =
         manifest.as_ref().map(|manifest| TagRef { object: manifest.commit.clone(), commit: manifest.commit.clone() });
     // Whether it was a prerelease is not what is asked here, nor what its notes say: a change of its version that ended

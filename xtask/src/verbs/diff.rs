@@ -46,8 +46,9 @@ impl Diff {
         let gh = Gh::new(common.repo()?, self.tries, console);
         let git = Git::at(&common.packer_dir());
         let outside = GitHub::new(&gh, &git, common.address(gh.repo()), console);
-        let look = look::look(Doors::new(&outside))?;
-        let find = |version: Option<&str>, before| changes::find(&gh, &look, version, before);
+        let doors = Doors::new(&outside);
+        let look = look::look(doors)?;
+        let find = |version: Option<&str>, before| changes::find(doors, &gh, &look, version, before);
         let old = find(self.from.as_deref(), !self.local)?;
         let new = if self.local { None } else { Some(find(self.to.as_deref(), false)?) };
         let to = new.as_ref().map_or("the images here", |new| new.source.as_str());

@@ -69,8 +69,9 @@ impl Document {
         preflight::has_its_name(&gh, &gh.repository()?.full_name)?;
         let mut history = History::open(&common.packer_dir())?;
         let outside = GitHub::new(&gh, history.git(), common.address(gh.repo()), console);
-        let look = look::look(Doors::new(&outside))?;
-        let record = self.record(common, console, &gh, &mut history, &look)?;
+        let doors = Doors::new(&outside);
+        let look = look::look(doors)?;
+        let record = self.record(common, console, &gh, doors, &mut history, &look)?;
         let plan = self.plan(console, &gh, &record)?;
         plan.show(console, &record);
         let changes = plan.notes_change || plan.comment.as_ref().is_some_and(CommentPlan::changes);
@@ -103,11 +104,12 @@ impl Document {
         common: &Common,
         console: &Console,
         gh: &Gh,
+        doors: Doors<'_>,
         history: &mut History,
         look: &Look,
     ) -> anyhow::Result<Record> {
         let release = &self.release;
-        match document::after_publish(gh, history, look, release)? {
+        match document::after_publish(doors, history, look, release)? {
             AfterPublish::Published(record) => return Ok(*record),
             AfterPublish::Unrecorded => {
                 return Err(failure::missing(format!(
