@@ -313,3 +313,31 @@ fn what_was_before_is_the_replaced_set_wherever_a_swap_ended() {
     world.tool(&["status"]).expect(0, &["the next set in its place, not published yet"]);
     told();
 }
+
+/// One version twice: what is printed says which of the two sets is meant.
+#[test]
+fn two_sets_of_one_version_are_told_apart() {
+    let world = world("one-version");
+    let manifest = |release: u64| {
+        let state = world.published();
+        let release = state.releases.iter().find(|it| it.id == release).unwrap();
+        let asset = release.asset("packer-images.json").unwrap();
+        format!("v0.44 (manifest {})", &asset.digest.as_deref().unwrap()["sha256:".len()..][..12])
+    };
+    rebuild(&world, 7, "v0.44");
+    world.tool(&args("v0.44")).expect(0, &[]);
+    let (new, old) = (manifest(live(&world)), manifest(previous(&world)));
+    assert_ne!(new, old);
+    world.tool(&["diff"]).expect(0, &[&format!("from {old} to {new}:")]);
+    let plan = format!("latest goes back from {new} to {old}, which was replaced");
+    world.tool(&["rollback"]).expect(0, &[&plan, &format!("keep {new} as the way back")]);
+    let back = world.tool(&["rollback", "--execute"]).expect(0, &[&plan]);
+    let last = back.text().trim_end().lines().next_back().unwrap().to_owned();
+    assert_eq!(last, format!("done: latest is what it was before, from {new} back to {old}"));
+    assert_eq!((manifest(previous(&world)), manifest(live(&world))), (new, old));
+    // Of two versions the version says it all.
+    world.tool(&args("v0.45")).expect(0, &[]);
+    world.tool(&["diff"]).expect(0, &["from v0.44 to v0.45:"]);
+    let done = "done: latest is what it was before, from v0.45 back to v0.44\n";
+    world.tool(&["rollback", "--execute"]).expect(0, &[done]);
+}

@@ -4,8 +4,11 @@ use std::fmt::Display;
 
 use crate::console::size;
 use crate::failure;
+use crate::image::digest::Digest;
 use crate::image::name;
 use crate::manifest::{Image, Manifest};
+
+use super::naming;
 
 /// How the first line begins. `check` reads the version behind it on releases that have no manifest.
 const POINTS_TO: &str = "Points to ";
@@ -49,6 +52,17 @@ pub fn points_to(notes: &str) -> Option<&str> {
     let rest = notes.lines().find_map(|line| line.trim().strip_prefix(POINTS_TO))?;
     let version = rest.split_whitespace().next()?.trim_matches(['`', '*', '"', '\'', '.', ',', ';']);
     (!version.is_empty()).then_some(version)
+}
+
+/// Two sets by their versions; where those are the same, by the first 12 hex digits of their manifests' digests as well.
+/// A set that somebody made by hand has none.
+pub fn told_apart(one: (&str, Option<Digest>), other: (&str, Option<Digest>)) -> (String, String) {
+    let name = |(version, digest): (&str, Option<Digest>)| match digest {
+        _ if one.0 != other.0 => version.to_owned(),
+        Some(digest) => format!("{version} (manifest {})", naming::hex(digest)),
+        None => format!("{version} (no manifest)"),
+    };
+    (name(one), name(other))
 }
 
 /// Characters that GitHub takes as a release's notes.

@@ -53,8 +53,7 @@ pub struct Plan {
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = |notes| notes::points_to(notes).unwrap_or("a set of unknown source");
-        let (now, back) = (name(self.live.release.notes()), name(self.previous.release.notes()));
+        let (now, back) = self.names();
         let (at, tag) = (&self.replaced.at, self.target.object.get(..12).unwrap_or(&self.target.object));
         if self.restores.is_some() {
             writeln!(f, "First {back} gets the names of its files back: a publish ended half-way")?;
@@ -68,6 +67,15 @@ impl fmt::Display for Plan {
 }
 
 impl Plan {
+    /// The set that is live and the one that comes back, by their versions.
+    pub fn names(&self) -> (String, String) {
+        let name = |notes| notes::points_to(notes).unwrap_or("a set of unknown source");
+        notes::told_apart(
+            (name(self.live.release.notes()), self.live.digest),
+            (name(self.previous.release.notes()), self.replaced.manifest),
+        )
+    }
+
     /// The steps, one object each: `do`, and its object.
     pub fn to_json(&self) -> Value {
         let restore = self.restores.map(|_| json!({ "do": "restore", "release": self.previous.release.id }));

@@ -15,6 +15,7 @@ use crate::latest::changes::{self, Listed};
 use crate::latest::doors::Doors;
 use crate::latest::github::GitHub;
 use crate::latest::look;
+use crate::latest::notes;
 use crate::sbom::Packages;
 use crate::sbom::diff::Difference;
 
@@ -51,7 +52,10 @@ impl Diff {
         let find = |version: Option<&str>, before| changes::find(doors, &gh, &look, version, before);
         let old = find(self.from.as_deref(), !self.local)?;
         let new = if self.local { None } else { Some(find(self.to.as_deref(), false)?) };
-        let to = new.as_ref().map_or("the images here", |new| new.source.as_str());
+        let (from, to) = match &new {
+            Some(new) => notes::told_apart((&old.source, Some(old.digest)), (&new.source, Some(new.digest))),
+            None => (old.source.clone(), "the images here".to_owned()),
+        };
 
         let there: BTreeSet<String> = match &new {
             Some(new) => names(new),
@@ -59,7 +63,7 @@ impl Diff {
         };
         let known: BTreeSet<String> = names(&old).union(&there).cloned().collect();
         let chosen = templates::choose(&known, &self.names)?;
-        console.line(format_args!("from {} to {to}:", console.bold(&old.source)));
+        console.line(format_args!("from {} to {to}:", console.bold(&from)));
         let mut images = Vec::new();
         for name in &chosen {
             let was = of(&gh, &old, name)?;
@@ -83,7 +87,13 @@ impl Diff {
                 }
             });
         }
-        Ok(Outcome::done(json!({ "from": old.source, "to": new.as_ref().map(|new| &new.source), "images": images })))
+        Ok(Outcome::done(json!({
+            "from": old.source,
+            "from_manifest": old.digest.to_string(),
+            "to": new.as_ref().map(|new| &new.source),
+            "to_manifest": new.as_ref().map(|new| new.digest.to_string()),
+            "images": images,
+        })))
     }
 }
 

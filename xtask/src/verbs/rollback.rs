@@ -52,7 +52,8 @@ impl Rollback {
             }
             Ended::Planned { plan, executed } => {
                 if executed {
-                    console.line(format_args!("{} {TAG} is what it was before", console.green("done:")));
+                    let (now, back) = plan.names();
+                    console.line(format_args!("{} {TAG} is what it was before, from {now} back to {back}", console.green("done:")));
                 }
                 Ok(Outcome::done(json!({
                     "executed": executed,
