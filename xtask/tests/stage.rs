@@ -1,9 +1,12 @@
 //! The next set is staged on the release that was replaced last, under names that readers don't know: what is sent, what is
 //! kept, and what every end half-way leaves.
 
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::Path;
+use std::process::Stdio;
+use std::sync::{Arc, Mutex};
 
-use github_stand_in::{Fault, Injection, Matches, Request, SeedAsset, SeedBytes, SeedRelease, Times};
+use github_stand_in::{Action, Fault, Injection, Matches, Moment, Request, SeedAsset, SeedBytes, SeedRelease, Times};
 use rehearsal::world::{IMAGES, Options, REPOSITORY, World};
 use serde_json::Value;
 
@@ -340,4 +343,49 @@ fn two_sets_of_one_version_are_told_apart() {
     world.tool(&["diff"]).expect(0, &["from v0.44 to v0.45:"]);
     let done = "done: latest is what it was before, from v0.45 back to v0.44\n";
     world.tool(&["rollback", "--execute"]).expect(0, &[done]);
+}
+
+/// It comes while images are sent, and is told at the renewal before the swap that somebody is at work.
+#[test]
+fn a_rollback_of_somebody_else_is_kept_out_while_the_stage_is_filled() {
+    let world = world("rival");
+    let (was_live, was_previous) = (live(&world), previous(&world));
+    let rival = world.another_machine("rival").unwrap();
+    let came = Arc::new(Mutex::new(None));
+    let told = Arc::new(Mutex::new(None));
+    let (child, answer) = (Arc::clone(&came), Arc::clone(&told));
+    world.hub().on_request(move |request, moment| {
+        let upload = request.method == "POST" && request.host.starts_with("uploads");
+        if moment == Moment::Before && upload {
+            let mut child = child.lock().unwrap();
+            if child.is_none() && answer.lock().unwrap().is_none() {
+                let mut command = rival.tool_command(&["rollback", "--execute"]);
+                let mut started = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+                let mut said = BufReader::new(started.stderr.take().unwrap());
+                let mut line = String::new();
+                while !line.contains("another publisher has the lock") {
+                    assert_ne!(said.read_line(&mut line).unwrap(), 0, "{line}");
+                }
+                *child = Some((started, said, line));
+            }
+        }
+        if moment == Moment::Before && is_rename(request) {
+            // The lock was renewed just now; with it this run goes on when the other one has seen that.
+            if let Some((mut started, mut said, mut text)) = child.lock().unwrap().take() {
+                said.read_to_string(&mut text).unwrap();
+                *answer.lock().unwrap() = Some((started.wait().unwrap().code(), text));
+            }
+        }
+        Action::Proceed
+    });
+    world.tool(&args("v0.45")).expect(0, &["latest is v0.45 now"]);
+    world.hub().reset_faults();
+    let (code, text) = told.lock().unwrap().take().expect("the other one came and went");
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.contains("another publisher is at work: publish of v0.45"), "{text}");
+    assert_eq!((live(&world), previous(&world)), (was_previous, was_live));
+    is_tidy(&world);
+    world.tool(&["rollback", "--execute"]).expect(0, &["v0.44"]);
+    assert_eq!((live(&world), previous(&world)), (was_live, was_previous));
+    is_tidy(&world);
 }
