@@ -47,8 +47,7 @@ pub fn after_publish(
     let before = if was_relabelled(live) {
         Before::TheSame
     } else {
-        let replaced = look.way_back(live).and_then(|draft| Some((&draft.release, draft.marker.as_ref()?)));
-        let kept = replaced.map(|(release, stamp)| previous::kept(doors, release, stamp)).transpose()?;
+        let kept = look.way_back(live).map(|(draft, stamp)| previous::kept(doors, draft, stamp)).transpose()?;
         kept.flatten().map_or(Ok(Before::Nothing), |kept| before(doors, kept))?
     };
     Ok(AfterPublish::Published(Box::new(record(history, live.release.notes(), manifest, &before)?)))

@@ -64,7 +64,7 @@ pub fn full_set(
     templates: &BTreeSet<String>,
     audit: &mut Audit,
 ) -> anyhow::Result<()> {
-    let published = look.way_back(live).and_then(|draft| draft.marker.as_ref()?.by_manifest);
+    let published = look.way_back(live).and_then(|(_, stamp)| stamp.by_manifest);
     if published.is_some() && live.digest.is_none() {
         audit.differs(format!("{} was removed since the publish", manifest::FILE));
     } else if published.is_some() && published != live.digest {

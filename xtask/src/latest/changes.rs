@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use super::TAG;
 use super::doors::Doors;
-use super::look::{self, Live, Look, PreviousDraft};
+use super::look::{self, Live, Look};
 use super::notes;
 use super::previous::{self, Kept};
 use super::set::{Set, SetImage};
@@ -209,11 +209,10 @@ pub fn find(doors: Doors<'_>, gh: &Gh, look: &Look, version: Option<&str>, befor
     {
         return Ok(set(manifest, live.assets.clone()));
     }
-    let stamped = |draft: &PreviousDraft| Some((draft.release.clone(), draft.marker.clone()?));
-    let mut stamped: Vec<_> = look.previous.iter().filter_map(stamped).collect();
+    let mut stamped: Vec<_> = look.stamped().collect();
     stamped.sort_by(|(_, a), (_, b)| b.at.cmp(&a.at));
-    for (release, stamp) in &stamped {
-        if let Some(Kept { assets, manifest, digest, .. }) = previous::kept(doors, release, stamp)?
+    for (draft, stamp) in stamped {
+        if let Some(Kept { assets, manifest, digest, .. }) = previous::kept(doors, draft, stamp)?
             && let Some(found) = manifest.zip(digest).filter(wanted)
         {
             return Ok(set(found, assets));

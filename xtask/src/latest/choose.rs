@@ -107,9 +107,8 @@ pub fn from_folder(
         problems.keep(name::check(stray));
         chosen.warnings.push(format!("{} has no template, so it is not published", name::whole(stray)));
     }
-    if let Some(live) = live {
-        dropped(live, &known, &full, &mut chosen.warnings);
-    }
+    let live_images = live.map(|live| audit::images(&live.assets)).unwrap_or_default();
+    chosen.warnings.extend(live_images.difference(&known).map(|gone| dropped(gone, TAG)));
     let ask: BTreeSet<String> = absent.difference(&carried).cloned().collect();
     let reasons = match live {
         _ if ask.is_empty() => BTreeMap::new(),
@@ -151,10 +150,7 @@ pub fn from_folder(
             }
         }
     }
-    if !wish.only.is_empty() && full != known {
-        let without: Vec<&str> = known.difference(&full).map(String::as_str).collect();
-        chosen.warnings.push(format!("--only: {TAG} will NOT have {}", without.join(", ")));
-    }
+    chosen.warnings.extend(left_out(&known, &full));
     problems.into_result()?;
     Ok(chosen)
 }
@@ -206,15 +202,16 @@ pub fn from_source(gh: &Gh, wish: &Wish, source: &str, live: Option<&Live>) -> a
             )));
         }
     }
-    for gone in there.difference(&known) {
-        chosen.warnings.push(format!("{gone} on release {source} has no template any more, so it is dropped"));
-    }
-    if full != known {
-        let without: Vec<&str> = known.difference(&full).map(String::as_str).collect();
-        chosen.warnings.push(format!("--only: {TAG} will NOT have {}", without.join(", ")));
-    }
+    chosen.warnings.extend(there.difference(&known).map(|gone| dropped(gone, &format!("release {source}"))));
+    chosen.warnings.extend(left_out(&known, &full));
     problems.into_result()?;
     Ok(chosen)
+}
+
+/// What `--only` means for the other images.
+fn left_out(known: &BTreeSet<String>, full: &BTreeSet<String>) -> Option<String> {
+    let without: Vec<&str> = known.difference(full).map(String::as_str).collect();
+    (!without.is_empty()).then(|| format!("--only: {TAG} will NOT have {}", without.join(", ")))
 }
 
 /// Takes images over as they are on `latest`.
@@ -281,8 +278,6 @@ pub fn from_release(
     SetImage::from_assets(image, sha256, from, assets)
 }
 
-fn dropped(live: &Live, known: &BTreeSet<String>, full: &BTreeSet<String>, warnings: &mut Vec<String>) {
-    for gone in audit::images(&live.assets).difference(full).filter(|image| !known.contains(*image)) {
-        warnings.push(format!("{gone} on {TAG} has no template any more, so it is dropped"));
-    }
+fn dropped(image: &str, from: &str) -> String {
+    format!("{image} on {from} has no template any more, so it is dropped")
 }

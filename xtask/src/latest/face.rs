@@ -71,7 +71,7 @@ impl Old {
             (Some(manifest), _) => Some(TagRef { object: manifest.commit.clone(), commit: manifest.commit.clone() }),
             (None, tag) => tag.clone(),
         };
-        let stamps = look.previous.iter().filter_map(|draft| draft.marker.as_ref());
+        let stamps = look.stamped().map(|(_, stamp)| stamp);
         Self {
             release: live.release.clone(),
             manifest: live.digest,

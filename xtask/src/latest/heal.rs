@@ -112,11 +112,11 @@ fn beside_live(doors: Doors<'_>, look: &Look, live: &Live) -> anyhow::Result<Opt
     // Made by hand, so it doesn't tell its tag: the draft that was to take its place does, or the one that gave way to it.
     let over = look.incoming.iter().filter_map(|draft| draft.marker.as_ref());
     let over = over.filter(|marker| marker.over == Some(live.release.id)).find_map(|marker| marker.over_tag.clone());
-    let gave_way = || look.way_back(live).and_then(|draft| draft.marker.as_ref()?.by_tag.clone());
+    let gave_way = || look.way_back(live).and_then(|(_, stamp)| stamp.by_tag.clone());
     let (Some(now), Some(to)) = (now, over.or_else(gave_way)) else { return Ok(None) };
     // Where somebody moved it by hand, and no run would have, it stays.
     let incoming = look.incoming.iter().filter_map(|draft| draft.marker.as_ref()?.commit.as_ref());
-    let previous = look.previous.iter().filter_map(|draft| draft.marker.as_ref()?.commit.as_ref());
+    let previous = look.stamped().filter_map(|(_, stamp)| stamp.commit.as_ref());
     let by_a_run = incoming.chain(previous).any(|commit| *commit == now.commit);
     if !by_a_run || now.object == to || !is_still_live(doors, live)? {
         return Ok(None);
@@ -134,8 +134,7 @@ fn is_still_live(doors: Doors<'_>, live: &Live) -> anyhow::Result<bool> {
 }
 
 fn without_live(doors: Doors<'_>, look: &Look) -> anyhow::Result<Option<Heal>> {
-    let mut stamped: Vec<(&PreviousDraft, &Replaced)> =
-        look.previous.iter().filter_map(|draft| Some((draft, draft.marker.as_ref()?))).collect();
+    let mut stamped: Vec<_> = look.stamped().collect();
     stamped.sort_by(|a, b| b.1.at.cmp(&a.1.at));
     let Some((old, stamp)) = stamped.first() else { return never_replaced(doors, look) };
 

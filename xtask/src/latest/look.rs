@@ -211,13 +211,14 @@ impl Look {
         Ok(!now.draft && now.tag_name == TAG && !moved)
     }
 
+    /// What was replaced, each with its stamp.
+    pub fn stamped(&self) -> impl Iterator<Item = (&PreviousDraft, &Replaced)> {
+        self.previous.iter().filter_map(|draft| Some((draft, draft.marker.as_ref()?)))
+    }
+
     /// What a rollback from what is live brings back.
-    pub fn way_back(&self, live: &Live) -> Option<&PreviousDraft> {
-        let ours = |draft: &&PreviousDraft| draft.marker.as_ref().is_some_and(|stamp| stamp.by == live.release.id);
-        self.previous.iter().filter(ours).max_by(|a, b| {
-            let at = |draft: &PreviousDraft| draft.marker.as_ref().map(|stamp| stamp.at.clone());
-            at(a).cmp(&at(b))
-        })
+    pub fn way_back(&self, live: &Live) -> Option<(&PreviousDraft, &Replaced)> {
+        self.stamped().filter(|(_, stamp)| stamp.by == live.release.id).max_by(|(_, a), (_, b)| a.at.cmp(&b.at))
     }
 }
 

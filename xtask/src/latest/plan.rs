@@ -115,8 +115,7 @@ pub fn plan(want: &Want<'_>, look: &Look) -> (Vec<Step>, Stock) {
     steps.extend(others.iter().filter(|_| stage.is_some()).map(second));
     steps.extend(discard);
     let old = |release, what| Step::Drop { release, what };
-    let stamped = look.previous.iter().filter(|previous| previous.marker.is_some());
-    let stamped = stamped.map(|previous| previous.release.id).filter(|id| on_previous != Some(*id));
+    let stamped = look.stamped().map(|(draft, _)| draft.release.id).filter(|id| on_previous != Some(*id));
     steps.extend(stamped.map(|release| old(release, "replaced before this publish")));
     if !want.keep_previous {
         steps.extend(look.live.as_ref().map(|live| old(live.release.id, "replaced; --no-keep-previous")));
@@ -180,14 +179,13 @@ fn kept(transfers: &[Transfer]) -> u64 {
 
 /// Whether the way back names another manifest than the one that is live: a change of the version ended too soon.
 fn stamp_is_old(look: &Look, live: &Live) -> bool {
-    let stamp = look.way_back(live).and_then(|draft| draft.marker.as_ref());
-    stamp.is_some_and(|stamp| !stamp.names(live.release.id, live.digest))
+    look.way_back(live).is_some_and(|(_, stamp)| !stamp.names(live.release.id, live.digest))
 }
 
 /// What an earlier run had no time to drop: releases that gave way to one that isn't live any more. They go only when
 /// the way back from the live one is there.
 fn leftovers(look: &Look, live: u64) -> Vec<Step> {
-    let stamped = || look.previous.iter().filter_map(|draft| Some((draft.release.id, draft.marker.as_ref()?.by)));
+    let stamped = || look.stamped().map(|(draft, stamp)| (draft.release.id, stamp.by));
     let kept = stamped().any(|(_, by)| by == live);
     let drop = |(release, _)| Step::Drop { release, what: "replaced before the last publish" };
     stamped().filter(|(_, by)| kept && *by != live).map(drop).collect()

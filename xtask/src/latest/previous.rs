@@ -1,7 +1,7 @@
 //! The release that was replaced last, which can hold most of the next set: a place to stage it.
 
 use crate::console::count;
-use crate::gh::{Asset, CallError, Release};
+use crate::gh::{Asset, CallError};
 use crate::image::digest::Digest;
 use crate::manifest::{self, Manifest};
 
@@ -47,8 +47,8 @@ pub struct Kept {
 /// # Errors
 ///
 /// GitHub doesn't answer, or the manifest can't be read.
-pub fn kept(doors: Doors<'_>, release: &Release, stamp: &Replaced) -> anyhow::Result<Option<Kept>> {
-    let assets = doors.assets(release.id)?;
+pub fn kept(doors: Doors<'_>, draft: &PreviousDraft, stamp: &Replaced) -> anyhow::Result<Option<Kept>> {
+    let assets = doors.assets(draft.release.id)?;
     if let Some(wanted) = stamp.manifest {
         if let Some(own) = Own::find(doors, &assets, wanted)? {
             let restores = !own.is_in_place();
@@ -83,9 +83,8 @@ pub fn staged_on(draft: &PreviousDraft) -> Option<String> {
 /// Looks at it; `None` where nothing tells what its own set is.
 pub fn look_at(doors: Doors<'_>, look: &Look) -> anyhow::Result<Option<Previous>> {
     let Some(live) = look.live.as_ref().filter(|live| live.manifest.is_some()) else { return Ok(None) };
-    let Some(draft) = look.way_back(live) else { return Ok(None) };
-    let stamp = draft.marker.as_ref().filter(|stamp| stamp.names(live.release.id, live.digest));
-    let Some(own) = stamp.and_then(|stamp| stamp.manifest) else { return Ok(None) };
+    let way_back = look.way_back(live).filter(|(_, stamp)| stamp.names(live.release.id, live.digest));
+    let Some((draft, Some(own))) = way_back.map(|(draft, stamp)| (draft, stamp.manifest)) else { return Ok(None) };
     let id = draft.release.id;
     let (_, assets) = match look::now(doors, id) {
         // Gone by now, or on its way there: the listing that told of it lags.

@@ -234,7 +234,7 @@ impl Publish {
                 }
                 Step::Relabel { manifest, files, .. } => {
                     if let Some(live) = live {
-                        let back = look.way_back(live);
+                        let back = look.way_back(live).map(|(draft, _)| draft);
                         let new = files::some(&files.place, &manifest.images, files.reader, &set.signing)?;
                         relabel::relabel(held, live, back, &stays(live), manifest, &new)?;
                     }

@@ -160,7 +160,7 @@ fn plan(doors: Doors<'_>, look: &Look) -> anyhow::Result<Plan> {
             typed::line("status")
         )));
     };
-    let way_back = look.way_back(&live).and_then(|draft| Some((draft.clone(), draft.marker.clone()?)));
+    let way_back = look.way_back(&live).map(|(draft, stamp)| (draft.clone(), stamp.clone()));
     // A live release without a manifest is the one that was published all the same: somebody removed it.
     let names = |stamp: &Replaced| stamp.names(live.release.id, live.digest.or(stamp.by_manifest));
     let way_back = way_back.filter(|(_, stamp)| names(stamp));
@@ -206,7 +206,7 @@ fn prove(
     previous: &PreviousDraft,
     stamp: &Replaced,
 ) -> anyhow::Result<(Option<Manifest>, Option<Digest>)> {
-    let Some(Kept { assets, manifest, digest, restores }) = previous::kept(doors, &previous.release, stamp)? else {
+    let Some(Kept { assets, manifest, digest, restores }) = previous::kept(doors, previous, stamp)? else {
         return Err(failure::digest(format!(
             "the replaced release {} holds another set than it did when it was replaced, so nothing was changed; publish the older set anew",
             previous.release.id

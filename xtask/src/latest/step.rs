@@ -71,7 +71,7 @@ impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Discard { draft, what } => write!(f, "drop the draft {draft} ({what})"),
-            Self::Create => write!(f, "create the draft {}", INCOMING),
+            Self::Create => write!(f, "create the draft {INCOMING}"),
             Self::GoOn { draft } => write!(f, "go on with the draft {draft}"),
             Self::Stage { release, bytes } => {
                 write!(f, "use the previous release {release}, which holds {} of the set", size(*bytes))
