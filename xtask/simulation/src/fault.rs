@@ -51,6 +51,8 @@ pub enum Fault {
     ClockBack { by: u64 },
     /// Somebody deletes the lock, as `git push --mirror` from another clone does.
     LockDeleted,
+    /// Somebody writes a line below the notes of what is live, on GitHub's page.
+    NotesEdited,
 }
 
 impl Fault {

@@ -14,7 +14,7 @@ use crate::fault::{Fault, Planned};
 use crate::outside::Ask;
 use crate::plan::{Pace, Plan, Verb};
 use crate::schedule::{End, shown as shown_ask};
-use crate::world::{Shown, World, commit, set};
+use crate::world::{BY_A_PERSON, Shown, World, commit, set};
 
 pub struct Watch {
     verbs: Vec<Verb>,
@@ -47,9 +47,15 @@ pub struct Watch {
     /// Of each run, which others were under way together with it.
     beside: Vec<u32>,
     changes_in_gap: u32,
+    /// The release whose notes somebody edited, and when, where nothing else went wrong.
+    edited: Option<(u64, u64)>,
+    edits_alone: bool,
     /// All that was planned is that answers are lost at once.
     loses_answers_alone: bool,
 }
+
+/// An edit this long before a change was there when the run looked last; GitHub has no change that asks for what was there.
+const LOOKED: u64 = 3_000;
 
 /// What GitHub does wrong once, between the two calls, is mended sooner.
 const LONGEST_GAP: u64 = 15_000;
@@ -105,6 +111,9 @@ impl Watch {
             expected_back: None,
             harmed,
             changes_in_gap: 0,
+            edited: None,
+            edits_alone: matches!(plan.faults[..], [Planned { fault: Fault::NotesEdited, .. }])
+                && matches!(plan.pace, Pace::Even(_)),
             loses_answers_alone: plan.faults.iter().all(|it| matches!(it.fault, Fault::AnswerLost)),
         }
     }
@@ -142,6 +151,10 @@ impl Watch {
                 Err(error) => (failure::kind(&error) as u8, format!("{error:#}")),
             }
         }
+    }
+
+    pub fn edited(&mut self, release: Option<u64>, now: u64) {
+        self.edited = release.map(|release| (release, now)).filter(|_| self.edits_alone);
     }
 
     fn violated(&mut self, what: String) {
@@ -198,11 +211,22 @@ impl Watch {
             }
             (None, Some(_)) => {
                 self.ever_live = true;
-                if let Some((since, _)) = self.missing.take() {
+                if let Some((since, hider)) = self.missing.take() {
                     self.longest_gap = self.longest_gap.max(now - since);
+                    self.is_chosen(run, hider, world);
                 }
             }
             _ => {}
+        }
+        if let (Ask::Update(id, new), Some((edited, when))) = (ask, self.edited)
+            && *id == edited
+            && !new.body.contains(BY_A_PERSON.trim())
+        {
+            self.edited = None;
+            // What was replaced and filled with another set has that set's notes.
+            if now - when > LOOKED && Some(edited) == before.live {
+                self.violated(format!("run {run} undoes what somebody wrote: {}", shown_ask(ask)));
+            }
         }
         if self.missing.is_some() && matches!(ask, Ask::Update(..)) {
             self.changes_in_gap += 1;
@@ -246,6 +270,19 @@ impl Watch {
             && world.shown().is_some_and(|shown| shown.by_us && shown.images == Some(images))
         {
             self.violated_in_time(format!("run {run} sends {name}, which is live"));
+        }
+    }
+
+    /// What becomes live after a gap is what was live before it, or what the run that began it was to publish.
+    fn is_chosen(&mut self, run: usize, hider: usize, world: &World) {
+        let which = |shown: &Shown| (shown.source, shown.images);
+        let Verb::Publish { source, images, .. } = self.verbs[hider] else { return };
+        let Some(now) = world.shown().as_ref().map(which) else { return };
+        let before = self.hidden[hider].as_ref().map(which);
+        if now != (Some(source), Some(images)) && Some(now) != before {
+            self.violated_in_time(format!(
+                "run {run} makes {now:?} live, which nobody chose; before it was {before:?}"
+            ));
         }
     }
 

@@ -100,6 +100,7 @@ pub fn fault(chance: &mut Chance, latest_arrival: u64) -> Fault {
             Fault::Blocked { lasting: 300_000 },
             Fault::ClockBack { by: 86_400_000 },
             Fault::LockDeleted,
+            Fault::NotesEdited,
         ]),
     }
 }

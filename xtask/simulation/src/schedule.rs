@@ -552,6 +552,11 @@ impl<'p> Schedule<'p> {
                     self.note(format_args!("somebody deletes the lock"));
                     self.delete_lock();
                 }
+                Fault::NotesEdited => {
+                    let edited = self.world.edit_notes();
+                    self.note(format_args!("somebody edits the notes of release {edited:?}"));
+                    self.watch.edited(edited, now);
+                }
             }
         }
         let until = if is_git(&ask) { self.no_git_until } else { self.no_hub_until };

@@ -2,8 +2,11 @@
 //! (`scripts/simulate-without`).
 
 use crate::cases::{Case, also, discarding, everywhere, few_offsets, publish, run};
-use crate::fault::Fault;
-use crate::plan::{Start, Verb};
+use crate::fault::{Fault, Planned};
+use crate::plan::{Plan, Start, Verb};
+
+/// Operations of a publish that is staged on the way back, from the push of the tag to the second PATCH.
+const SWITCH: std::ops::Range<u64> = 65..76;
 
 /// Long enough for another run to come and go, and shorter than a permit.
 const WAIT: Fault = Fault::Limit { status: 429, retry_after: Some(20) };
@@ -27,6 +30,21 @@ pub fn all() -> Vec<Case> {
         })),
         case("28: the lock is deleted while a run is about to switch, and a rival puts the tag back", few_offsets(|at| {
             also(everywhere(Start::Ours, &[run(publish(45, 2), 0, 0), run(publish(45, 2), at, 1)], &[0], &[Fault::Late { served: 6_000 }], last), Fault::LockDeleted)
+        })),
+        case("29: somebody edits the notes of what is live", [Start::Ours, Start::OursOverOlder].into_iter().flat_map(|start| [
+            everywhere(start, &[run(publish(45, 3), 0, 0)], &[0], &[Fault::NotesEdited], Verb::Rollback),
+            everywhere(start, &[run(Verb::Rollback, 0, 0)], &[0], &[Fault::NotesEdited], last),
+        ].concat()).collect()),
+        case("30: the lock is deleted before a switch that is killed half-way, and a rival gives a staged set's names back", few_offsets(|at| {
+            let runs = [run(publish(45, 3), 0, 0), run(publish(46, 5), 16_000 + at, 1)];
+            let late: Vec<Fault> = (7..12).map(|served| Fault::Late { served: served * 1_000 }).collect();
+            let deleted = also(everywhere(Start::OursOverOlder, &runs, &[0], &late, Verb::Rollback), Fault::LockDeleted);
+            let in_the_switch = |plan: &Plan| plan.faults.iter().all(|it| SWITCH.contains(&it.operation));
+            let killed = |plan: Plan| SWITCH.map(move |kill| {
+                let kill = Planned { run: 0, operation: kill, fault: Fault::Kill };
+                Plan { faults: [plan.faults.clone(), vec![kill]].concat(), ..plan.clone() }
+            });
+            deleted.into_iter().filter(in_the_switch).flat_map(killed).collect()
         })),
     ]
 }

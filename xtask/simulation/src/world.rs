@@ -86,6 +86,9 @@ fn peel(object: &str) -> String {
     object.strip_prefix('a').map_or_else(|| object.to_owned(), |rest| format!("0{rest}"))
 }
 
+/// What somebody writes below the notes of what is live.
+pub const BY_A_PERSON: &str = "\n\nMind the step.";
+
 const NAMES: [&str; 2] = ["alpha", "beta"];
 const PART: u64 = 8;
 
@@ -471,6 +474,14 @@ impl World {
         let Some(known) = Known::of(*digest, bytes) else { return (false, None) };
         let right = |wanted: &Expected| bytes_of(&wanted.file).is_some_and(|(_, digest)| *digest == wanted.sha256);
         (known.assets.iter().all(right), Some(known))
+    }
+
+    /// As somebody does on GitHub's page: the release that is live, if one is.
+    pub fn edit_notes(&mut self) -> Option<u64> {
+        let (id, notes) = self.live().map(|live| (live.id, live.body.clone().unwrap_or_default()))?;
+        let body = Some(Some(format!("{notes}{BY_A_PERSON}")));
+        let moment = self.moment();
+        self.repo.edit(&mut NoGit, id, &Change { body, ..Change::default() }, moment).ok().map(|edited| edited.id)
     }
 
     /// How many whole sets there are, live or as drafts of ours.

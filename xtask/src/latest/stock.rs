@@ -81,13 +81,10 @@ impl Stock {
         if let Some(asset) = all().find(right) {
             return Some(Found::Right(asset));
         }
-        // Nothing tells a part's digest before it is read: then its image's stands in the name, or, once it had a name
-        // of its own, its own.
+        // Nothing tells a part's digest before it is read: then its image's stands in the name.
         let perhaps = |asset: &&Asset| match (Named::of(asset), asset.digest()) {
             (Named::New { hex, .. }, None) => hex == naming::hex(hint),
-            (Named::New { hex, .. }, Some(digest)) => {
-                digests.is_empty() && (hex == naming::hex(hint) || hex == naming::hex(digest))
-            }
+            (Named::New { hex, .. }, Some(_)) => digests.is_empty() && hex == naming::hex(hint),
             (Named::Plain, _) => self.same_set && digests.is_empty(),
             (Named::Old { .. }, _) => false,
         };
