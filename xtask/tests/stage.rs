@@ -210,6 +210,7 @@ fn a_previous_release_that_was_edited_by_hand_is_not_used() {
     staged("as it was", true);
     change(&body.replace("v0.43", "v0.12"));
     staged("other notes", true);
+    world.tool(&["rollback"]).expect(0, &["latest goes back from v0.44 to v0.43"]);
     change("Points to v0.43");
     staged("no stamp", false);
     change(&body);

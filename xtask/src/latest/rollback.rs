@@ -69,11 +69,11 @@ impl fmt::Display for Plan {
 impl Plan {
     /// The set that is live and the one that comes back, by their versions.
     pub fn names(&self) -> (String, String) {
-        let name = |notes| notes::points_to(notes).unwrap_or("a set of unknown source");
-        notes::told_apart(
-            (name(self.live.release.notes()), self.live.digest),
-            (name(self.previous.release.notes()), self.replaced.manifest),
-        )
+        let noted = |notes| notes::points_to(notes).unwrap_or("a set of unknown source");
+        let manifest = self.live.manifest.as_ref();
+        let now = manifest.map_or_else(|| noted(self.live.release.notes()), |manifest| manifest.source.as_str());
+        // The notes that come back are those of its manifest, whatever somebody wrote into the draft.
+        notes::told_apart((now, self.live.digest), (noted(&self.face.notes), self.replaced.manifest))
     }
 
     /// The steps, one object each: `do`, and its object.
