@@ -374,9 +374,11 @@ impl Watch {
         if only_that && matches!(plan.pace, Pace::Even(_)) && self.longest_gap > LONGEST_GAP {
             self.violated_in_time(format!("nothing was live for {} s", self.longest_gap / 1000));
         }
-        let only_signals = plan.faults.iter().all(|it| matches!(it.fault, Fault::Signal));
-        if let Some(shown) = world.shown().filter(|shown| only_signals && shown.by_us && shown.tag != shown.commit) {
-            self.violated_in_time(format!("nothing but signals, and the tag is left at {:?}", shown.tag));
+        // A run that gives up takes back what it did.
+        let gives_up = |it: &Planned| matches!(it.fault, Fault::Signal | Fault::NeverLive | Fault::DraftInstead);
+        let all_give_up = plan.faults.iter().all(gives_up);
+        if let Some(shown) = world.shown().filter(|shown| all_give_up && shown.by_us && shown.tag != shown.commit) {
+            self.violated_in_time(format!("nobody was killed, and the tag is left at {:?}", shown.tag));
         }
         for (run, what) in std::mem::take(&mut self.unproven) {
             // One that was under way as well may have done it differently; one that ended before can't have.

@@ -45,7 +45,7 @@ fn main() -> ExitCode {
     let violations = match arrival {
         Some(arrival) => random(arrival, count, minutes),
         None => {
-            play_stories()
+            play_stories(jobs)
                 + play_orders(Duration::from_secs(number("SIM_EXPLORE").unwrap_or(EXPLORE)), jobs)
                 + random(IN_TIME, count, minutes)
                 + random(AFTER_HOURS, LATE_COUNT.min(count), None)
@@ -157,14 +157,18 @@ fn told(plan: &Plan) -> usize {
     usize::from(outcome.violation.is_some())
 }
 
-fn play_stories() -> usize {
+fn play_stories(jobs: u64) -> usize {
     let (mut plans, mut violations) = (0, 0);
     let stories = cases::all();
     for story in &stories {
-        let failed: Vec<(&Plan, String)> =
-            story.plans.iter().filter_map(|plan| Some((plan, play(plan).violation?))).collect();
-        if let Some((plan, why)) = failed.first() {
-            told(plan);
+        let every = |part: u64| {
+            let part = story.plans.iter().enumerate().skip(part as usize).step_by(jobs as usize);
+            part.filter_map(|(at, plan)| Some((at, play(plan).violation?))).collect::<Vec<_>>()
+        };
+        let mut failed = shared(jobs, every).concat();
+        failed.sort();
+        if let Some((at, why)) = failed.first() {
+            told(&story.plans[*at]);
             println!(
                 "violation in story {}: {} of {} plans, such as: {why}",
                 story.name,

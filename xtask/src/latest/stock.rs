@@ -101,3 +101,35 @@ pub fn known_digest(image: &SetImage, piece: &Piece) -> Option<Digest> {
 pub fn hint(image: &SetImage, piece: &Piece) -> Digest {
     piece.sha256.unwrap_or(image.sha256)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::latest::set::{Facts, Origin};
+
+    #[test]
+    fn a_part_is_perhaps_there_by_its_images_digest_and_by_nothing_else() {
+        let (ours, others) = (Digest::of(b"ours"), Digest::of(b"another's"));
+        let piece = |file: &str, range| Piece { file: file.to_owned(), range, sha256: None };
+        let image = SetImage {
+            name: "a".to_owned(),
+            size: 12,
+            sha256: ours,
+            pieces: vec![piece("a.qcow2.partaa", 0..8), piece("a.qcow2.partab", 8..12)],
+            origin: Origin::Memory(Vec::new()),
+            facts: Facts::default(),
+        };
+        let is_found = |name: String, digest: Option<Digest>| {
+            let digest = digest.map(|digest| format!("sha256:{digest}"));
+            let asset =
+                Asset { id: 1, name, size: 8, state: "uploaded".into(), digest, updated_at: None, uploader: None };
+            Stock::new(vec![asset], []).piece(&image, 0).is_some()
+        };
+        let named = |digest| naming::new_name(digest, "a.qcow2.partaa");
+        assert!(is_found(named(ours), Some(others)));
+        assert!(is_found(named(ours), None));
+        // As a part is called that had its name, and lost it again.
+        assert!(!is_found(named(others), Some(others)));
+        assert!(!is_found("a.qcow2.partaa".to_owned(), Some(others)));
+    }
+}
