@@ -26,7 +26,7 @@ pub(crate) fn run(verb: Verb, starts: u64, clone: u8) -> Run {
     Run { verb, starts, after_the_one_before: false, clone }
 }
 
-fn after(verb: Verb, clone: u8) -> Run {
+pub(crate) fn after(verb: Verb, clone: u8) -> Run {
     Run { verb, starts: 0, after_the_one_before: true, clone }
 }
 
@@ -55,7 +55,7 @@ pub(crate) fn everywhere(start: Start, runs: &[Run], which: &[usize], faults: &[
 }
 
 /// With another fault of the first run, the same in each plan.
-fn and(plans: Vec<Plan>, operation: u64, fault: Fault) -> Vec<Plan> {
+pub(crate) fn and(plans: Vec<Plan>, operation: u64, fault: Fault) -> Vec<Plan> {
     let planned = Planned { run: 0, operation, fault };
     plans.into_iter().map(|plan| Plan { faults: [vec![planned], plan.faults].concat(), ..plan }).collect()
 }

@@ -220,6 +220,8 @@ impl Watch {
         }
         if let (Ask::Update(id, new), Some((edited, when))) = (ask, self.edited)
             && *id == edited
+            // A publish of the same images writes the notes anew, and its plan says so.
+            && new.draft
             && !new.body.contains(BY_A_PERSON.trim())
         {
             self.edited = None;

@@ -126,10 +126,10 @@ pub struct Shared {
     pub locks: RefCell<Locks>,
 }
 
-/// The commits that locks point to, by number, and which clone made them.
+/// The commits that locks point to, by number, and in which clone that was written down.
 #[derive(Default)]
 pub struct Locks {
-    made: Vec<(String, u8)>,
+    made: Vec<(String, Option<u8>)>,
     /// Until when what a clone's last run sent may arrive, as it wrote down.
     unclear: HashMap<u8, u64>,
 }
@@ -292,7 +292,9 @@ impl Outside for Process<'_> {
 
     fn new_lock(&self, text: &str) -> anyhow::Result<String> {
         let mut locks = self.shared.locks.borrow_mut();
-        locks.made.push((text.to_owned(), self.state.clone.get()));
+        // By who has its clone's file, and by nobody else.
+        let clone = self.state.holds_clone.get().then(|| self.state.clone.get());
+        locks.made.push((text.to_owned(), clone));
         Ok(format!("lock{}", locks.made.len() - 1))
     }
 
@@ -312,12 +314,15 @@ impl Outside for Process<'_> {
         let locks = self.shared.locks.borrow();
         let ours = Locks::number(lock)
             .and_then(|at| locks.made.get(at))
-            .is_some_and(|(_, clone)| *clone == self.state.clone.get());
+            .is_some_and(|(_, clone)| *clone == Some(self.state.clone.get()));
         let unclear = locks.unclear.get(&self.state.clone.get()).copied().unwrap_or(0);
         Ok(ours.then(|| Duration::from_millis(unclear.saturating_sub(self.shared.now.get()))))
     }
 
     fn leave_lock(&self, unclear_for: Duration) {
+        if !self.state.holds_clone.get() {
+            return;
+        }
         let until = self.shared.now.get() + unclear_for.as_millis() as u64;
         self.shared.locks.borrow_mut().unclear.insert(self.state.clone.get(), until);
     }

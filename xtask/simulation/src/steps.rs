@@ -1,7 +1,7 @@
 //! Stories for single steps of the protocol: with the step none of them fails, without it at least one does
 //! (`scripts/simulate-without`).
 
-use crate::cases::{Case, also, discarding, everywhere, few_offsets, publish, run};
+use crate::cases::{Case, after, also, and, discarding, everywhere, few_offsets, publish, run};
 use crate::fault::{Fault, Planned};
 use crate::plan::{Plan, Start, Verb};
 
@@ -46,5 +46,9 @@ pub fn all() -> Vec<Case> {
             });
             deleted.into_iter().filter(in_the_switch).flat_map(killed).collect()
         })),
+        case("31: listings still show what was deleted of another set that was staged", (34..42).flat_map(|killed| {
+            let runs = [run(publish(45, 3), 0, 0), after(discarding(46, 3), 1)];
+            and(everywhere(Start::OursOverOlder, &runs, &[1], &[Fault::Lag { lasting: 22_000 }], last), killed, Fault::Kill)
+        }).collect()),
     ]
 }

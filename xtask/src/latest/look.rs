@@ -82,7 +82,7 @@ pub fn look(doors: Doors<'_>) -> anyhow::Result<Look> {
 }
 
 /// Listings, and what is found by a tag, lag behind for so long at most.
-const LAG: Duration = Duration::from_secs(30);
+pub const LAG: Duration = Duration::from_secs(30);
 
 /// The same, and what is live is so by its own id as well: what is concluded from it may be that all is in order.
 ///

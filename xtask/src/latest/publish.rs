@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::console::{count, size};
 use crate::failure::{self, Kind};
+use crate::gh::Asset;
 use crate::git::TagRef;
 use crate::image::digest::Digest;
 use crate::manifest::Manifest;
@@ -212,7 +213,12 @@ impl Publish {
                 Step::Restore { release, own } => swap::restore(held, *release, *own)?,
                 Step::Clear { release, but } => {
                     let release = release.map_or_else(|| run.stage().map(|stage| stage.release.id), Ok)?;
-                    tidied(held, release, stage::clear(held, release, |asset| but.contains(&asset.id)))?;
+                    let stays = |asset: &Asset| but.contains(&asset.id);
+                    let cleared = stage::clear(held, release, stays);
+                    if cleared.is_ok() && run.stage.is_none() {
+                        stage::is_cleared(held, release, stays)?;
+                    }
+                    tidied(held, release, cleared)?;
                 }
                 Step::Fill(_) => {
                     let stage = run.stage()?;

@@ -175,7 +175,14 @@ impl<'a> Stage<'a> {
     pub fn swap(&self, held: Held<'_>, spare: impl Fn(&Asset) -> bool) -> anyhow::Result<()> {
         // Nothing had a name before on a draft that this run made.
         let assets = if self.made_at.is_some() { self.assets()? } else { look::now(held.doors(), self.release.id)?.1 };
-        swap::rename(held, &self.release, &assets, &swap::swap(&assets, &self.placed(), spare))
+        let placed = self.placed();
+        if let Some((file, _)) = placed.iter().find(|(_, id)| assets.iter().all(|asset| asset.id != **id)) {
+            return Err(failure::failed(format!(
+                "{file} was proven on the release {}, and is not listed there any more; no file has another name yet, run again",
+                self.release.id
+            )));
+        }
+        swap::rename(held, &self.release, &assets, &swap::swap(&assets, &placed, spare))
     }
 
     /// Drops a draft that was made for this set with all that it holds.
@@ -199,6 +206,24 @@ pub fn clear(held: Held<'_>, release: u64, but: impl Fn(&Asset) -> bool) -> anyh
         held.delete_asset(&release, asset)?;
     }
     Ok(())
+}
+
+/// Waits until listings don't show any more what [`clear`] deleted: it would be taken for a part of what is staged there next.
+pub fn is_cleared(held: Held<'_>, release: u64, but: impl Fn(&Asset) -> bool) -> anyhow::Result<()> {
+    let until = held.now() + look::LAG;
+    loop {
+        let assets = held.assets(release)?;
+        if naming::aside(&assets).is_some() || naming::spare(&assets).all(&but) {
+            return Ok(());
+        }
+        if held.now() >= until {
+            return Err(failure::failed(format!(
+                "GitHub's listing shows assets of the release {release} that were deleted {} s ago; run again in a minute",
+                look::LAG.as_secs()
+            )));
+        }
+        held.pause(Duration::from_secs(1))?;
+    }
 }
 
 /// The draft with this marker, once a listing shows it; of two the fuller.
