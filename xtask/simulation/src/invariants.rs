@@ -50,6 +50,8 @@ pub struct Watch {
     /// The release whose notes somebody edited, and when, where nothing else went wrong.
     edited: Option<(u64, u64)>,
     edits_alone: bool,
+    /// Somebody is to delete the lock.
+    lock_deleted: bool,
     /// All that was planned is that answers are lost at once.
     loses_answers_alone: bool,
 }
@@ -112,6 +114,7 @@ impl Watch {
             harmed,
             changes_in_gap: 0,
             edited: None,
+            lock_deleted: plan.faults.iter().any(|it| matches!(it.fault, Fault::LockDeleted)),
             edits_alone: matches!(plan.faults[..], [Planned { fault: Fault::NotesEdited, .. }])
                 && matches!(plan.pace, Pace::Even(_)),
             loses_answers_alone: plan.faults.iter().all(|it| matches!(it.fault, Fault::AnswerLost)),
@@ -220,13 +223,12 @@ impl Watch {
         }
         if let (Ask::Update(id, new), Some((edited, when))) = (ask, self.edited)
             && *id == edited
-            // A publish of the same images writes the notes anew, and its plan says so.
-            && new.draft
             && !new.body.contains(BY_A_PERSON.trim())
         {
             self.edited = None;
-            // What was replaced and filled with another set has that set's notes.
-            if now - when > LOOKED && Some(edited) == before.live {
+            // A publish of the same images writes the notes anew, and its plan says so; what was replaced and filled with
+            // another set has that set's notes.
+            if now - when > LOOKED && Some(edited) == before.live && new.draft {
                 self.violated(format!("run {run} undoes what somebody wrote: {}", shown_ask(ask)));
             }
         }
@@ -256,7 +258,9 @@ impl Watch {
                 shown_ask(ask)
             ));
         }
-        if before.back_in_place && !before.staged && !world.way_back_is_in_place() {
+        // Nobody waits for what a dead run had sent when somebody deletes its lock; the next run gives the names back.
+        let nobody_waits = self.lock_deleted && matches!(self.ends[run], Some(End::Killed));
+        if before.back_in_place && !before.staged && !world.way_back_is_in_place() && !nobody_waits {
             self.violated_in_time(format!("the way back is poorer by run {run}: {}", shown_ask(ask)));
         }
         if let Ask::Upload { release, name, .. } = ask
