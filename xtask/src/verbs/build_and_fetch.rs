@@ -8,8 +8,8 @@ use serde_json::json;
 
 use super::{Common, Outcome, common};
 use crate::console::{Console, size};
-use crate::failure::{self, Problems};
 use crate::decide::History;
+use crate::failure::{self, Problems};
 use crate::git::Git;
 use crate::host::made::RecordedBy;
 use crate::host::run::{self, Done, Ready, Work};
@@ -151,7 +151,8 @@ impl BuildAndFetch {
         if !self.skip_build {
             wanted.check(&mut history, &names)?;
             if !wanted.uncommitted.is_empty() {
-                let files: Vec<String> = wanted.uncommitted.iter().map(|path| path.escape_debug().to_string()).collect();
+                let files: Vec<String> =
+                    wanted.uncommitted.iter().map(|path| path.escape_debug().to_string()).collect();
                 console.warn(format_args!("not committed, and so not built: {}", files.join(", ")));
             }
         }
@@ -160,7 +161,10 @@ impl BuildAndFetch {
 }
 
 /// The hosts that can be used. An error if there is none, a warning for each other.
-fn usable(console: &Console, looked: Vec<Result<Ready, (Ssh, crate::ssh::trouble::Fault)>>) -> anyhow::Result<Vec<Ready>> {
+fn usable(
+    console: &Console,
+    looked: Vec<Result<Ready, (Ssh, crate::ssh::trouble::Fault)>>,
+) -> anyhow::Result<Vec<Ready>> {
     interrupt::check()?;
     let mut ready = Vec::new();
     let mut faults = Vec::new();
@@ -183,7 +187,8 @@ fn usable(console: &Console, looked: Vec<Result<Ready, (Ssh, crate::ssh::trouble
 
 /// The host where the newest of this name lies; the first one, which will say so, when it lies nowhere.
 fn newest(hosts: &[Ready], image: &str) -> Vec<usize> {
-    let found = hosts.iter().enumerate().filter_map(|(index, host)| Some((host.listing.images.get(image)?.modified, index)));
+    let found =
+        hosts.iter().enumerate().filter_map(|(index, host)| Some((host.listing.images.get(image)?.modified, index)));
     vec![found.max_by_key(|(modified, index)| (*modified, usize::MAX - index)).map_or(0, |(_, index)| index)]
 }
 

@@ -126,7 +126,12 @@ fn show(report: &Report, console: &Console) {
     if report.baseline().is_none() {
         for image in &report.images {
             if let Some(base) = &image.baseline {
-                console.line(format_args!("  {:width$}  compared with {}{}", image.name, base.what, base.commit_in_brackets()));
+                console.line(format_args!(
+                    "  {:width$}  compared with {}{}",
+                    image.name,
+                    base.what,
+                    base.commit_in_brackets()
+                ));
             }
         }
     }
@@ -148,7 +153,12 @@ fn show(report: &Report, console: &Console) {
             console.line(format_args!("  {} [{whose}]{}", file.describe(), last(report, file)));
         }
     }
-    section(report, console, "review (a build script changed; only a person can tell whether images do):", &mut report.review.iter());
+    section(
+        report,
+        console,
+        "review (a build script changed; only a person can tell whether images do):",
+        &mut report.review.iter(),
+    );
     section(report, console, "comments and blank lines alone, not counted:", &mut report.comments().into_iter());
 }
 

@@ -3,13 +3,13 @@
 use serde_json::json;
 
 use super::{Common, Outcome, common};
-use crate::typed;
 use crate::console::{Console, size};
 use crate::failure::{self, Problems};
 use crate::image::digest::Digest;
 use crate::image::local::{Files, LocalImage};
 use crate::image::{checksum, durable, hash, name, selection};
 use crate::interrupt;
+use crate::typed;
 
 /// Write each image's checksum file, or check it
 ///
@@ -75,7 +75,13 @@ impl Checksum {
     fn one(&self, image: &LocalImage, console: &Console) -> anyhow::Result<serde_json::Value> {
         let digest = hashed(image, console)?;
         let result = match image.promised {
-            Some(promised) if promised == digest => if self.verify { "verified" } else { "unchanged" },
+            Some(promised) if promised == digest => {
+                if self.verify {
+                    "verified"
+                } else {
+                    "unchanged"
+                }
+            }
             None => "written",
             Some(_) if self.force => "replaced",
             Some(promised) => return Err(differs(image, promised, digest)),

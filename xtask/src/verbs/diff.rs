@@ -106,7 +106,8 @@ type Known = Result<Packages, String>;
 
 fn of(gh: &Gh, set: &Listed, name: &str) -> anyhow::Result<Known> {
     let Some(image) = set.manifest.image(name) else { return Ok(Err(format!("{} has no {name}", set.source))) };
-    Ok(changes::published(|asset| gh.read_asset(asset), image, &set.assets)?.ok_or_else(|| format!("{} has no list of its packages", set.source)))
+    Ok(changes::published(|asset| gh.read_asset(asset), image, &set.assets)?
+        .ok_or_else(|| format!("{} has no list of its packages", set.source)))
 }
 
 fn here(common: &Common, name: &str) -> anyhow::Result<Known> {
@@ -116,7 +117,8 @@ fn here(common: &Common, name: &str) -> anyhow::Result<Known> {
     let Some((listed, path)) = LocalImage::open(&folder, name, files)?.packages else {
         return Ok(Err(format!("the {name} here has no list of its packages")));
     };
-    let bytes = std::fs::read(&path).map_err(|error| failure::failed(format!("reading {}: {error}", path.display())))?;
+    let bytes =
+        std::fs::read(&path).map_err(|error| failure::failed(format!("reading {}: {error}", path.display())))?;
     Ok(Ok(Packages::parse(&listed.file, &bytes)?))
 }
 

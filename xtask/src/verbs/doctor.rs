@@ -6,22 +6,22 @@ use serde_json::{Value, json};
 use xshell::cmd;
 
 use super::{Common, Outcome, common};
-use crate::typed;
 use crate::console::{Console, count};
 use crate::gh::{Gh, Tries};
 use crate::git::Git;
 use crate::host::{doctor, stale};
 use crate::image::templates;
 use crate::latest::doors::Doors;
+use crate::latest::files::{self, Signed};
 use crate::latest::github::GitHub;
 use crate::latest::lock;
-use crate::latest::files::{self, Signed};
 use crate::latest::look::{self, Live, Look};
 use crate::latest::{TAG, heal, naming, preflight, previous};
 use crate::packer::Address;
 use crate::process::{self, joined};
 use crate::signing::ALLOWED;
 use crate::ssh::{Host, RemoteDir, Ssh};
+use crate::typed;
 
 /// Check every tool, login, permission and host that a release needs
 ///
@@ -90,7 +90,8 @@ impl Doctor {
         });
         show(&findings, console);
         let bad = findings.iter().filter(|finding| finding.state == State::Fail).count();
-        let fields = json!({ "healthy": bad == 0, "findings": findings.iter().map(Finding::to_json).collect::<Vec<_>>() });
+        let fields =
+            json!({ "healthy": bad == 0, "findings": findings.iter().map(Finding::to_json).collect::<Vec<_>>() });
         if bad == 0 {
             console.line("A release can go ahead.");
             return Ok(Outcome::done(fields));
@@ -245,7 +246,10 @@ fn signature(doors: Doors<'_>, live: &Live, common: &Common) -> Option<Finding> 
         (Err(error), _) => Finding::new("signature", State::Fail, format!("{error:#}")),
         (Ok(Signed::By(who, _)), _) => Finding::new("signature", State::Good, format!("{TAG} is signed by {who}")),
         (Ok(Signed::Unknown), _) => {
-            let said = format!("{TAG} is signed, and {} doesn't say who may sign", common.packer_dir().join(ALLOWED).display());
+            let said = format!(
+                "{TAG} is signed, and {} doesn't say who may sign",
+                common.packer_dir().join(ALLOWED).display()
+            );
             Finding::new("signature", State::Warn, said)
         }
         (Ok(Signed::Not), Some(allowed)) => {

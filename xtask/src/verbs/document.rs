@@ -7,7 +7,6 @@ use serde_json::json;
 
 use super::consent::Consent;
 use super::{Common, Outcome, common};
-use crate::typed;
 use crate::console::Console;
 use crate::decide::{self, History, Moment};
 use crate::document::{self, AfterPublish, Record};
@@ -19,6 +18,7 @@ use crate::latest::github::GitHub;
 use crate::latest::look::{self, Look};
 use crate::latest::{notes, preflight};
 use crate::packer::Repo;
+use crate::typed;
 
 /// Write the decision about the images into a release's notes, and onto the release issue
 #[derive(clap::Args)]
@@ -130,7 +130,9 @@ impl Document {
             Some(commit) => commit,
             None => {
                 console.note(format_args!("there is no tag {release} here yet: the decision is for HEAD"));
-                history.head.clone().ok_or_else(|| failure::missing("there is no commit yet to decide for; commit the packer directory first"))?
+                history.head.clone().ok_or_else(|| {
+                    failure::missing("there is no commit yet to decide for; commit the packer directory first")
+                })?
             }
         };
         let moment = Moment::Commit(commit.clone());
@@ -190,11 +192,9 @@ fn find_release(gh: &Gh, tag: &str) -> anyhow::Result<Option<Release>> {
     match (drafts.pop(), drafts.len()) {
         (draft, 0) => Ok(draft),
         (None, _) => Ok(None),
-        (Some(_), more) => Err(failure::failed(format!(
-            "{} has {} drafts of release {tag}; delete all but one",
-            gh.repo(),
-            more + 1
-        ))),
+        (Some(_), more) => {
+            Err(failure::failed(format!("{} has {} drafts of release {tag}; delete all but one", gh.repo(), more + 1)))
+        }
     }
 }
 

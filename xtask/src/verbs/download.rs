@@ -7,22 +7,22 @@ use serde_json::{Value, json};
 
 use super::checksum::hashed;
 use super::{Common, Outcome, common};
-use crate::typed;
 use crate::console::{Console, size};
 use crate::failure::{self, Problems};
 use crate::gh::{Asset, Gh, Tries};
 use crate::image::arriving::Arriving;
 use crate::image::local::{self, LocalImage};
-use crate::image::record::{self, BuildRecord};
 use crate::image::name::Role;
+use crate::image::record::{self, BuildRecord};
 use crate::image::{checksum, cut, durable, hash, name, templates};
+use crate::interrupt;
 use crate::latest::files::Trust;
-use crate::latest::set::{Origin, SetImage};
 use crate::latest::prove::{self, Difference};
+use crate::latest::set::{Origin, SetImage};
 use crate::latest::{TAG, audit, choose, look};
 use crate::manifest::{Expected, Manifest};
-use crate::interrupt;
 use crate::signing::Allowed;
+use crate::typed;
 
 /// Fetch images from a release, join their parts and verify them
 ///
@@ -140,8 +140,7 @@ impl<'a> Source<'a> {
             )));
         }
         let manifest = source.manifest.as_ref();
-        source.trust =
-            Trust::of(allowed, allow_unsigned, tag, &source.assets, manifest, |asset| gh.read_asset(asset))?;
+        source.trust = Trust::of(allowed, allow_unsigned, tag, &source.assets, manifest, |asset| gh.read_asset(asset))?;
         Ok(source)
     }
 
@@ -203,15 +202,21 @@ impl<'a> Source<'a> {
 
     fn fetch(&self, task: &Task, image: &SetImage, console: &Console) -> anyhow::Result<Value> {
         let (result, path, checksum_path) = match task {
-            Task::Here(here) => {
-                ("unchanged", here.bytes.paths().next().map(Path::to_owned).unwrap_or_default(), here.checksum_path.clone())
-            }
+            Task::Here(here) => (
+                "unchanged",
+                here.bytes.paths().next().map(Path::to_owned).unwrap_or_default(),
+                here.checksum_path.clone(),
+            ),
             Task::Fetch(path) => {
                 let resumed = self.bytes(image, path, console)?;
                 cut::remove_leftovers(&image.name, path, 0)?;
                 self.list(image, path)?;
                 write_record(image, path)?;
-                (if resumed { "resumed" } else { "downloaded" }, path.clone(), path.with_file_name(name::checksum(&image.name)))
+                (
+                    if resumed { "resumed" } else { "downloaded" },
+                    path.clone(),
+                    path.with_file_name(name::checksum(&image.name)),
+                )
             }
         };
         let line = checksum::line(&image.name, image.sha256);
@@ -260,7 +265,10 @@ impl<'a> Source<'a> {
                 }
             }
             if resumed && arriving.digest() != image.sha256 {
-                console.warn(format_args!("{}: what an earlier run left doesn't fit; once more from the start", image.name));
+                console.warn(format_args!(
+                    "{}: what an earlier run left doesn't fit; once more from the start",
+                    image.name
+                ));
                 resumed = false;
                 arriving.restart()?;
                 continue;

@@ -1,7 +1,21 @@
 //! The verbs, one file each, and what they have in common.
 
+mod build_and_fetch;
+mod check;
+mod checksum;
 mod common;
 mod consent;
+mod diff;
+mod doctor;
+mod document;
+mod download;
+mod publish;
+mod rehearse;
+mod release;
+mod rollback;
+mod split;
+mod status;
+mod verify;
 
 use clap::Subcommand;
 use serde_json::{Value, json};
@@ -46,11 +60,9 @@ impl Outcome {
     }
 }
 
-/// Lists the verbs once: the file, the command's name, and how it is run follow from it.
+/// Lists the verbs: the command's name, and how it is run, follow from it. Their files are named above, where rustfmt finds them.
 macro_rules! verbs {
     ($($(#[$attribute:meta])* $module:ident :: $name:ident),* $(,)?) => {
-        $(mod $module;)*
-
         #[derive(Subcommand)]
         pub enum Verb {
             $($(#[$attribute])* $name($module::$name)),*

@@ -15,19 +15,19 @@ use crate::git::Git;
 use crate::image::parts::PartSize;
 use crate::interrupt;
 use crate::latest::choose::{self, Chosen, Wish};
+use crate::latest::doors::Doors;
 use crate::latest::files::{self, Signed, Signing};
 use crate::latest::fits;
-use crate::latest::doors::Doors;
 use crate::latest::github::GitHub;
 use crate::latest::look::Look;
 use crate::latest::plan::MOST_ASSETS;
-use crate::latest::step::Step;
 use crate::latest::preview::Change;
 use crate::latest::publish::{Ended, Person, Planned};
 use crate::latest::set::{Set, SetImage};
-use crate::signing::{Allowed, Signer};
-use crate::packer::Repo;
+use crate::latest::step::Step;
 use crate::latest::{self, TAG, preflight, source};
+use crate::packer::Repo;
+use crate::signing::{Allowed, Signer};
 
 /// Make `latest` the new set of images
 ///
@@ -146,10 +146,9 @@ impl Publish {
             allowed: common.allowed_signers(),
             allow_unsigned: self.allow_unsigned,
         };
-        let signing = problems.keep(self.signing(gh, git, look, wish.allowed.as_ref())).map(|signing| Signing {
-            attested_by: self.attested_by.as_ref().map(ToString::to_string),
-            ..signing
-        });
+        let signing = problems
+            .keep(self.signing(gh, git, look, wish.allowed.as_ref()))
+            .map(|signing| Signing { attested_by: self.attested_by.as_ref().map(ToString::to_string), ..signing });
         let chosen = if self.copy {
             choose::from_source(gh, &wish, &self.source, look.live.as_ref())
         } else {
@@ -157,12 +156,14 @@ impl Publish {
                 differs(&mut history, gh, &common.remote, absent)
             })
         };
-        let (Some(Chosen { images, mut warnings }), Some(source), Some(signing)) = (problems.keep(chosen), source, signing)
+        let (Some(Chosen { images, mut warnings }), Some(source), Some(signing)) =
+            (problems.keep(chosen), source, signing)
         else {
             problems.into_result()?;
             return Err(failure::failed("the set could not be put together"));
         };
-        let set = Set { source: self.source.clone(), commit: source.commit, part_size: self.part_size, images, signing };
+        let set =
+            Set { source: self.source.clone(), commit: source.commit, part_size: self.part_size, images, signing };
         let assets = set.asset_names().len();
         if assets > MOST_ASSETS {
             problems.push(failure::missing(format!(
@@ -213,14 +214,14 @@ impl Publish {
                 }
             }
         }
-        let signed = look.live.as_ref().map(|live| {
-            files::signed(allowed, &live.assets, live.manifest.as_ref(), |asset| gh.read_asset(asset))
-        });
+        let signed = look
+            .live
+            .as_ref()
+            .map(|live| files::signed(allowed, &live.assets, live.manifest.as_ref(), |asset| gh.read_asset(asset)));
         // Without a list of who may, any signature stays.
         let live_is_signed = matches!(signed, Some(Ok(Signed::By(..) | Signed::Unknown)));
         Ok(Signing { signer, live_is_signed, attested_by: None })
     }
-
 }
 
 /// What the protocol asks of the verb.

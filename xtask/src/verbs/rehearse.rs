@@ -12,8 +12,8 @@ use serde_json::Value;
 use xshell::{Shell, cmd};
 
 use super::{Common, Outcome, common};
-use crate::typed;
 use crate::console::Console;
+use crate::typed;
 use crate::{failure, interrupt, packer, process};
 
 /// Run the whole phase against a local stand-in for GitHub and a local ssh server

@@ -53,7 +53,10 @@ impl Rollback {
             Ended::Planned { plan, executed } => {
                 if executed {
                     let (now, back) = plan.names();
-                    console.line(format_args!("{} {TAG} is what it was before, from {now} back to {back}", console.green("done:")));
+                    console.line(format_args!(
+                        "{} {TAG} is what it was before, from {now} back to {back}",
+                        console.green("done:")
+                    ));
                 }
                 Ok(Outcome::done(json!({
                     "executed": executed,

@@ -41,8 +41,8 @@ impl Split {
         let mut problems = Problems::default();
         let mut images = Vec::new();
         for (name, files) in selection::select(&common.packer_dir(), &folder, &self.names)? {
-            let judged = LocalImage::open(&folder, &name, &files)
-                .and_then(|image| self.judge(&image, &files).map(|()| image));
+            let judged =
+                LocalImage::open(&folder, &name, &files).and_then(|image| self.judge(&image, &files).map(|()| image));
             images.extend(problems.keep(judged));
         }
         problems.into_result()?;
@@ -91,7 +91,11 @@ impl Split {
         if ranges.is_empty() {
             bless(image, hashed(image, console)?)?;
             let removed = cut::remove_leftovers(&image.name, &whole, 0)?;
-            let also = if removed > 0 { format!("; {} of a former cut removed", count(removed, "part")) } else { String::new() };
+            let also = if removed > 0 {
+                format!("; {} of a former cut removed", count(removed, "part"))
+            } else {
+                String::new()
+            };
             console.line(format_args!("{file}: {} is within the limit, left whole{also}", size(image.bytes.size())));
             return Ok(self.report(image, "whole", &lengths));
         }
@@ -103,7 +107,11 @@ impl Split {
             image.bytes.must_hold()?;
             bless(image, digest)?;
             cut::remove_leftovers(&image.name, &whole, ranges.len())?;
-            console.line(format_args!("{file}: already cut into {}, which are {}", count(ranges.len(), "part"), console.green("right")));
+            console.line(format_args!(
+                "{file}: already cut into {}, which are {}",
+                count(ranges.len(), "part"),
+                console.green("right")
+            ));
             return Ok(self.report(image, "unchanged", &lengths));
         }
 
@@ -120,9 +128,7 @@ impl Split {
     }
 
     fn report(&self, image: &LocalImage, result: &str, lengths: &[u64]) -> Value {
-        let part = |(index, bytes): (u64, &u64)| {
-            json!({ "file": name::part(&image.name, &parts::suffix(index)), "size": bytes })
-        };
+        let part = |(index, bytes): (u64, &u64)| json!({ "file": name::part(&image.name, &parts::suffix(index)), "size": bytes });
         json!({
             "name": image.name,
             "size": image.bytes.size(),

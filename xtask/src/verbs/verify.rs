@@ -8,7 +8,6 @@ use serde_json::{Value, json};
 
 use super::checksum::hashed;
 use super::{Common, Outcome, common};
-use crate::typed;
 use crate::console::{Console, count};
 use crate::failure;
 use crate::gh::{Gh, Tries};
@@ -22,6 +21,7 @@ use crate::latest::github::GitHub;
 use crate::latest::here::{self, Cure, Here};
 use crate::latest::look::{self, Live, Look};
 use crate::latest::{TAG, heal};
+use crate::typed;
 
 /// Compare `latest` with its manifest, its signature and the tag, and the images here with it
 ///

@@ -15,11 +15,11 @@ use serde_json::{Value, json};
 
 use super::consent::Consent;
 use super::{Common, Outcome, common};
-use crate::typed;
 use crate::console::Console;
 use crate::failure;
-use crate::interrupt;
 use crate::image::parts::PartSize;
+use crate::interrupt;
+use crate::typed;
 use line::Lines;
 use seen::Seen;
 use steps::{Name, State, Step};

@@ -61,9 +61,10 @@ pub fn items(lines: &Lines<'_>, seen: &Seen) -> Vec<Item> {
         let name = &row.name;
         let (what, there) = match &row.published {
             None => (format!("{name}.qcow2 on `latest`"), false),
-            Some(published) if published.parts > 0 => {
-                (format!("{name}.qcow2 in {} ({}) + .sha256", count(published.parts, "part"), size(published.bytes)), true)
-            }
+            Some(published) if published.parts > 0 => (
+                format!("{name}.qcow2 in {} ({}) + .sha256", count(published.parts, "part"), size(published.bytes)),
+                true,
+            ),
             Some(published) => (format!("{name}.qcow2 ({}) + .sha256", size(published.bytes)), true),
         };
         items.push(item(what, there && verified));

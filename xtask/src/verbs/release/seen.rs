@@ -88,9 +88,11 @@ impl Seen {
                 lines.release()
             )));
         }
-        seen.published = latest.heal.is_none() && live.is_some_and(|release| {
-            release.source.as_deref() == Some(lines.release()) && (release.commit.is_none() || release.commit == commit)
-        });
+        seen.published = latest.heal.is_none()
+            && live.is_some_and(|release| {
+                release.source.as_deref() == Some(lines.release())
+                    && (release.commit.is_none() || release.commit == commit)
+            });
         let stale = match &commit {
             Some(commit) => stale(&mut history, common, &seen.list, commit)?,
             None => BTreeSet::new(),
@@ -141,12 +143,7 @@ fn is_wanted(row: &Row) -> bool {
 
 /// The images here that are made of something else than the release. Where nothing tells, they are taken for what an earlier
 /// release left behind, if there was one that published them.
-fn stale(
-    history: &mut History,
-    common: &Common,
-    list: &Checklist,
-    commit: &str,
-) -> anyhow::Result<BTreeSet<String>> {
+fn stale(history: &mut History, common: &Common, list: &Checklist, commit: &str) -> anyhow::Result<BTreeSet<String>> {
     let images = common.images();
     let found = if images.is_dir() { local::scan(&images)? } else { BTreeMap::new() };
     let mut stale = BTreeSet::new();

@@ -78,7 +78,13 @@ pub fn steps(lines: &Lines<'_>, seen: &Seen) -> Vec<Step> {
         None => format!("write the decision into the notes of {release}"),
     };
     let all = [
-        (Name::Doctor, seen.ill.is_none(), seen.ill.clone().unwrap_or_else(|| "all is in order".into()), Vec::new(), doctor),
+        (
+            Name::Doctor,
+            seen.ill.is_none(),
+            seen.ill.clone().unwrap_or_else(|| "all is in order".into()),
+            Vec::new(),
+            doctor,
+        ),
         (Name::Check, asked && seen.ill.is_none(), checked(seen), Vec::new(), lines.check()),
         (Name::Build, built, building(lines, seen), seen.to_build.clone(), lines.build(&named(&seen.to_build))),
         (
@@ -177,8 +183,8 @@ mod tests {
     use super::super::line::{self, Line};
     use super::super::seen::Documented;
     use super::*;
-    use crate::latest::heal::Heal;
     use crate::checklist::{Checklist, Latest, Published};
+    use crate::latest::heal::Heal;
     use crate::verbs::{Common, Verb};
 
     /// The steps for what was seen, with every option that the walk hands on.
@@ -203,18 +209,14 @@ mod tests {
 
     fn live(source: &str) -> Checklist {
         let release = Published { source: Some(source.into()), commit: None, published_at: None, url: String::new() };
-        Checklist {
-            latest: Some(Latest { release: Some(release), ..Latest::default() }),
-            ..Checklist::default()
-        }
+        Checklist { latest: Some(Latest { release: Some(release), ..Latest::default() }), ..Checklist::default() }
     }
 
     #[test]
     fn the_next_step_follows_from_what_was_seen() {
         let images = || vec!["a".to_owned()];
-        let documented = |written| {
-            Some(Ok(Documented { written, line: "Images".into(), rebuilt: images(), on_issue: false }))
-        };
+        let documented =
+            |written| Some(Ok(Documented { written, line: "Images".into(), rebuilt: images(), on_issue: false }));
         let verified = || Some(Ok("well".to_owned()));
         let heal = || {
             let mut list = live("v1");
@@ -227,9 +229,17 @@ mod tests {
             (Seen { list: live("v1"), to_publish: images(), ..Seen::default() }, "publish"),
             (Seen { list: heal(), ..Seen::default() }, "publish"),
             (Seen { list: live("v1"), verified: Some(Err("differs".into())), ..Seen::default() }, "verify"),
-            (Seen { list: live("v1"), verified: verified(), documented: documented(false), ..Seen::default() }, "document"),
             (
-                Seen { list: live("v1"), verified: verified(), documented: Some(Err("none".into())), ..Seen::default() },
+                Seen { list: live("v1"), verified: verified(), documented: documented(false), ..Seen::default() },
+                "document",
+            ),
+            (
+                Seen {
+                    list: live("v1"),
+                    verified: verified(),
+                    documented: Some(Err("none".into())),
+                    ..Seen::default()
+                },
                 "document",
             ),
             (
