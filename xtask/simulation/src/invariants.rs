@@ -216,7 +216,7 @@ impl Watch {
                 self.ever_live = true;
                 if let Some((since, hider)) = self.missing.take() {
                     self.longest_gap = self.longest_gap.max(now - since);
-                    self.is_chosen(run, hider, world);
+                    self.judge_chosen(run, hider, world);
                 }
             }
             _ => {}
@@ -280,7 +280,7 @@ impl Watch {
     }
 
     /// What becomes live after a gap is what was live before it, or what the run that began it was to publish.
-    fn is_chosen(&mut self, run: usize, hider: usize, world: &World) {
+    fn judge_chosen(&mut self, run: usize, hider: usize, world: &World) {
         let which = |shown: &Shown| (shown.source, shown.images);
         let Verb::Publish { source, images, .. } = self.verbs[hider] else { return };
         let Some(now) = world.shown().as_ref().map(which) else { return };

@@ -209,9 +209,7 @@ pub fn find(doors: Doors<'_>, gh: &Gh, look: &Look, version: Option<&str>, befor
     {
         return Ok(set(manifest, live.assets.clone()));
     }
-    let mut stamped: Vec<_> = look.stamped().collect();
-    stamped.sort_by(|(_, a), (_, b)| b.at.cmp(&a.at));
-    for (draft, stamp) in stamped {
+    for (draft, stamp) in look.newest_first() {
         if let Some(Kept { assets, manifest, digest, .. }) = previous::kept(doors, draft, stamp)?
             && let Some(found) = manifest.zip(digest).filter(wanted)
         {

@@ -134,8 +134,7 @@ fn is_still_live(doors: Doors<'_>, live: &Live) -> anyhow::Result<bool> {
 }
 
 fn without_live(doors: Doors<'_>, look: &Look) -> anyhow::Result<Option<Heal>> {
-    let mut stamped: Vec<_> = look.stamped().collect();
-    stamped.sort_by(|a, b| b.1.at.cmp(&a.1.at));
+    let stamped = look.newest_first();
     let Some((old, stamp)) = stamped.first() else { return never_replaced(doors, look) };
 
     let chosen = |release: &Release| release.id == stamp.by && release.id != old.release.id;

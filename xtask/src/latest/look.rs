@@ -1,5 +1,6 @@
 //! What is on GitHub under the names of `latest`: read, never assumed.
 
+use std::fmt;
 use std::time::Duration;
 
 use crate::failure;
@@ -82,29 +83,43 @@ pub fn look(doors: Doors<'_>) -> anyhow::Result<Look> {
 }
 
 /// Listings, and what is found by a tag, lag behind for so long at most.
-pub const LAG: Duration = Duration::from_secs(30);
+const LAG: Duration = Duration::from_secs(30);
 
-/// The same, and what is live is so by its own id as well: what is concluded from it may be that all is in order.
+/// Asks again until listings have caught up with what was changed. `shown`: what they show until then.
 ///
 /// # Errors
 ///
-/// Exit code 1: GitHub goes on showing what was live before.
-pub fn current(doors: Doors<'_>) -> anyhow::Result<Look> {
+/// Exit code 1: they go on showing it.
+pub fn caught_up<T>(
+    doors: Doors<'_>,
+    shown: impl fmt::Display,
+    mut ask: impl FnMut() -> anyhow::Result<Option<T>>,
+) -> anyhow::Result<T> {
     let until = doors.now() + LAG;
     loop {
-        let look = look(doors)?;
-        if look.is_current(doors)? {
-            return Ok(look);
+        if let Some(found) = ask()? {
+            return Ok(found);
         }
         if doors.now() >= until {
             return Err(failure::failed(format!(
-                "GitHub's listing shows {TAG} of {} as it was before, for {} s by now; run again in a minute",
-                doors.repo(),
+                "GitHub's listing shows {shown}, for {} s by now; run again in a minute",
                 LAG.as_secs()
             )));
         }
         doors.pause(Duration::from_secs(1))?;
     }
+}
+
+/// Reads all of it, and what is live is so by its own id as well: what is concluded from it may be that all is in order.
+///
+/// # Errors
+///
+/// Exit code 1: GitHub goes on showing what was live before.
+pub fn current(doors: Doors<'_>) -> anyhow::Result<Look> {
+    caught_up(doors, format_args!("{TAG} of {} as it was before", doors.repo()), || {
+        let look = look(doors)?;
+        Ok(look.is_current(doors)?.then_some(look))
+    })
 }
 
 /// A release and its assets, once the listing shows the names that they have by the release's id.
@@ -113,21 +128,11 @@ pub fn current(doors: Doors<'_>) -> anyhow::Result<Look> {
 ///
 /// Exit code 1: it goes on showing others.
 pub fn now(doors: Doors<'_>, release: u64) -> anyhow::Result<(Release, Vec<Asset>)> {
-    let until = doors.now() + LAG;
-    loop {
+    caught_up(doors, format_args!("the assets of release {release} as they were before"), || {
         let (listed, now) = (doors.assets(release)?, doors.release(release)?);
         let shown = |asset: &Asset| listed.iter().any(|seen| seen.id == asset.id && seen.name == asset.name);
-        if now.assets.iter().all(shown) {
-            return Ok((now, listed));
-        }
-        if doors.now() >= until {
-            return Err(failure::failed(format!(
-                "GitHub's listing shows the assets of release {release} as they were before, for {} s by now; run again in a minute",
-                LAG.as_secs()
-            )));
-        }
-        doors.pause(Duration::from_secs(1))?;
-    }
+        Ok(now.assets.iter().all(shown).then_some((now, listed)))
+    })
 }
 
 fn with_assets(doors: Doors<'_>, release: Release, badge: Option<u64>) -> anyhow::Result<Live> {
@@ -214,6 +219,13 @@ impl Look {
     /// What was replaced, each with its stamp.
     pub fn stamped(&self) -> impl Iterator<Item = (&PreviousDraft, &Replaced)> {
         self.previous.iter().filter_map(|draft| Some((draft, draft.marker.as_ref()?)))
+    }
+
+    /// The same, what was replaced last first.
+    pub fn newest_first(&self) -> Vec<(&PreviousDraft, &Replaced)> {
+        let mut stamped: Vec<_> = self.stamped().collect();
+        stamped.sort_by(|(_, a), (_, b)| b.at.cmp(&a.at));
+        stamped
     }
 
     /// What a rollback from what is live brings back.

@@ -212,13 +212,14 @@ impl Publish {
                 }
                 Step::Restore { release, own } => swap::restore(held, *release, *own)?,
                 Step::Clear { release, but } => {
-                    let release = release.map_or_else(|| run.stage().map(|stage| stage.release.id), Ok)?;
+                    let id = release.map_or_else(|| run.stage().map(|stage| stage.release.id), Ok)?;
                     let stays = |asset: &Asset| but.contains(&asset.id);
-                    let cleared = stage::clear(held, release, stays);
-                    if cleared.is_ok() && run.stage.is_none() {
-                        stage::is_cleared(held, release, stays)?;
+                    let cleared = stage::clear(held, id, stays);
+                    // A release that is named is cleared before anything is staged.
+                    if cleared.is_ok() && release.is_some() {
+                        stage::wait_until_cleared(held, id, stays)?;
                     }
-                    tidied(held, release, cleared)?;
+                    tidied(held, id, cleared)?;
                 }
                 Step::Fill(_) => {
                     let stage = run.stage()?;

@@ -209,21 +209,11 @@ pub fn clear(held: Held<'_>, release: u64, but: impl Fn(&Asset) -> bool) -> anyh
 }
 
 /// Waits until listings don't show any more what [`clear`] deleted: it would be taken for a part of what is staged there next.
-pub fn is_cleared(held: Held<'_>, release: u64, but: impl Fn(&Asset) -> bool) -> anyhow::Result<()> {
-    let until = held.now() + look::LAG;
-    loop {
+pub fn wait_until_cleared(held: Held<'_>, release: u64, but: impl Fn(&Asset) -> bool) -> anyhow::Result<()> {
+    look::caught_up(held.doors(), format_args!("assets of release {release} that were deleted"), || {
         let assets = held.assets(release)?;
-        if naming::aside(&assets).is_some() || naming::spare(&assets).all(&but) {
-            return Ok(());
-        }
-        if held.now() >= until {
-            return Err(failure::failed(format!(
-                "GitHub's listing shows assets of the release {release} that were deleted {} s ago; run again in a minute",
-                look::LAG.as_secs()
-            )));
-        }
-        held.pause(Duration::from_secs(1))?;
-    }
+        Ok((naming::aside(&assets).is_some() || naming::spare(&assets).all(&but)).then_some(()))
+    })
 }
 
 /// The draft with this marker, once a listing shows it; of two the fuller.
