@@ -1,5 +1,7 @@
 //! What must never happen, looked for at each step and at the end.
 
+use std::rc::Rc;
+
 use xtask::failure;
 use xtask::latest::doors::Doors;
 use xtask::latest::look::Look;
@@ -33,14 +35,14 @@ pub struct Watch {
     saw_it: Vec<bool>,
     started: Vec<bool>,
     /// What was live when each run began.
-    at_start: Vec<Option<Shown>>,
+    at_start: Vec<Option<Rc<Shown>>>,
     /// What each run took back to a draft last.
-    hidden: Vec<Option<Shown>>,
+    hidden: Vec<Option<Rc<Shown>>>,
     /// The last run that changed what readers see.
     last_changed_by: Option<usize>,
     judges_all: bool,
     lasts: usize,
-    expected_back: Option<Shown>,
+    expected_back: Option<Rc<Shown>>,
     harmed: bool,
     /// Which runs are under way, a bit each.
     alive: u32,
@@ -66,7 +68,7 @@ const LONGEST_GAP: u64 = 15_000;
 pub struct Before {
     live: Option<u64>,
     whole: Option<usize>,
-    shown: Option<Shown>,
+    shown: Option<Rc<Shown>>,
     /// A rollback needs no more than the two calls.
     back_in_place: bool,
     /// All of the next set is there as well.
@@ -206,7 +208,7 @@ impl Watch {
             (Some(_), None) => {
                 if matches!(ask, Ask::Update(_, new) if new.draft && new.tag_name == PREVIOUS) {
                     self.missing = Some((now, run));
-                    self.hidden[run] = before.shown.map(settled);
+                    self.hidden[run] = before.shown.as_deref().map(settled);
                     self.changes_in_gap = 0;
                 } else {
                     self.violated_in_time(format!("`latest` is lost by run {run}: {}", shown_ask(ask)));
@@ -281,7 +283,7 @@ impl Watch {
 
     /// What becomes live after a gap is what was live before it, or what the run that began it was to publish.
     fn judge_chosen(&mut self, run: usize, hider: usize, world: &World) {
-        let which = |shown: &Shown| (shown.source, shown.images);
+        let which = |shown: &Rc<Shown>| (shown.source, shown.images);
         let Verb::Publish { source, images, .. } = self.verbs[hider] else { return };
         let Some(now) = world.shown().as_ref().map(which) else { return };
         let before = self.hidden[hider].as_ref().map(which);
@@ -300,7 +302,7 @@ impl Watch {
             return;
         }
         let shown = world.shown();
-        if let Some(what) = fails(self.verbs[run], shown.as_ref()) {
+        if let Some(what) = fails(self.verbs[run], shown.as_deref()) {
             self.unproven.push((run, what));
         }
     }
@@ -327,7 +329,7 @@ impl Watch {
                 };
                 // A rollback that is told that nothing is live puts right what it is told, and no more.
                 if verb == Verb::Rollback && !world.lags() {
-                    let promised = || world.promised_back().filter(|_| !self.harmed);
+                    let promised = || world.promised_back().map(Rc::new).filter(|_| !self.harmed);
                     self.expected_back = self.way_back(world).or_else(promised);
                 }
                 Some(verb)
@@ -345,12 +347,12 @@ impl Watch {
 
     /// What a rollback must bring back: the set that the last publish replaced, if that publish ended well and nobody did
     /// anything since.
-    fn way_back(&self, world: &World) -> Option<Shown> {
+    fn way_back(&self, world: &World) -> Option<Rc<Shown>> {
         let last = self.last_changed_by?;
         let alone = self.ends.iter().enumerate().all(|(run, end)| run == last || !matches!(end, Some(End::Code(0, _))));
         let Verb::Publish { keep_previous: true, .. } = self.verbs[last] else { return None };
         let well = matches!(self.ends[last], Some(End::Code(0, _)))
-            && fails(self.verbs[last], world.shown().as_ref()).is_none();
+            && fails(self.verbs[last], world.shown().as_deref()).is_none();
         self.hidden[last].clone().filter(|shown| well && alone && shown.whole)
     }
 
@@ -372,7 +374,13 @@ impl Watch {
         // After ten minutes without a way out it gives up, and says the commands to type.
         let stranded = (self.ends.iter())
             .any(|end| matches!(end, Some(End::Code(1, said)) if said.contains("HAS NO RELEASE NOW")));
-        let gave_up = gave_up || stranded;
+        // Nothing holds back what was sent and not answered when somebody deletes the lock: the run says so, and stops.
+        let unlocked = self.lock_deleted
+            && self
+                .ends
+                .iter()
+                .any(|end| matches!(end, Some(End::Code(1, said)) if said.contains("may still be done")));
+        let gave_up = gave_up || stranded || unlocked;
         if self.judges_all && self.ever_live && world.live().is_none() && !killed && !gave_up {
             self.violated("at the end nothing is live, and nobody was killed".to_owned());
         }
@@ -433,9 +441,9 @@ fn touches_assets(ask: &Ask) -> bool {
 }
 
 /// With the tag of its own set: the tag moves before its release does.
-fn settled(shown: Shown) -> Shown {
+fn settled(shown: &Shown) -> Rc<Shown> {
     let tag = if shown.by_us { shown.commit.clone() } else { Some(commit(44)) };
-    Shown { tag, ..shown }
+    Rc::new(Shown { tag, ..shown.clone() })
 }
 
 /// What is not as a run that ended with 0 promises.

@@ -1,7 +1,5 @@
 //! Plays a plan: who is resumed when, with which answer.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
 use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -95,8 +93,7 @@ struct Schedule<'p> {
     watch: Watch,
     tasks: Vec<Task>,
     runs: Vec<Progress>,
-    queue: BinaryHeap<Reverse<Queued>>,
-    sequence: u64,
+    queue: Queue,
     no_hub_until: u64,
     no_git_until: u64,
     limited_until: u64,
@@ -108,22 +105,32 @@ struct Schedule<'p> {
     exchanges: Option<Vec<Exchange>>,
 }
 
-struct Queued(u64, u64, Event);
+/// What is to happen: few things at a time, so the next is looked for.
+#[derive(Default)]
+struct Queue {
+    waiting: Vec<(Moment, Event)>,
+    sequence: u64,
+}
 
-impl PartialEq for Queued {
-    fn eq(&self, other: &Self) -> bool {
-        (self.0, self.1) == (other.0, other.1)
+/// Milliseconds since the beginning; what was put in first comes first.
+type Moment = (u64, u64);
+
+impl Queue {
+    fn push(&mut self, time: u64, event: Event) {
+        self.sequence += 1;
+        self.waiting.push(((time, self.sequence), event));
     }
-}
-impl Eq for Queued {}
-impl PartialOrd for Queued {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
+
+    fn next(&self) -> Option<usize> {
+        (0..self.waiting.len()).min_by_key(|at| self.waiting[*at].0)
     }
-}
-impl Ord for Queued {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (self.0, self.1).cmp(&(other.0, other.1))
+
+    fn time(&self) -> Option<u64> {
+        self.next().map(|at| self.waiting[at].0.0)
+    }
+
+    fn pop(&mut self) -> Option<(u64, Event)> {
+        self.next().map(|at| self.waiting.swap_remove(at)).map(|((time, _), event)| (time, event))
     }
 }
 
@@ -190,8 +197,7 @@ impl<'p> Schedule<'p> {
             watch,
             tasks: Vec::new(),
             runs: Vec::new(),
-            queue: BinaryHeap::new(),
-            sequence: 0,
+            queue: Queue::default(),
             no_hub_until: 0,
             no_git_until: 0,
             limited_until: 0,
@@ -273,8 +279,7 @@ impl<'p> Schedule<'p> {
     }
 
     fn at(&mut self, time: u64, event: Event) {
-        self.sequence += 1;
-        self.queue.push(Reverse(Queued(time, self.sequence, event)));
+        self.queue.push(time, event);
     }
 
     fn note(&mut self, text: fmt::Arguments<'_>) {
@@ -289,12 +294,11 @@ impl<'p> Schedule<'p> {
             if self.watch.violation.is_some() {
                 return;
             }
-            let next = self.queue.peek().map(|Reverse(Queued(time, ..))| *time);
-            if let Some((task, waits, asked)) = self.turns.idle(next, self.shared.now.get()) {
+            if let Some((task, waits, asked)) = self.turns.idle(|| self.queue.time(), self.shared.now.get()) {
                 self.taken_up(task, waits, asked);
                 continue;
             }
-            let Some(Reverse(Queued(time, _, event))) = self.queue.pop() else { return };
+            let Some((time, event)) = self.queue.pop() else { return };
             if time > LONGEST || self.operations > MOST_OPERATIONS {
                 self.watch.violation =
                     Some(format!("not over after {} s and {} operations", time / 1000, self.operations));

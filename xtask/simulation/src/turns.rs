@@ -49,14 +49,14 @@ impl Turns {
 
     /// What is to go on now: of the run whose turn it is, or, when nothing happens soon, of the one that waited longest, whose
     /// turn it is then.
-    pub fn idle(&mut self, next: Option<u64>, now: u64) -> Option<(usize, u64, Asked)> {
+    pub fn idle(&mut self, next: impl FnOnce() -> Option<u64>, now: u64) -> Option<(usize, u64, Asked)> {
         if self.waiting.is_empty() {
             return None;
         }
         let mine = self.waiting.iter().position(|it| Some(it.run) == self.of);
         let at = match mine {
             Some(at) => at,
-            None if next.is_none_or(|next| next > now + IDLE) => {
+            None if next().is_none_or(|next| next > now + IDLE) => {
                 self.of = Some(self.waiting[0].run);
                 0
             }

@@ -2,7 +2,7 @@
 
 mod staging;
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -52,6 +52,14 @@ pub struct World {
     /// What listings show instead, until then.
     stale: Option<(u64, Rc<Vec<github_stand_in::Release>>)>,
     now: u64,
+    judged: Judged,
+}
+
+/// What was found out since the last change: it is asked for before each operation and after it.
+#[derive(Clone, Default)]
+struct Judged {
+    shown: OnceCell<Option<Rc<Shown>>>,
+    back_in_place: OnceCell<bool>,
 }
 
 /// What a reader sees.
@@ -232,7 +240,15 @@ impl World {
     }
 
     fn empty() -> Self {
-        Self { repo: Repo::new(1, "o/n"), bytes: HashMap::new(), lock: None, refuses: None, stale: None, now: 0 }
+        Self {
+            repo: Repo::new(1, "o/n"),
+            bytes: HashMap::new(),
+            lock: None,
+            refuses: None,
+            stale: None,
+            now: 0,
+            judged: Judged::default(),
+        }
     }
 
     fn by_hand() -> Self {
@@ -322,6 +338,9 @@ impl World {
     /// Does what is asked, or refuses it.
     pub fn serve(&mut self, ask: &Ask, meets: Meets, now: u64) -> Answer {
         self.now = self.now.max(now);
+        if schedule::changes(ask) || matches!(ask, Ask::Push(_)) {
+            self.judged = Judged::default();
+        }
         if meets.lost {
             return Err(CallError::Lost("the connection broke".into()));
         }
@@ -432,7 +451,11 @@ impl World {
     }
 
     /// What a reader sees; `None` while nothing is live.
-    pub fn shown(&self) -> Option<Shown> {
+    pub fn shown(&self) -> Option<Rc<Shown>> {
+        self.judged.shown.get_or_init(|| self.look().map(Rc::new)).clone()
+    }
+
+    fn look(&self) -> Option<Shown> {
         let live = self.live()?;
         let (whole, manifest) = self.judge(live);
         let line = live.assets.iter().find(|it| it.name == "alpha.qcow2.sha256").and_then(|it| self.bytes.get(&it.id));
@@ -481,6 +504,7 @@ impl World {
         let (id, notes) = self.live().map(|live| (live.id, live.body.clone().unwrap_or_default()))?;
         let body = Some(Some(format!("{notes}{BY_A_PERSON}")));
         let moment = self.moment();
+        self.judged = Judged::default();
         self.repo.edit(&mut NoGit, id, &Change { body, ..Change::default() }, moment).ok().map(|edited| edited.id)
     }
 

@@ -1,5 +1,6 @@
 //! A SHA-256 digest as a value: compared by its bytes, shown as 64 lower-case hex digits.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
@@ -30,20 +31,28 @@ impl FromStr for Digest {
     type Err = anyhow::Error;
 
     fn from_str(text: &str) -> anyhow::Result<Self> {
-        let wrong = || anyhow::anyhow!("`{text}` is not a sha256 digest of 64 hex digits");
-        let digit = |c: u8| match c {
-            b'0'..=b'9' => Ok(c - b'0'),
-            b'a'..=b'f' => Ok(c - b'a' + 10),
-            b'A'..=b'F' => Ok(c - b'A' + 10),
-            _ => Err(wrong()),
-        };
-        let digits: &[u8; 64] = text.as_bytes().try_into().map_err(|_| wrong())?;
-        let mut bytes = [0; 32];
-        for (byte, pair) in bytes.iter_mut().zip(digits.chunks(2)) {
-            *byte = digit(pair[0])? << 4 | digit(pair[1])?;
-        }
-        Ok(Self(bytes))
+        from_hex(text.as_bytes())
+            .map(Self)
+            .ok_or_else(|| anyhow::anyhow!("`{text}` is not a sha256 digest of 64 hex digits"))
     }
+}
+
+fn from_hex(digits: &[u8]) -> Option<[u8; 32]> {
+    let worth = |digit: u8| match digit {
+        b'0'..=b'9' => digit - b'0',
+        b'a'..=b'f' => digit - b'a' + 10,
+        b'A'..=b'F' => digit - b'A' + 10,
+        _ => u8::MAX,
+    };
+    let digits: &[u8; 64] = digits.try_into().ok()?;
+    // Looked at once, behind the last digit: a manifest has many digests.
+    let (mut bytes, mut all) = ([0; 32], 0);
+    for (byte, pair) in bytes.iter_mut().zip(digits.as_chunks().0) {
+        let [high, low] = pair.map(worth);
+        all |= high | low;
+        *byte = high << 4 | low & 15;
+    }
+    (all < 16).then_some(bytes)
 }
 
 impl fmt::Display for Digest {
@@ -71,8 +80,10 @@ impl Serialize for Digest {
 
 impl<'de> Deserialize<'de> for Digest {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        text.parse().map_err(serde::de::Error::custom)
+        // A string without an escape is read where it lies.
+        #[derive(Deserialize)]
+        struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+        Text::deserialize(deserializer)?.0.parse().map_err(serde::de::Error::custom)
     }
 }
 

@@ -3,6 +3,7 @@
 //! The digests are of images, parts, lists of packages and script. The manifest isn't among them, so that another source for the same images
 //! leaves digests and signature as they are.
 
+use std::borrow::Cow;
 use std::sync::LazyLock;
 
 use crate::failure;
@@ -37,15 +38,21 @@ pub struct Signing {
     pub attested_by: Option<String>,
 }
 
-/// One file, as it is to be on the release.
+/// A small file, as it is to be on the release.
 pub struct File {
-    pub name: &'static str,
-    pub bytes: Vec<u8>,
+    pub part: Part,
+    pub bytes: Cow<'static, [u8]>,
 }
 
 impl File {
-    pub fn part(&self) -> Part {
-        Part { file: self.name.to_owned(), size: self.bytes.len() as u64, sha256: Digest::of(&self.bytes) }
+    pub fn new(name: impl Into<String>, bytes: Vec<u8>) -> Self {
+        let part = Part { file: name.into(), size: bytes.len() as u64, sha256: Digest::of(&bytes) };
+        Self { part, bytes: bytes.into() }
+    }
+
+    fn reader() -> Self {
+        let part = Part { file: READER.to_owned(), size: READER_BYTES.len() as u64, sha256: *READER_DIGEST };
+        Self { part, bytes: READER_BYTES.into() }
     }
 }
 
@@ -80,13 +87,12 @@ pub fn some(names: &[&'static str], images: &[Image], reader: Digest, signing: &
     let sums = sums(images, reader).into_bytes();
     let mut files = Vec::new();
     for name in names.iter().copied() {
-        let bytes = match (name, &signing.signer) {
-            (READER, _) => READER_BYTES.to_vec(),
-            (SIGNATURE, Some(signer)) => signer.sign(&sums)?,
+        files.push(match (name, &signing.signer) {
+            (READER, _) => File::reader(),
+            (SIGNATURE, Some(signer)) => File::new(name, signer.sign(&sums)?),
             (SIGNATURE, None) => continue,
-            _ => sums.clone(),
-        };
-        files.push(File { name, bytes });
+            _ => File::new(name, sums.clone()),
+        });
     }
     Ok(files)
 }

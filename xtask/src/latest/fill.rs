@@ -2,14 +2,14 @@
 //! in; when all of it is there, it takes its names.
 
 use crate::gh::CallError;
-use crate::image::digest::Digest;
-use crate::manifest::{self, Expected, Manifest};
+use crate::manifest::{self, Manifest};
 
+use super::files::{self, File};
 use super::naming::Named;
 use super::prove::{self, Unproven};
+use super::send;
 use super::set::Set;
 use super::stage::Stage;
-use super::{files, send};
 
 /// Sends what is missing, `jobs` images side by side. What is right already is kept.
 pub fn fill(stage: &Stage<'_>, set: &Set, jobs: usize) -> anyhow::Result<Manifest> {
@@ -20,15 +20,15 @@ pub fn fill(stage: &Stage<'_>, set: &Set, jobs: usize) -> anyhow::Result<Manifes
         let mut manifest = Manifest::new(set.source.clone(), set.commit.clone(), images);
         manifest.attested_by.clone_from(&set.signing.attested_by);
         for file in files::all(&manifest.images, &set.signing)? {
-            send::small(stage, file.name, &file.bytes, &stock)?;
-            manifest.files.push(file.part());
+            send::small(stage, &file, &stock)?;
+            manifest.files.push(file.part);
         }
-        let bytes = manifest.to_bytes();
+        let own = File::new(manifest::FILE, manifest.to_bytes());
         let mut expected = manifest.assets();
         // The images are proven before a manifest vouches for them.
         let proven = prove::staged(stage, &expected).and_then(|()| {
-            send::small(stage, manifest::FILE, &bytes, &stock)?;
-            let own = of_manifest(&bytes);
+            send::small(stage, &own, &stock)?;
+            let own = own.part.expected();
             prove::staged(stage, std::slice::from_ref(&own))?;
             expected.push(own);
             stage.swap(stage.held, Named::is_plain)?;
@@ -44,8 +44,4 @@ pub fn fill(stage: &Stage<'_>, set: &Set, jobs: usize) -> anyhow::Result<Manifes
             Err(Unproven::Error(error)) => return Err(error),
         }
     }
-}
-
-pub(super) fn of_manifest(bytes: &[u8]) -> Expected {
-    Expected { file: manifest::FILE.to_owned(), size: bytes.len() as u64, sha256: Digest::of(bytes) }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
+use crate::console::seconds;
 use crate::failure;
 use crate::gh::CallError;
 use crate::git::{self, Pushed};
@@ -96,7 +97,7 @@ impl Permit<'_> {
         let state = self.lease.state();
         // One that was deleted nobody else has, so nobody else puts right what is half-way.
         if let Some(why) = state.lost.as_ref().filter(|_| !(state.gap.is_some() && state.deleted)) {
-            return Err(CallError::Local(lost(why)));
+            return Err(CallError::Local(state.not_held(why, elapsed)));
         }
         let within = |since: Duration, at_most| elapsed.saturating_sub(since) <= at_most;
         // A second published release on the tag is refused by GitHub, so it is safe to go on without an answer.
@@ -121,11 +122,22 @@ impl Permit<'_> {
     }
 }
 
-fn lost(why: &str) -> anyhow::Error {
-    failure::failed(format!(
-        "the lock {REF} is not this run's any more ({why}), so it stops; look with {}, then run again",
-        typed::line("status")
-    ))
+impl State {
+    /// How long a request whose answer was not clear may still arrive.
+    fn unclear_for(&self, elapsed: Duration) -> Option<Duration> {
+        self.unclear_until.map(|until| until.saturating_sub(elapsed)).filter(|left| !left.is_zero())
+    }
+
+    /// It is not held any more, and nothing holds the next run back from what may still arrive.
+    fn not_held(&self, why: &str, elapsed: Duration) -> anyhow::Error {
+        let (open, when) = self.unclear_for(elapsed).map_or_else(Default::default, |left| {
+            ("a change that it sent may still be done: ", format!(" in {}", seconds(left)))
+        });
+        let status = typed::line("status");
+        failure::failed(format!(
+            "the lock {REF} is not this run's any more ({why}), so it stops; {open}look with {status}{when}, then run again"
+        ))
+    }
 }
 
 const HOW: How = How { at_most: Some(ANSWER), heeds_signals: false };
@@ -270,9 +282,11 @@ impl Lease {
     }
 
     fn push_alone(&self, outside: &dyn Outside, tag: Option<&Move>) -> anyhow::Result<Renewed> {
-        if let Some(why) = &self.state().lost {
-            return Err(lost(why));
+        let state = self.state();
+        if let Some(why) = &state.lost {
+            return Err(state.not_held(why, outside.elapsed()));
         }
+        drop(state);
         let text = serde_json::to_string(&self.0.note.anew(outside)?).context("writing the lock's note")?;
         // Kept before it is pushed: without an answer, what is there is known by its id.
         let id = outside.new_lock(&text)?;
@@ -322,7 +336,7 @@ impl Lease {
             Some(id) => format!("somebody else's is there: {}", id.get(..12).unwrap_or(&id)),
         };
         state.lost = Some(why.clone());
-        Err(lost(&why))
+        Err(state.not_held(&why, outside.elapsed()))
     }
 
     fn holds(&self, id: String, begun: Duration) {
@@ -375,11 +389,10 @@ impl Lease {
         let (expected, unclear) = {
             let state = self.state();
             if let Some(why) = &state.lost {
-                return Err(lost(why));
+                return Err(state.not_held(why, outside.elapsed()));
             }
             let unanswered = (!state.unanswered.is_empty()).then_some(SENDING);
-            let unclear = state.unclear_until.map(|until| until.saturating_sub(outside.elapsed()));
-            (state.known.clone(), unclear.filter(|left| !left.is_zero()).or(unanswered))
+            (state.known.clone(), state.unclear_for(outside.elapsed()).or(unanswered))
         };
         if let Some(left) = unclear {
             outside.leave_lock(left);
@@ -389,7 +402,9 @@ impl Lease {
         let said = match outside.push(HOW, &Push { lock: Move { to: None, expected }, tag: None }) {
             Ok(Pushed::Moved | Pushed::Already) => return Ok(()),
             // Since the last renewal somebody deleted it or took it, and may have moved the tag.
-            Ok(Pushed::Stale) => return Err(lost("it is gone, or somebody else's")),
+            Ok(Pushed::Stale) => {
+                return Err(self.state().not_held("it is gone, or somebody else's", outside.elapsed()));
+            }
             Ok(Pushed::Refused(said)) => said,
             Err(error) => error.to_string(),
         };

@@ -82,17 +82,17 @@ impl Replaced {
     }
 }
 
-/// A kind of marker, known by its first word.
+/// A kind of marker, known by how it begins.
 pub trait Marker: Serialize + DeserializeOwned {
-    const WORD: &'static str;
+    const BEGINS: &'static str;
 }
 
 impl Marker for Incoming {
-    const WORD: &'static str = "packer-incoming";
+    const BEGINS: &'static str = "<!-- packer-incoming ";
 }
 
 impl Marker for Replaced {
-    const WORD: &'static str = "packer-replaced";
+    const BEGINS: &'static str = "<!-- packer-replaced ";
 }
 
 /// Between a text and its marker.
@@ -103,12 +103,12 @@ pub fn write<M: Marker>(text: &str, marker: &M) -> String {
     let text = strip::<M>(text);
     // A structure of strings and numbers always serialises. `>` could end the comment.
     let json = serde_json::to_string(marker).unwrap_or_default().replace('>', "\\u003e");
-    format!("{text}{GAP}<!-- {} {json} -->\n", M::WORD)
+    format!("{text}{GAP}{}{json} -->\n", M::BEGINS)
 }
 
 /// The marker in a text; `None` when there is none, or it can't be read.
 pub fn read<M: Marker>(text: &str) -> Option<M> {
-    let (_, rest) = text.split_once(&opening::<M>())?;
+    let (_, rest) = text.split_once(M::BEGINS)?;
     let (json, _) = rest.split_once("-->")?;
     // gh 2.23 hands `\u003e` on as `\>`; no `>` is written in another way.
     serde_json::from_str(&json.trim().replace("\\>", "\\u003e")).ok()
@@ -118,17 +118,13 @@ pub fn read<M: Marker>(text: &str) -> Option<M> {
 /// that first.
 pub fn strip<M: Marker>(text: &str) -> String {
     let mut text = text.to_owned();
-    while let Some((before, rest)) = text.split_once(&opening::<M>()) {
+    while let Some((before, rest)) = text.split_once(M::BEGINS) {
         let after = rest.split_once("-->").map_or("", |(_, after)| after);
         // GitHub's page writes line ends of two characters.
         let before = ["\r\n\r\n", GAP].iter().find_map(|gap| before.strip_suffix(gap)).unwrap_or(before);
         text = format!("{before}{}", after.trim_end());
     }
     text
-}
-
-fn opening<M: Marker>() -> String {
-    format!("<!-- {} ", M::WORD)
 }
 
 #[cfg(test)]

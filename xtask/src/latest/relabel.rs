@@ -12,7 +12,6 @@ use crate::manifest::{self, Manifest};
 use super::TAG;
 use super::changes;
 use super::files::{self, File};
-use super::fill;
 use super::held::Held;
 use super::look::{Live, PreviousDraft};
 use super::marker::{self, Replaced};
@@ -42,13 +41,13 @@ pub fn relabel(
     let mut manifest = manifest.clone();
     let mut expected = Vec::new();
     for file in files {
-        send::small(&stage, file.name, &file.bytes, &stage.stock)?;
-        expected.push(file.part().expected());
-        manifest.files.push(file.part());
+        send::small(&stage, file, &stage.stock)?;
+        expected.push(file.part.expected());
+        manifest.files.push(file.part.clone());
     }
-    let bytes = manifest.to_bytes();
-    send::small(&stage, manifest::FILE, &bytes, &stage.stock)?;
-    expected.push(fill::of_manifest(&bytes));
+    let own = File::new(manifest::FILE, manifest.to_bytes());
+    send::small(&stage, &own, &stage.stock)?;
+    expected.push(own.part.expected());
     prove::staged(&stage, &expected).map_err(|unproven| match unproven {
         Unproven::Removed(what) => failure::failed(format!("{what}, so nothing was changed; publish again")),
         Unproven::Error(error) => error,
@@ -77,7 +76,7 @@ pub fn relabel(
         Ok(now.notes() != face.body || !now.prerelease)
     })?;
     if let Some(back) = back {
-        stamp(deaf, back, id, Digest::of(&bytes), &change.target.object)?;
+        stamp(deaf, back, id, own.part.sha256, &change.target.object)?;
     }
     stage::clear(held, id, |_| false)?;
     switch::follow(held, change)

@@ -15,9 +15,10 @@ use crate::gh::{Asset, CallError};
 use crate::image::digest::Digest;
 use crate::image::local::Bytes;
 use crate::image::{checksum, hash, name};
-use crate::manifest;
+use crate::manifest::{self, Part};
 
 use super::doors::Doors;
+use super::files::File;
 use super::naming;
 use super::set::{Origin, Piece, Set, SetImage};
 use super::stage::Stage;
@@ -42,17 +43,18 @@ pub(super) fn images(stage: &Stage<'_>, set: &Set, stock: &Stock, jobs: usize) -
 }
 
 /// Has a small file there.
-pub(super) fn small(stage: &Stage<'_>, file: &str, bytes: &[u8], stock: &Stock) -> anyhow::Result<()> {
-    let (size, sha256) = (bytes.len() as u64, Digest::of(bytes));
-    if let Some(asset) = stock.file(file, size, sha256) {
-        stage.place(file, asset.id);
+pub(super) fn small(stage: &Stage<'_>, file: &File, stock: &Stock) -> anyhow::Result<()> {
+    let Part { file: name, size, sha256 } = &file.part;
+    if let Some(asset) = stock.file(name, *size, *sha256) {
+        stage.place(name, asset.id);
         return Ok(());
     }
-    let piece = Piece { file: file.to_owned(), range: 0..size, sha256: Some(sha256) };
-    let staged = naming::new_name(sha256, file);
-    let source = Source::Memory(bytes);
-    let mut piece = Placing { stage, piece: &piece, staged, source, before: Sha256::new(), after: None };
-    piece.place(None, stock, None).map(drop).with_context(|| format!("sending {file}"))
+    let piece = Piece { file: name.clone(), range: 0..*size, sha256: Some(*sha256) };
+    let staged = naming::new_name(*sha256, name);
+    let source = Source::Memory(&file.bytes);
+    let (before, after) = (Sha256::new(), Some((*sha256, Sha256::new())));
+    let mut piece = Placing { stage, piece: &piece, staged, source, before, after };
+    piece.place(None, stock, None).map(drop).with_context(|| format!("sending {name}"))
 }
 
 fn send_image(stage: &Stage<'_>, image: &SetImage, stock: &Stock) -> anyhow::Result<manifest::Image> {
@@ -64,14 +66,15 @@ fn send_image(stage: &Stage<'_>, image: &SetImage, stock: &Stock) -> anyhow::Res
         Err(_) => drop(bar),
     }
     let (digests, _) = result?;
-    small(stage, &name::checksum(&image.name), checksum::line(&image.name, image.sha256).as_bytes(), stock)?;
+    let line = checksum::line(&image.name, image.sha256).into_bytes();
+    small(stage, &File::new(name::checksum(&image.name), line), stock)?;
     if let Some(packages) = &image.facts.packages {
         let listed = &packages.listed;
         match stock.file(&listed.file, listed.size, listed.sha256) {
             Some(asset) => stage.place(&listed.file, asset.id),
             None => {
                 let bytes = packages.read(|asset| stage.held.read_asset(asset))?;
-                small(stage, &listed.file, &bytes, stock)?;
+                small(stage, &File::new(&listed.file, bytes), stock)?;
             }
         }
     }
@@ -250,6 +253,10 @@ impl Placing<'_> {
         bar: Option<&Transfer>,
         mut take: impl FnMut(&[u8]) -> anyhow::Result<()> + Send,
     ) -> Result<(), CallError> {
+        if let (Source::Memory(bytes), Some(_)) = (self.source, &self.after) {
+            // Memory doesn't change: it is hashed once.
+            return take(bytes).map_err(CallError::Local);
+        }
         // An image's first piece begins where the image does: one hash is both.
         let mut apart = (self.piece.range.start > 0).then(Sha256::new);
         let mut whole = self.before.clone();

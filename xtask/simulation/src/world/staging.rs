@@ -35,6 +35,10 @@ impl World {
 
     /// Whether a rollback needs no more than the two calls: its set is there under its names.
     pub fn way_back_is_in_place(&self) -> bool {
+        *self.judged.back_in_place.get_or_init(|| self.is_back_in_place())
+    }
+
+    fn is_back_in_place(&self) -> bool {
         self.way_back().is_some_and(|(release, stamp)| {
             let own = release.assets.iter().find(|it| it.name == manifest::FILE).and_then(|it| self.digest(it));
             stamp.manifest.is_some() && own == stamp.manifest && self.judge(release).0
