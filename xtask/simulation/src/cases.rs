@@ -66,6 +66,12 @@ pub(crate) fn also(plans: Vec<Plan>, fault: Fault) -> Vec<Plan> {
     plans.into_iter().map(|plan| Plan { faults: plan.faults.into_iter().flat_map(twice).collect(), ..plan }).collect()
 }
 
+/// With another fault that meets the next operation.
+pub(crate) fn then(plans: Vec<Plan>, fault: Fault) -> Vec<Plan> {
+    let both = |it: Planned| vec![it, Planned { operation: it.operation + 1, fault, ..it }];
+    plans.into_iter().map(|plan| Plan { faults: plan.faults.into_iter().flat_map(both).collect(), ..plan }).collect()
+}
+
 /// The second run leaves a draft, and the last one, which goes on with it, is killed at each operation.
 fn over_a_draft(start: Start, runs: &[Run]) -> Vec<Plan> {
     let left = Planned { run: 1, operation: 30, fault: Fault::Kill };
@@ -144,6 +150,9 @@ pub fn all() -> Vec<Case> {
         case("9: a success that is a draft", everywhere(
             Start::Ours, &[run(publish(45, 2), 0, 0)], &[0], &[Fault::DraftInstead], last,
         )),
+        case("9: the same over a set made by hand, and a limit after it", then(everywhere(
+            Start::ByHand, &[run(publish(45, 2), 0, 0), after(publish(46, 2), 0)], &[0], &[Fault::DraftInstead], Verb::Rollback,
+        ), Fault::Limited { lasting: 6_000 })),
         case("10: a limit between the two calls", everywhere(
             Start::Ours, &[run(publish(45, 2), 0, 0)], &[0], &[Fault::Limited { lasting: 60_000 }], last,
         )),
@@ -209,7 +218,7 @@ pub fn all() -> Vec<Case> {
             everywhere(Start::OursOverOlder, &[run(publish(45, 3), 0, 0), after(publish(45, 3), 1)], &[0], &[Fault::Corrupt, Fault::NoDigest, Fault::Starter], last),
         ].concat()),
         case("19: asleep before the last byte, and a rival", few_offsets(|at| {
-            everywhere(Start::Ours, &[run(publish(45, 2), 0, 0), run(discarding(46, 3), at, 1)], &[0], &[Fault::Nap { lasting: 1_200_000 }], Verb::Rollback)
+            everywhere(Start::Ours, &[run(publish(45, 2), 0, 0), run(discarding(46, 3), 12_000 + at, 1)], &[0], &[Fault::Nap { lasting: 1_200_000 }], Verb::Rollback)
         })),
     ];
     all.extend(steps::all());

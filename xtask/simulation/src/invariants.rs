@@ -73,6 +73,8 @@ pub struct Before {
     back_in_place: bool,
     /// All of the next set is there as well.
     staged: bool,
+    /// What is live is what its manifest says.
+    is_whole: bool,
 }
 
 struct Asking {
@@ -184,6 +186,7 @@ impl Watch {
         Before {
             back_in_place,
             staged: back_in_place && matches!(ask, Ask::Rename(..)) && world.next_set_is_staged(),
+            is_whole: touches_assets(ask) && is_whole(world),
             live: world.live().map(|live| live.id),
             whole: deletes.then(|| world.whole_sets()),
             shown: if ends_what_is { world.shown() } else { None },
@@ -254,14 +257,13 @@ impl Watch {
         {
             self.violated(format!("readers find {name}, which is not of the set, after run {run}: {}", shown_ask(ask)));
         }
-        if touches_assets(ask) && world.shown().is_some_and(|shown| shown.by_us && !shown.whole) && !self.harmed {
+        let nobody_waits = self.nobody_waits(run);
+        if before.is_whole && !is_whole(world) && !self.harmed && !nobody_waits {
             self.violated_in_time(format!(
                 "what is live is not what its manifest says, after run {run}: {}",
                 shown_ask(ask)
             ));
         }
-        // Nobody waits for what a dead run had sent when somebody deletes its lock; the next run gives the names back.
-        let nobody_waits = self.lock_deleted && matches!(self.ends[run], Some(End::Killed));
         if before.back_in_place && !before.staged && !world.way_back_is_in_place() && !nobody_waits {
             self.violated_in_time(format!("the way back is poorer by run {run}: {}", shown_ask(ask)));
         }
@@ -279,6 +281,17 @@ impl Watch {
         {
             self.violated_in_time(format!("run {run} sends {name}, which is live"));
         }
+    }
+
+    /// Nothing holds back what a run had sent when it died, or what it says may still be done, once somebody deletes its lock.
+    /// The next run puts it right.
+    fn nobody_waits(&self, run: usize) -> bool {
+        self.lock_deleted
+            && match &self.ends[run] {
+                Some(End::Killed) => true,
+                Some(End::Code(_, said)) => said.contains("may still be done"),
+                None => false,
+            }
     }
 
     /// What becomes live after a gap is what was live before it, or what the run that began it was to publish.
@@ -374,12 +387,7 @@ impl Watch {
         // After ten minutes without a way out it gives up, and says the commands to type.
         let stranded = (self.ends.iter())
             .any(|end| matches!(end, Some(End::Code(1, said)) if said.contains("HAS NO RELEASE NOW")));
-        // Nothing holds back what was sent and not answered when somebody deletes the lock: the run says so, and stops.
-        let unlocked = self.lock_deleted
-            && self
-                .ends
-                .iter()
-                .any(|end| matches!(end, Some(End::Code(1, said)) if said.contains("may still be done")));
+        let unlocked = (0..self.ends.len()).any(|run| self.nobody_waits(run));
         let gave_up = gave_up || stranded || unlocked;
         if self.judges_all && self.ever_live && world.live().is_none() && !killed && !gave_up {
             self.violated("at the end nothing is live, and nobody was killed".to_owned());
@@ -389,9 +397,11 @@ impl Watch {
             self.violated_in_time(format!("nothing was live for {} s", self.longest_gap / 1000));
         }
         // A run that gives up takes back what it did.
-        let gives_up = |it: &Planned| matches!(it.fault, Fault::Signal | Fault::NeverLive | Fault::DraftInstead);
+        let gives_up = |it: &Planned| {
+            matches!(it.fault, Fault::Signal | Fault::NeverLive | Fault::DraftInstead | Fault::Limited { .. })
+        };
         let all_give_up = plan.faults.iter().all(gives_up);
-        if let Some(shown) = world.shown().filter(|shown| all_give_up && shown.by_us && shown.tag != shown.commit) {
+        if let Some(shown) = world.shown().filter(|shown| all_give_up && shown.tag != settled(shown).tag) {
             self.violated_in_time(format!("nobody was killed, and the tag is left at {:?}", shown.tag));
         }
         for (run, what) in std::mem::take(&mut self.unproven) {
@@ -399,7 +409,7 @@ impl Watch {
             let beside = |other: usize| self.beside[run] & (1 << other) != 0;
             let others =
                 self.ends.iter().enumerate().any(|(at, end)| beside(at) && matches!(end, Some(End::Code(0, _))));
-            if self.judges_all && !others {
+            if self.judges_all && !others && !unlocked {
                 self.violated(format!("run {run} ended with 0, but {what}"));
             }
         }
@@ -434,6 +444,11 @@ impl Watch {
             }
         }
     }
+}
+
+/// Whether what is live is what its manifest says, where it has one.
+fn is_whole(world: &World) -> bool {
+    world.shown().is_none_or(|shown| shown.whole || !shown.by_us)
 }
 
 fn touches_assets(ask: &Ask) -> bool {

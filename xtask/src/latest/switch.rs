@@ -167,11 +167,19 @@ fn flip(held: Held<'_>, change: &Change) -> anyhow::Result<()> {
             held.lease().gap_ends();
             shown
         }
-        _ => Ok(()),
+        _ => Ok(Shown::New),
     };
     outside.hold_still(false);
     match hidden? {
-        Hidden::Yes => shown,
+        Hidden::Yes => match shown? {
+            Shown::New => Ok(()),
+            Shown::Old(why) => {
+                tag_back(held, change);
+                Err(failure::failed(format!(
+                    "publishing {TAG} failed: {why}; the old set is live again, run the same command again"
+                )))
+            }
+        },
         Hidden::Refused(why) => {
             tag_back(held, change);
             Err(anyhow::Error::from(why).context(format!("taking {TAG} back to a draft; the old set stays live")))
@@ -179,8 +187,8 @@ fn flip(held: Held<'_>, change: &Change) -> anyhow::Result<()> {
     }
 }
 
-/// The old set stays live for certain, so its tag goes back at once: what refused may be a limit that lasts, and this
-/// needs git alone.
+/// The old set is live for certain, so its tag goes back at once: what refused may be a limit that lasts, and this needs
+/// git alone. Of a set made by hand nobody else knows it.
 fn tag_back(held: Held<'_>, change: &Change) {
     let Some(tag) = &change.tag else { return };
     if *tag == change.target.object {
@@ -246,8 +254,15 @@ fn hide(held: Held<'_>, change: &Change) -> anyhow::Result<Hidden> {
     Err(anyhow::Error::from(why).context(format!("taking {TAG} back to a draft; the old set stays live")))
 }
 
+/// What PATCH 2 came to.
+enum Shown {
+    New,
+    /// What was live before is so again, since the new one couldn't be.
+    Old(String),
+}
+
 /// PATCH 2: the draft becomes live. If that can't be, what was live before becomes so again; the two are tried in turn.
-fn show(held: Held<'_>, change: &Change) -> anyhow::Result<()> {
+fn show(held: Held<'_>, change: &Change) -> anyhow::Result<Shown> {
     let new = change.face.live();
     let restored = change.old.as_ref().map(|old| (old.release.id, old.live()));
     let started = held.outside().elapsed();
@@ -265,12 +280,8 @@ fn show(held: Held<'_>, change: &Change) -> anyhow::Result<()> {
                 _ => live_now(held, change),
             };
             match live {
-                Some(live) if live == change.new => return Ok(()),
-                Some(live) if restored.as_ref().is_some_and(|(old, _)| *old == live) => {
-                    return Err(failure::failed(format!(
-                        "publishing {TAG} failed: {last}; the old set is live again, run the same command again"
-                    )));
-                }
+                Some(live) if live == change.new => return Ok(Shown::New),
+                Some(live) if restored.as_ref().is_some_and(|(old, _)| *old == live) => return Ok(Shown::Old(last)),
                 Some(_) => {
                     return Err(failure::failed(format!(
                         "somebody else published {TAG}; that set is live, this one stays a draft: look with {}",
