@@ -92,6 +92,9 @@ impl Machine {
             ("GIT_COMMITTER_NAME", "A Contributor"),
             ("GIT_COMMITTER_EMAIL", "contributor@example.org"),
             ("LANG", "C.UTF-8"),
+            // gh is written in Go, and most of its processes live for 20 ms: they collect no garbage before there is much.
+            ("GOGC", "off"),
+            ("GOMEMLIMIT", "512MiB"),
         ] {
             machine.set(name, value);
         }

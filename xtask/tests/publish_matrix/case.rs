@@ -166,9 +166,7 @@ impl Start {
 impl Run {
     pub fn new(start: &Start) -> Self {
         let scenario = start.scenario;
-        let mut world = start.world.copy(&place("case")).expect("copying a world");
-        // gh is written in Go, and a process of 20 ms needs no garbage collector: a tenth of the matrix's time.
-        world.set("GOGC", "off");
+        let world = start.world.copy(&place("case")).expect("copying a world");
         let mut live = None;
         for release in &start.releases {
             let mut release = release.clone();

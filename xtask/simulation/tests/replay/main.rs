@@ -74,7 +74,7 @@ fn start(world: &World, part: u64, timelines: u64) -> Child {
     command.env("SIM_REPLAY_PART", part.to_string()).env("SIM_REPLAY", timelines.to_string());
     // The worker starts a stand-in of its own, in which it can seed releases.
     command.env("GH_CONFIG_DIR", world.dir().join("worker")).env("SIM_REPLAY_REMOTE", world.remote());
-    command.env("SIM_REPLAY_CLONE", world.packer_dir()).env("GOGC", "off");
+    command.env("SIM_REPLAY_CLONE", world.packer_dir());
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     command.spawn().unwrap()
 }
