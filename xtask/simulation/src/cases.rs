@@ -156,6 +156,10 @@ pub fn all() -> Vec<Case> {
         case("10: a limit between the two calls", everywhere(
             Start::Ours, &[run(publish(45, 2), 0, 0)], &[0], &[Fault::Limited { lasting: 60_000 }], last,
         )),
+        case("10: the same while listings lag", (58..66).flat_map(|lag| {
+            let limited = Fault::Limit { status: 429, retry_after: Some(600) };
+            and(everywhere(Start::Ours, &[run(publish(45, 2), 0, 0)], &[0], &[limited], last), lag, Fault::Lag { lasting: 12_000 })
+        }).collect()),
         case("11: a relabelling while listings lag, then the old version again", everywhere(
             Start::Ours, &[run(publish(45, 1), 0, 0), after(publish(44, 1), 1)], &[0], &[Fault::Lag { lasting: 20_000 }], last,
         )),

@@ -311,10 +311,12 @@ fn show(held: Held<'_>, change: &Change) -> anyhow::Result<Shown> {
 
 /// The release that is live, of those two or another; `None`: nothing is, or nobody knows.
 fn live_now(held: Held<'_>, change: &Change) -> Option<u64> {
-    let is_live = |id: u64| held.release(id).ok().filter(|now| !now.draft && now.tag_name == TAG).map(|now| now.id);
-    is_live(change.new)
-        .or_else(|| change.old.as_ref().and_then(|old| is_live(old.release.id)))
-        .or_else(|| held.release_by_tag(TAG).ok().flatten().map(|live| live.id))
+    let two: Vec<u64> = [change.new].into_iter().chain(change.old.as_ref().map(|old| old.release.id)).collect();
+    let is_live = |id: &u64| held.release(*id).is_ok_and(|now| !now.draft && now.tag_name == TAG);
+    two.iter().copied().find(is_live).or_else(|| {
+        // What is found by its tag may be what was there before: of those two their ids have told.
+        held.release_by_tag(TAG).ok().flatten().map(|live| live.id).filter(|id| !two.contains(id))
+    })
 }
 
 fn stranded(held: Held<'_>, change: &Change, last: &str) -> anyhow::Error {
