@@ -397,8 +397,10 @@ impl Watch {
             self.violated_in_time(format!("nothing was live for {} s", self.longest_gap / 1000));
         }
         // A run that gives up takes back what it did.
-        let gives_up = |it: &Planned| {
-            matches!(it.fault, Fault::Signal | Fault::NeverLive | Fault::DraftInstead | Fault::Limited { .. })
+        let gives_up = |it: &Planned| match it.fault {
+            Fault::Signal | Fault::NeverLive | Fault::DraftInstead | Fault::Limited { .. } => true,
+            Fault::Refuse { status } => status == 502,
+            _ => false,
         };
         let all_give_up = plan.faults.iter().all(gives_up);
         if let Some(shown) = world.shown().filter(|shown| all_give_up && shown.tag != settled(shown).tag) {

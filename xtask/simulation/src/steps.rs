@@ -22,6 +22,12 @@ pub fn all() -> Vec<Case> {
         case("25: GitHub never publishes the new set", everywhere(
             Start::Ours, &[run(publish(45, 2), 0, 0)], &[0], &[Fault::NeverLive], last,
         )),
+        case("32: GitHub fails three times in the same place", {
+            // Between two attempts it is looked, and gh begins.
+            let thrice = |it: Planned| (0..3).map(move |attempt| Planned { operation: it.operation + 3 * attempt, ..it });
+            let once = everywhere(Start::Ours, &[run(publish(45, 2), 0, 0)], &[0], &[Fault::Refuse { status: 502 }], last);
+            once.into_iter().map(|plan| Plan { faults: plan.faults.into_iter().flat_map(thrice).collect(), ..plan }).collect()
+        }),
         case("26: the lock is deleted while a run waits, and a rival replaces the set that it was to replace", few_offsets(|at| {
             also(everywhere(Start::Ours, &[run(publish(44, 2), 0, 0), run(discarding(45, 3), at, 1)], &[0], &[WAIT], Verb::Rollback), Fault::LockDeleted)
         })),
