@@ -54,6 +54,7 @@ pub struct Watch {
     edits_alone: bool,
     /// Somebody is to delete the lock.
     lock_deleted: bool,
+    in_turns: bool,
     /// All that was planned is that answers are lost at once.
     loses_answers_alone: bool,
 }
@@ -118,6 +119,7 @@ impl Watch {
             harmed,
             changes_in_gap: 0,
             edited: None,
+            in_turns: matches!(plan.pace, Pace::Turns { .. }),
             lock_deleted: plan.faults.iter().any(|it| matches!(it.fault, Fault::LockDeleted)),
             edits_alone: matches!(plan.faults[..], [Planned { fault: Fault::NotesEdited, .. }])
                 && matches!(plan.pace, Pace::Even(_)),
@@ -284,13 +286,14 @@ impl Watch {
     }
 
     /// Nothing holds back what a run had sent when it died, or what it says may still be done, once somebody deletes its lock.
-    /// The next run puts it right.
+    /// The next run puts it right. Where runs take turns, a whole publish by another fits between a look and the change that
+    /// rests on it.
     fn nobody_waits(&self, run: usize) -> bool {
         self.lock_deleted
             && match &self.ends[run] {
                 Some(End::Killed) => true,
                 Some(End::Code(_, said)) => said.contains("may still be done"),
-                None => false,
+                None => self.in_turns,
             }
     }
 
