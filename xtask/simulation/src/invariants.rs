@@ -195,7 +195,7 @@ impl Watch {
         }
     }
 
-    pub fn served(&mut self, run: usize, ask: &Ask, before: Before, world: &World, now: u64) {
+    pub fn served(&mut self, run: usize, ask: &Ask, before: &Before, world: &World, now: u64) {
         if let Ask::Push(Push { lock: Move { to: Some(_), .. }, .. }) = ask {
             self.took_lock[run] = true;
         }

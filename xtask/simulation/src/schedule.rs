@@ -644,7 +644,7 @@ impl<'p> Schedule<'p> {
             self.note(format_args!("    served to run {run}: {} → {said}", shown(ask)));
         }
         self.keep(ask, meets, &answer);
-        self.watch.served(run, ask, before, &self.world, now);
+        self.watch.served(run, ask, &before, &self.world, now);
         if let Some((task, waits)) = answer_to {
             self.at(answered.max(now), Event::Answer { task, waits, answer });
         }
