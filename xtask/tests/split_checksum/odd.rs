@@ -163,10 +163,13 @@ fn images_that_nobody_else_can_use_are_refused_with_the_field() {
     refused(&folder, "backing file");
     qemu_img(&images, &format!("create -q -f qcow2 -o data_file=data {WHOLE} 8M"));
     refused(&folder, "external data file");
-    let secret = "--object secret,id=s,data=x -o encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10";
+    // LUKS is a byte below: to make one, qemu-img times its derivation of a key, and now and then reads no time passed.
+    let secret = "--object secret,id=s,data=0123456789abcdef -o encrypt.format=aes,encrypt.key-secret=s";
     qemu_img(&images, &format!("create -q -f qcow2 {secret} {WHOLE} 8M"));
-    refused(&folder, "LUKS");
-    for (at, byte, field) in [(7, 9, "version 9"), (79, 1, "dirty"), (79, 2, "corrupt"), (78, 4, "bit 10")] {
+    refused(&folder, "AES");
+    for (at, byte, field) in
+        [(7, 9, "version 9"), (35, 2, "LUKS"), (79, 1, "dirty"), (79, 2, "corrupt"), (78, 4, "bit 10")]
+    {
         let mut bytes = good.clone();
         bytes[at] = byte;
         folder.write(WHOLE, &bytes);
