@@ -15,6 +15,11 @@ ranges = "no-ranges" not in words
 cuts = {name: int(after) for _, name, after in (word.split(":") for word in words if word.startswith("cut:"))}
 
 
+def say(line):
+    # In one write: whoever waits for the line reads it whole, and no other thread's comes between.
+    os.write(1, f"{line}\n".encode())
+
+
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_HEAD(self):
         self.answer(False)
@@ -25,7 +30,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def answer(self, body):
         name = os.path.basename(self.path)
         asked = self.headers.get("Range")
-        print(self.command, name, asked or "-", flush=True)
+        say(f"{self.command} {name} {asked or '-'}")
         try:
             with open(os.path.join(folder, name), "rb") as file:
                 data = file.read()
@@ -55,5 +60,5 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 
 server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-print("port", server.server_address[1], flush=True)
+say(f"port {server.server_address[1]}")
 server.serve_forever()

@@ -29,7 +29,7 @@ sums() {
 }
 
 serve() {
-    python3 -u "$BATS_TEST_DIRNAME/files-server.py" "$SERVED" "$@" >"$BATS_TEST_TMPDIR/requests" 2>&1 3>&- &
+    python3 "$BATS_TEST_DIRNAME/files-server.py" "$SERVED" "$@" >"$BATS_TEST_TMPDIR/requests" 2>&1 3>&- &
     SERVER=$!
     wait_for grep -q '^port' "$BATS_TEST_TMPDIR/requests"
     PORT=$(sed -n 's/^port //p' "$BATS_TEST_TMPDIR/requests")

@@ -40,6 +40,10 @@ hold_input() {
     CALLER=$!
 }
 
+no_process_of() {
+    ! pgrep -f "$1"
+}
+
 @test "SIGTERM stops packer and what packer started, and leaves the last good image" {
     start_hanging
     kill -TERM "$BUILD"
@@ -131,7 +135,8 @@ PY
     PACKER_BUILD_WATCH_STDIN=1 build --force "$NAME" <"$BATS_TEST_TMPDIR/in"
     [ "$status" -eq 0 ]
     [ -z "$stderr" ]
-    run ! pgrep -f "$ENGINE/build.sh"
+    # Killed it is by now; until it is gone may take a moment.
+    wait_for no_process_of "$ENGINE/build.sh"
     kill "$CALLER"
 }
 
