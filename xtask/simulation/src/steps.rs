@@ -8,6 +8,9 @@ use crate::plan::{Plan, Start, Verb};
 /// Operations of a publish that is staged on the way back, from the push of the tag to the second PATCH.
 const SWITCH: std::ops::Range<u64> = 65..76;
 
+/// An operation of it in the renames, when the files before have their names.
+const HALF_SWAPPED: u64 = 65;
+
 /// Long enough for another run to come and go, and shorter than a permit.
 const WAIT: Fault = Fault::Limit { status: 429, retry_after: Some(20) };
 
@@ -55,6 +58,11 @@ pub fn all() -> Vec<Case> {
         case("31: listings still show what was deleted of another set that was staged", (34..42).flat_map(|killed| {
             let runs = [run(publish(45, 3), 0, 0), after(discarding(46, 3), 1)];
             and(everywhere(Start::OursOverOlder, &runs, &[1], &[Fault::Lag { lasting: 22_000 }], last), killed, Fault::Kill)
+        }).collect()),
+        case("33: a rename that was sent again is done late, after the next one of the same asset", [publish(46, 5), discarding(45, 5)].into_iter().flat_map(|other| {
+            let late: Vec<Fault> = (22..32).map(|served| Fault::Late { served: served * 1_000 }).collect();
+            let runs = [run(publish(45, 3), 0, 0), after(other, 1)];
+            and(everywhere(Start::OursOverOlder, &runs, &[1], &late, Verb::Rollback), HALF_SWAPPED, Fault::Kill)
         }).collect()),
     ]
 }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::io::Write;
 use std::ops::Deref;
 
+use crate::console::seconds;
 use crate::gh::{Asset, CallError, NewRelease, Release, Upload};
 use crate::typed;
 
@@ -116,6 +117,16 @@ impl<'a> Held<'a> {
         if !clear && permit.was_sent() {
             self.lease.is_unclear(self.doors.outside());
         }
+    }
+
+    /// Waits until no change that this run sent without a clear answer can be done any more. The lock keeps other runs from
+    /// meeting it; a rename of its own, done late, would undo the run's next one of the same asset.
+    pub fn settle(&self) -> anyhow::Result<()> {
+        if let Some(left) = self.lease.unclear_for(self.doors.outside()) {
+            self.note(format_args!("a change had no answer and may still be done; going on in {}", seconds(left)));
+            self.pause(left)?;
+        }
+        Ok(())
     }
 
     /// Changes a release, if `wanted` says of what is there that it is to be changed.

@@ -373,6 +373,11 @@ impl Lease {
         self.state().unclear_until = Some(outside.elapsed() + SENDING + SERVING);
     }
 
+    /// How long a change that was sent without a clear answer may still be done.
+    pub fn unclear_for(&self, outside: &dyn Outside) -> Option<Duration> {
+        self.state().unclear_for(outside.elapsed())
+    }
+
     /// Gives the lock back, if all that was sent under it had a clear answer; else it is left to be found dead.
     ///
     /// # Errors

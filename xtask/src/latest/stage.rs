@@ -89,6 +89,8 @@ impl<'a> Stage<'a> {
 
     /// Goes on with a release that is there.
     pub fn go_on(held: Held<'a>, release: u64, on: On, stock: Stock) -> anyhow::Result<Self> {
+        // What gave its files their names may have been sent twice.
+        held.settle()?;
         let stage = Self::new(held, held.release(release)?, on, stock);
         stage.is_still(&stage.release)?;
         Ok(stage)
