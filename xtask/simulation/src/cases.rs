@@ -108,7 +108,7 @@ pub fn few_offsets(of: impl Fn(u64) -> Vec<Plan>) -> Vec<Plan> {
 
 const NO_HUB: Fault = Fault::NoHub { lasting: 400_000 };
 const LIMIT: Fault = Fault::Limit { status: 429, retry_after: Some(6) };
-const ABUSE: Fault = Fault::Limit { status: 403, retry_after: None };
+pub(crate) const ABUSE: Fault = Fault::Limit { status: 403, retry_after: None };
 
 #[rustfmt::skip]
 pub fn all() -> Vec<Case> {

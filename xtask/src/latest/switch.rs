@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
-use crate::console::count;
+use crate::console::{count, seconds};
 use crate::failure;
 use crate::gh::{CallError, NewRelease};
 use crate::git::TagRef;
@@ -40,6 +40,8 @@ const GAP: Duration = lease::GIVE_UP;
 const SLOWLY: Duration = Duration::from_secs(30);
 /// A pause between two tries.
 const BREATH: Duration = Duration::from_secs(2);
+/// While the first call may still be done, the release is looked at so often: nothing is live from then on.
+const GLANCE: Duration = Duration::from_secs(5);
 const READ_BACK: Duration = Duration::from_secs(30);
 /// Fewer requests than this are not enough for a switch and its reading back.
 const ENOUGH: u64 = 30;
@@ -159,7 +161,7 @@ fn flip(held: Held<'_>, change: &Change) -> anyhow::Result<()> {
     // Here a signal still ends it; from the first call on nothing waits for a renewal.
     held.lease().permit(held.doors())?;
     outside.hold_still(true);
-    let hidden = hide(held.steady(), change);
+    let hidden = hide(held.steady(), change).or_else(|error| late(held, change, error));
     let shown = match &hidden {
         Ok(Hidden::Yes) => {
             held.lease().gap_begins(outside);
@@ -252,6 +254,35 @@ fn hide(held: Held<'_>, change: &Change) -> anyhow::Result<Hidden> {
     }
     let why = last.or(unread).unwrap_or(CallError::Lost("GitHub answered, and did nothing".to_owned()));
     Err(anyhow::Error::from(why).context(format!("taking {TAG} back to a draft; the old set stays live")))
+}
+
+/// What PATCH 1 comes to after all: an attempt that had no answer may arrive late, and then nothing would be live with nobody
+/// there. Until then the old set is, so a signal is heeded.
+fn late(held: Held<'_>, change: &Change, error: anyhow::Error) -> anyhow::Result<Hidden> {
+    let outside = held.outside();
+    let may_come = || held.lease().unclear_for(outside).filter(|_| !held.lease().is_lost());
+    let (Some(old), Some(left)) = (&change.old, may_come()) else { return Err(error) };
+    let watch = || {
+        while let Some(left) = may_come() {
+            if held.release(old.release.id).is_ok_and(|now| now.draft) {
+                return Ok(true);
+            }
+            held.pause(left.min(GLANCE))?;
+        }
+        Ok::<_, CallError>(held.release(old.release.id)?.draft)
+    };
+    held.note(format_args!("taking {TAG} back to a draft may still be done; watching it for {}", seconds(left)));
+    outside.hold_still(false);
+    let hidden = watch();
+    outside.hold_still(true);
+    match hidden {
+        Ok(true) => Ok(Hidden::Yes),
+        Ok(false) => Err(error),
+        Err(unread) => Err(anyhow::Error::from(unread).context(format!(
+            "taking {TAG} back to a draft had no answer, and may still be done; look with {}, then run the same command again",
+            typed::line("status")
+        ))),
+    }
 }
 
 /// What PATCH 2 came to.
