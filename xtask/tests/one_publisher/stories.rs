@@ -76,6 +76,31 @@ fn a_draft_that_is_published_while_its_deletion_waits_is_not_deleted() {
     assert_eq!(world.published().published("v0.43").map(|there| there.id), Some(draft));
 }
 
+/// The first of the two calls has no answer, the next attempt meets a limit, and then the first is done.
+#[test]
+fn a_first_call_that_is_done_late_is_followed_by_the_second() {
+    let world = over_a_set("late-first");
+    let (old, flips) = (live(&world), AtomicUsize::new(0));
+    world.hub().on_request(move |request, moment| {
+        if moment != Moment::Before || !is_flip(request) {
+            return Action::Proceed;
+        }
+        match flips.fetch_add(1, Ordering::Relaxed) {
+            // Longer than anybody waits for an answer.
+            0 => thread::sleep(Duration::from_secs(32)),
+            1 => return Action::Fault(Fault::RateLimited { limit: Limit::Secondary, retry_after: None }),
+            _ => {}
+        }
+        Action::Proceed
+    });
+    world
+        .tool(PUBLISH)
+        .expect(0, &["taking latest back to a draft may still be done; watching it", "latest is v0.45 now"]);
+    world.hub().reset_faults();
+    assert_ne!(live(&world), old);
+    world.tool(&["verify"]).expect(0, &["v0.45"]);
+}
+
 #[test]
 fn killed_before_the_switch_run_again_and_rolled_back_the_old_tag_is_there() {
     let world = over_a_set("killed");
