@@ -29,12 +29,7 @@ sums() {
 }
 
 serve() {
-    # Or the port of a server before would be read, until this one's shell gets to empty the file.
-    rm -f "$BATS_TEST_TMPDIR/requests"
-    python3 "$BATS_TEST_DIRNAME/files-server.py" "$SERVED" "$@" >"$BATS_TEST_TMPDIR/requests" 2>&1 3>&- &
-    SERVER=$!
-    wait_for grep -qs '^port' "$BATS_TEST_TMPDIR/requests"
-    PORT=$(sed -n 's/^port //p' "$BATS_TEST_TMPDIR/requests")
+    listening "$BATS_TEST_TMPDIR/requests" python3 "$BATS_TEST_DIRNAME/files-server.py" "$SERVED" "$@"
 }
 
 # How many files are here, hidden ones among them.

@@ -84,12 +84,20 @@ fingerprint() {
 
 # start_server FOLDER: serves it over http; sets PORT.
 start_server() {
-    local log=$BATS_TEST_TMPDIR/http.log
-    python3 -u -m http.server --bind 127.0.0.1 --directory "$1" 0 >"$log" 2>&1 3>&- &
+    listening "$BATS_TEST_TMPDIR/http.log" python3 -u -m http.server --bind 127.0.0.1 --directory "$1" 0
+}
+
+# listening LOG COMMAND…: starts a server whose first line has `port` and its port in one write; sets SERVER and PORT.
+listening() {
+    local log=$1
+    shift
+    # Or the port of a server before would be read, until this one's shell gets to empty the file.
+    rm -f "$log"
+    "$@" >"$log" 2>&1 3>&- &
     SERVER=$!
-    wait_for grep -q 'port [0-9]' "$log"
+    wait_for grep -qs 'port [0-9]' "$log"
     # shellcheck disable=SC2034
-    PORT=$(sed -n 's/.* port \([0-9]*\).*/\1/p' "$log" | head -n 1)
+    PORT=$(sed -n 's/.*port \([0-9]*\).*/\1/p' "$log" | head -n 1)
 }
 
 stop_server() {

@@ -66,9 +66,9 @@ pub(crate) fn also(plans: Vec<Plan>, fault: Fault) -> Vec<Plan> {
     plans.into_iter().map(|plan| Plan { faults: plan.faults.into_iter().flat_map(twice).collect(), ..plan }).collect()
 }
 
-/// With another fault that meets the next operation.
-pub(crate) fn then(plans: Vec<Plan>, fault: Fault) -> Vec<Plan> {
-    let both = |it: Planned| vec![it, Planned { operation: it.operation + 1, fault, ..it }];
+/// With another fault that meets an operation so many later.
+pub(crate) fn then(plans: Vec<Plan>, operations: u64, fault: Fault) -> Vec<Plan> {
+    let both = |it: Planned| vec![it, Planned { operation: it.operation + operations, fault, ..it }];
     plans.into_iter().map(|plan| Plan { faults: plan.faults.into_iter().flat_map(both).collect(), ..plan }).collect()
 }
 
@@ -152,7 +152,7 @@ pub fn all() -> Vec<Case> {
         )),
         case("9: the same over a set made by hand, and a limit after it", then(everywhere(
             Start::ByHand, &[run(publish(45, 2), 0, 0), after(publish(46, 2), 0)], &[0], &[Fault::DraftInstead], Verb::Rollback,
-        ), Fault::Limited { lasting: 6_000 })),
+        ), 1, Fault::Limited { lasting: 6_000 })),
         case("10: a limit between the two calls", everywhere(
             Start::Ours, &[run(publish(45, 2), 0, 0)], &[0], &[Fault::Limited { lasting: 60_000 }], last,
         )),

@@ -1,7 +1,7 @@
 //! Stories for single steps of the protocol: with the step none of them fails, without it at least one does
 //! (`scripts/simulate-without`).
 
-use crate::cases::{ABUSE, Case, after, also, and, discarding, everywhere, few_offsets, publish, run};
+use crate::cases::{ABUSE, Case, after, also, and, discarding, everywhere, few_offsets, publish, run, then};
 use crate::fault::{Fault, Planned};
 use crate::plan::{Plan, Start, Verb};
 
@@ -65,11 +65,10 @@ pub fn all() -> Vec<Case> {
             and(everywhere(Start::OursOverOlder, &runs, &[1], &late, Verb::Rollback), HALF_SWAPPED, Fault::Kill)
         }).collect()),
         case("34: the first of the two calls is done after the run met a limit and gave up", {
-            // Between two attempts it is looked, and gh begins.
-            let again = |it: Planned| vec![it, Planned { operation: it.operation + 4, fault: ABUSE, ..it }];
-            let late: Vec<Fault> = [24, 30, 60, 100].map(|served| Fault::Late { served: served * 1_000 }).to_vec();
+            let late = [24, 30, 60, 100].map(|served| Fault::Late { served: served * 1_000 });
             let once = [Start::Ours, Start::ByHand].map(|start| everywhere(start, &[run(publish(45, 2), 0, 0)], &[0], &late, Verb::Rollback)).concat();
-            once.into_iter().map(|plan| Plan { faults: plan.faults.into_iter().flat_map(again).collect(), ..plan }).collect()
+            // Between two attempts it is looked, the lock is renewed, and gh begins.
+            then(once, 4, ABUSE)
         }),
     ]
 }
