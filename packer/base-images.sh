@@ -20,7 +20,7 @@ usage: ./base-images.sh [IMAGE…]
 
 Prints a line for each IMAGE (all of them without a name): its name, the URL of its base image, the digest that
 upstream publishes today, and the version, with TAB between them. A digest that upstream does not tell is
-\`unknown\`, and a version that cannot be told is \`-\`.
+\`unknown\`, and an unknown version is \`-\`.
 
 Exit codes: 0 printed, also with unknown digests · $EXIT_USAGE unknown image or option · $EXIT_MISSING curl is missing
 EOF
@@ -43,5 +43,5 @@ for name in "${names[@]}"; do
     digest=$(base_image_digest "$url" "$(template_default "$name" base_image_checksum)") || digest=unknown
     version=
     [ "$digest" = unknown ] || version=$(base_image_version "$url")
-    printf '%s\t%s\t%s\t%s\n' "$name" "$(without_password "$url")" "$digest" "${version:--}"
+    printf '%s\t%s\t%s\t%s\n' "$name" "$(visible "$(without_password "$url")")" "$digest" "${version:--}"
 done

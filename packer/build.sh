@@ -7,27 +7,34 @@ VERSION=1.0.0
 PACKER_DIR=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd -P)
 IMAGES_DIR=$PACKER_DIR/images
 # Whole names: `cargo xtask packer check` lists a changed file for review when this one names it.
-for part in common.sh base-image.sh children.sh list-files.sh inputs.sh image-set.sh packer.sh sbom.sh boot.sh; do
+for part in common.sh base-image.sh children.sh list-files.sh inputs.sh image-set.sh limits.sh packer.sh sbom.sh boot.sh \
+    questions.sh; do
     # shellcheck source=/dev/null
     . "$PACKER_DIR/lib/$part"
 done
 
+# Options that lib/limits.sh and lib/inputs.sh read. Whoever starts this over ssh may give the second one in the environment.
+export ALLOW_LARGE='' IMAGE_VERSION=${IMAGE_VERSION-}
 # Filled by main, removed by clean_up.
 WORK='' TEMPORARY='' STAGED='' LOCKED=''
 
 usage() {
     cat <<EOF
-usage: ./build.sh [--force] [--exit-code] [IMAGE…]
+usage: ./build.sh [--force] [--exit-code] [--allow-large] [--source VERSION] [IMAGE…]
        ./build.sh --list | --inputs [IMAGE…] | --validate [IMAGE…] | --help | --version
 
 Builds each IMAGE (all of them without a name) into images/IMAGE/, unless nothing that it is made of has
 changed since it was built. A build that fails or is stopped leaves the image that was there.
 
   --force       build even if nothing changed
+  --allow-large take an image that is larger than its template's \`limits\` allow
+  --source VERSION
+                the version tag that the image is built for, such as v0.45; the image tells it. Default: the version
+                tag of the commit that is built, if nothing differs from it
   --exit-code   exit $EXIT_NOTHING_TO_DO instead of 0 when there was nothing to do for any image
   --validate    check the templates with packer fmt and packer validate; builds nothing
   --inputs      print what the images are made of as JSON: each file with its mode and git's id of its bytes, the
-                digest of the base image (null where it cannot be told) and the settings; builds nothing
+                digest of the base image (null if it is unknown) and the settings; builds nothing
   --list        print the names of the images
   --help, --version
 
@@ -40,9 +47,12 @@ Settings, from the environment or as NAME=value lines in build.env beside this s
                 of the machine that builds: MiB, a number, such as 4G
   DEBIAN_MIRROR, DEBIAN_SECURITY_MIRROR
                 where packages come from during the build
-  COMPRESSION   zlib (default) or zstd
-  BOOT_TEST     yes (default) or no: boot the finished image on each machine type before it replaces the last one
-  BOOT_TIMEOUT  seconds that each of these boots may take (default 300, 1800 under TCG)
+  COMPRESSION   zlib (default, unless the template says otherwise) or zstd
+  BOOT_TEST     yes (default) or no: boot the finished image and ask it questions before it replaces the last one
+  BOOT_FIRMWARE bios, uefi or all (default): the firmwares that it is booted with
+  BOOT_UPGRADE  yes or no: upgrade the booted image, start it again and ask it again (default: yes with KVM)
+  BOOT_TIMEOUT  seconds that a boot may take to its first login (default 300, 1800 under TCG)
+  TEST_TIMEOUT  seconds that each script in a template's tests may take (default 120, 600 under TCG)
   SSH_TIMEOUT   how long the guest may take to its first login (default 10m, 30m under TCG)
   SSH_PRIVATE_KEY_FILE
                 log in with this key instead of one made for each build
@@ -58,6 +68,11 @@ main() {
         case $1 in
         --force) force=1 ;;
         --exit-code) exit_code=1 ;;
+        --allow-large) ALLOW_LARGE=1 ;;
+        --source)
+            IMAGE_VERSION=${2:-nothing}
+            [ $# -eq 1 ] || shift
+            ;;
         --list | --inputs | --validate | --help | --version) action=${1#--} ;;
         -h) action=help ;;
         --)
@@ -71,6 +86,8 @@ main() {
         shift
     done
 
+    [ -z "$IMAGE_VERSION" ] || [[ $IMAGE_VERSION =~ ^$VERSION_PATTERN$ ]] ||
+        die "$EXIT_USAGE" "--source needs a version tag such as v0.45, not $(printf %q "$IMAGE_VERSION")"
     case $action in
     help) usage && exit 0 ;;
     version) print_version && exit 0 ;;
@@ -101,7 +118,7 @@ print_version() {
     local packer qemu
     packer=$(packer_version) || packer='not installed'
     [ "$packer" != 'not installed' ] || ! command -v packer >/dev/null || packer='another program of that name'
-    qemu=$(qemu-system-x86_64 --version 2>/dev/null </dev/null | awk 'NR == 1 { print $4 }') || qemu=
+    qemu=$(qemu_version) || qemu=
     echo "build.sh $VERSION (packer $packer, QEMU ${qemu:-not installed})"
 }
 
@@ -121,7 +138,8 @@ print_inputs() {
 }
 
 SETTINGS=(ACCELERATOR BASE_IMAGE_URL BASE_IMAGE_CHECKSUM MEMORY CPUS DISK_SIZE DEBIAN_MIRROR
-    DEBIAN_SECURITY_MIRROR COMPRESSION BOOT_TEST BOOT_TIMEOUT SSH_TIMEOUT SSH_PRIVATE_KEY_FILE)
+    DEBIAN_SECURITY_MIRROR COMPRESSION BOOT_TEST BOOT_FIRMWARE BOOT_UPGRADE BOOT_TIMEOUT TEST_TIMEOUT SSH_TIMEOUT
+    SSH_PRIVATE_KEY_FILE)
 
 # read_settings COUNT: from build.env, where the environment says nothing; refuses what can't be meant.
 read_settings() {
@@ -129,21 +147,33 @@ read_settings() {
     if [ -f "$PACKER_DIR/build.env" ]; then
         while IFS= read -r line || [ -n "$line" ]; do
             [[ $line =~ ^[[:space:]]*(#.*)?$ ]] && continue
+            line=${line%$'\r'}
             name=${line%%=*} value=${line#*=}
             if [ "$name" = "$line" ] || [[ " ${SETTINGS[*]} " != *" $name "* ]]; then
                 die "$EXIT_USAGE" "build.env: not a setting: $line" "settings: ${SETTINGS[*]}"
             fi
+            # As a shell or systemd would read it. A quote that is never closed can't be meant.
+            case $value in
+            \"*\" | \'*\')
+                [ "${#value}" -ge 2 ] || die "$EXIT_USAGE" "build.env: a quote that is not closed: $line"
+                value=${value:1:${#value}-2}
+                ;;
+            *[\"\']*) die "$EXIT_USAGE" "build.env: a quote that is not closed: $line" "write NAME=value or NAME=\"value\"" ;;
+            esac
             [ -n "${!name-}" ] || printf -v "$name" %s "$value"
         done <"$PACKER_DIR/build.env"
     fi
     for name in "${SETTINGS[@]}"; do
         [ -n "${!name-}" ] || printf -v "$name" %s ''
     done
-    : "${ACCELERATOR:=auto}" "${COMPRESSION:=zlib}" "${BOOT_TEST:=yes}"
+    : "${ACCELERATOR:=auto}" "${BOOT_TEST:=yes}" "${BOOT_FIRMWARE:=all}" "${BOOT_UPGRADE:=auto}"
     check_setting ACCELERATOR '^(kvm|tcg|auto)$' 'kvm, tcg or auto'
-    check_setting COMPRESSION '^(zlib|zstd)$' 'zlib or zstd'
+    check_setting COMPRESSION '^(zlib|zstd)?$' 'zlib or zstd'
     check_setting BOOT_TEST '^(yes|no)$' 'yes or no'
+    check_setting BOOT_FIRMWARE '^(bios|uefi|all)$' 'bios, uefi or all'
+    check_setting BOOT_UPGRADE '^(yes|no|auto)$' 'yes or no'
     check_setting BOOT_TIMEOUT '^([1-9][0-9]*)?$' 'a number of seconds'
+    check_setting TEST_TIMEOUT '^([1-9][0-9]*)?$' 'a number of seconds'
     check_setting MEMORY '^([1-9][0-9]*)?$' 'a number of MiB'
     check_setting CPUS '^([1-9][0-9]*)?$' 'a number'
     check_setting DISK_SIZE '^([1-9][0-9]*[KMGT]?)?$' 'a size such as 4G'
@@ -200,6 +230,8 @@ build_image() {
     mkdir -p -- "$WORK" || return
 
     before=$(built_from "$name")
+    take_tests "$name" || return "$EXIT_FAILED"
+    read_limits "$name" || return "$EXIT_USAGE"
     take_snapshot "$name" "$WORK/packer" || return "$EXIT_FAILED"
     from=$(built_from "$name")
     if [ "$from" != "$before" ]; then
@@ -233,10 +265,13 @@ build_image() {
         ssh=openssh-client
     command -v xorriso >/dev/null || command -v mkisofs >/dev/null || command -v genisoimage >/dev/null ||
         require_tools xorriso=xorriso
+    require_firmware "$name" || return
     choose_accelerator
     # shellcheck disable=SC2034 # lib/packer.sh reads it
     BASE_IMAGE_DIGEST=$digest
     obtain_base_image "$url" "$digest" || return
+    require_room "$name" || return
+    identity "$name" "$from" >"$WORK/homestak-image" || return
     TEMPORARY=$(mktemp -d) || return
     local status=0
     packer_build "$name" || status=$?
@@ -245,6 +280,8 @@ build_image() {
         [ "$status" -eq "$EXIT_MISSING" ] || status=$EXIT_FAILED
         return "$status"
     fi
+    # `latest` of today is another image tomorrow.
+    url=$(dated_url "$url" "$digest")
     finish_image "$name" "$from" "$(without_password "$url")" "$digest" || {
         complain "$name: the image could not be finished; the log is $LOG"
         return "$EXIT_FAILED"
@@ -285,7 +322,7 @@ base_image_checksum() {
 reason_to_build() {
     local key=$IMAGES_DIR/$1/.cache-key
     if [ ! -e "$IMAGES_DIR/$1/$1.qcow2" ]; then
-        echo "there is none yet"
+        echo "there is no image yet"
     elif [ -n "$2" ]; then
         echo "of --force"
     elif [ ! -f "$key" ]; then
@@ -310,13 +347,15 @@ finish_image() {
     local name=$1 hex
     mkdir -p -- "$STAGED" || return
     say "compressing"
-    compress_disk "$WORK/output/disk.qcow2" "$STAGED/$name.qcow2" || return
+    compress_disk "$WORK/output/disk.qcow2" "$STAGED/$name.qcow2" "$(compression "$name")" || return
+    check_size "$name" "$STAGED/$name.qcow2" || return
     run_child sha256sum -- "$STAGED/$name.qcow2" >"$WORK/sha256" || return
     read -r hex _ <"$WORK/sha256"
     hex=${hex#\\}
     printf '%s  %s\n' "$hex" "$name.qcow2" >"$STAGED/$name.qcow2.sha256" || return
     cp -- "$WORK/image-version.txt" "$STAGED/image-version.txt" || return
-    write_sbom "$name" "$WORK/packages.tsv" "$STAGED/$name.cdx.json" || return
+    write_sbom "$name" "$WORK/packages.tsv" "$STAGED/$name.cdx.json" "$WORK/details.tsv" || return
+    gzip -n -9 <"$WORK/files.tsv" >"$STAGED/$name.files.gz" || return
     boot_test "$name" "$STAGED/$name.qcow2" || return
     write_record "$name" "$STAGED" "$hex" "$2" "$3" "$4" "$WORK/inputs" || return
     cp -- "$WORK/cache-key" "$STAGED/.cache-key" || return

@@ -51,7 +51,11 @@ for name in "${names[@]}"; do
         complain "$name: no $file.sha256; write it with ./checksums.sh $name"
         status=$EXIT_MISSING
     else
-        (cd -- "$folder" && sha256sum -- "$file" >"$file.sha256.new" && mv -f -- "$file.sha256.new" "$file.sha256")
+        new=$(mktemp -- "$folder/.$file.sha256.XXXXXXXXXX")
+        (cd -- "$folder" && sha256sum -- "$file" >"$new" && chmod 644 -- "$new" && mv -f -- "$new" "$file.sha256") || {
+            rm -f -- "$new"
+            exit "$EXIT_FAILED"
+        }
         say "$name: wrote $file.sha256"
     fi
 done

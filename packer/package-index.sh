@@ -40,7 +40,7 @@ trap 'rm -rf -- "$WORK"' EXIT
 signed_release() {
     local said
     read_url "$1" >"$WORK/InRelease" 2>"$WORK/said" || {
-        complain "cannot read $(without_password "$1"): $(tail -n 1 "$WORK/said")"
+        complain "cannot read $(without_password "$1"): $(said <"$WORK/said")"
         return 1
     }
     rm -f -- "$3"
@@ -89,11 +89,11 @@ print_index() {
         path=$component/binary-amd64/Packages$suffix
         digest=$(release_digest "$path" "$WORK/Release")
         [ -n "$digest" ] || continue
-        SMALL_FILE_TIMEOUT=600 read_url "$url/$path" >"$WORK/Packages$suffix" 2>"$WORK/said" && break
+        SMALL_FILE_TIMEOUT=600 SMALL_FILE_LIMIT=268435456 read_url "$url/$path" >"$WORK/Packages$suffix" 2>"$WORK/said" && break
         digest=
     done
     if [ -z "$digest" ]; then
-        complain "$(without_password "$url") has no $component/binary-amd64/Packages: $(tail -n 1 "$WORK/said")"
+        complain "$(without_password "$url") has no $component/binary-amd64/Packages: $(said <"$WORK/said")"
         return 1
     fi
     sum=$(sha256sum <"$WORK/Packages$suffix")
@@ -119,11 +119,35 @@ print_index() {
         END { flush() }'
 }
 
+# proxmox_setting IMAGE NAME: the value in the environment, else what the template's proxmox.sh gives it in a line `: "${NAME:=VALUE}"` or
+# `NAME=VALUE`. The file is read and not run: a template may be somebody's proposal.
+proxmox_setting() {
+    if [ -n "${!2-}" ]; then
+        printf '%s' "${!2}"
+        return
+    fi
+    sed -n 's/^: "${'"$2"':=\([A-Za-z0-9:/._~%+@-]*\)}"$/\1/p; s/^\([A-Z_]*=[^ ]* \)*'"$2"'=\([A-Za-z0-9:/._~%+@-]*\)\( .*\)\{0,1\}$/\2/p' \
+        -- "$PACKER_DIR/templates/$1/proxmox.sh" | head -n 1
+}
+
+# read_proxmox IMAGE: sets the PVE_ settings of a template.
+read_proxmox() {
+    local name value
+    for name in PVE_REPOSITORY_URL PVE_KEYRING_URL PVE_KEYRING_SHA256 PVE_SUITE PVE_COMPONENT; do
+        value=$(proxmox_setting "$1" "$name")
+        [ -n "$value" ] || {
+            complain "templates/$1/proxmox.sh gives no $name" "expected a line $name=VALUE"
+            return 1
+        }
+        printf -v "$name" %s "$value"
+    done
+}
+
 # proxmox_keyring: writes the keyring that the template pins.
 proxmox_keyring() {
     local sum
     read_url "$PVE_KEYRING_URL" >"$WORK/proxmox.gpg" 2>"$WORK/said" || {
-        complain "cannot read $(without_password "$PVE_KEYRING_URL"): $(tail -n 1 "$WORK/said")"
+        complain "cannot read $(without_password "$PVE_KEYRING_URL"): $(said <"$WORK/said")"
         return 1
     }
     sum=$(sha256sum <"$WORK/proxmox.gpg")
@@ -141,9 +165,7 @@ print_one() {
     main) print_index "$1" "$DEBIAN_MIRROR" "$of" main "$DEBIAN_KEYRING" ;;
     updates) print_index "$1" "$DEBIAN_MIRROR" "$of-updates" main "$DEBIAN_KEYRING" ;;
     proxmox)
-        # shellcheck source=/dev/null
-        . "$PACKER_DIR/templates/$of/proxmox.sh"
-        proxmox_keyring && print_index "$1" "$PVE_REPOSITORY_URL" "$PVE_SUITE" "$PVE_COMPONENT" "$WORK/proxmox.gpg"
+        read_proxmox "$of" && proxmox_keyring && print_index "$1" "$PVE_REPOSITORY_URL" "$PVE_SUITE" "$PVE_COMPONENT" "$WORK/proxmox.gpg"
         ;;
     esac
 }

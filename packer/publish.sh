@@ -56,11 +56,13 @@ for name in "${names[@]}"; do
         say "$name: already at $target"
         continue
     fi
-    partial=$STORAGE/.$name.img.$$
+    # Made anew under a name that nobody knows: a link with its name would lead elsewhere.
+    partial=$(mktemp -- "$STORAGE/.$name.img.XXXXXXXXXX")
+    chmod 644 -- "$partial"
     cp -- "$image" "$partial"
     sync -- "$partial"
     has_sha256 "$partial" "$hex" || die "$EXIT_DIFFERS" "$name: the copy in $STORAGE is not what was copied" \
-        "check the disk, and that nobody builds the image meanwhile"
+        "check the disk, and that no build of the image is running"
     mv -f -- "$partial" "$target"
     partial=
     say "$name: copied to $target"

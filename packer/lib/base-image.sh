@@ -4,17 +4,46 @@
 # Seconds to connect, and seconds that a small file may take in all.
 : "${CONNECT_TIMEOUT:=15}" "${SMALL_FILE_TIMEOUT:=60}"
 
+# Bytes that a small file may have, and a base image: a server that sends without end fills no disk.
+: "${SMALL_FILE_LIMIT:=1048576}" "${BASE_IMAGE_LIMIT:=17179869184}"
+
+# curl_config URL: how curl is told a URL. It may hold a password: arguments are for all to see, a configuration isn't. No redirect
+# leads from https to where everybody on the way can answer.
+curl_config() {
+    local url=$1 redirects=http,https
+    if [[ $url == *[[:cntrl:]]* ]]; then
+        echo "a URL has a control character" >&2
+        return 1
+    fi
+    [[ ${url,,} != https:* ]] || redirects=https
+    url=${url//\\/\\\\}
+    printf 'url = "%s"\nproto = "=http,https"\nproto-redir = "=%s"\n' "${url//\"/\\\"}" "$redirects"
+}
+
 # read_url URL: prints a small file.
 read_url() {
-    local path
+    local path config
     path=$(local_path "$1")
+    config=$(curl_config "$1") || return
     if [ -n "$path" ]; then
         cat -- "$path"
     else
-        # The URL may hold a password: arguments are for all to see, standard input isn't.
-        printf 'url = "%s"\n' "$1" |
-            curl -fsSL --connect-timeout "$CONNECT_TIMEOUT" --max-time "$SMALL_FILE_TIMEOUT" -K -
-    fi
+        curl -fsSL --connect-timeout "$CONNECT_TIMEOUT" --max-time "$SMALL_FILE_TIMEOUT" -K - <<<"$config"
+    fi | at_most "$SMALL_FILE_LIMIT"
+}
+
+# said: what a program ended with, of standard input. curl and at_most say it in no order.
+said() {
+    tail -n 2 | paste -sd ' '
+}
+
+# at_most BYTES: passes on standard input, and fails where it has more.
+at_most() {
+    head -c "$1"
+    [ "$(head -c 1 | wc -c)" -eq 0 ] || {
+        echo "it has more than $1 bytes" >&2
+        return 1
+    }
 }
 
 # digest_with_algorithm HEX: sha512:HEX or sha256:HEX, by length; nothing for what is neither.
@@ -80,7 +109,7 @@ base_image_digest() {
     local sums status=0
     sums=$(read_url "$list" 2>&1) || status=$?
     if [ "$status" -ne 0 ]; then
-        complain "cannot read $(without_password "$list"): ${sums:-exit $status}"
+        complain "cannot read $(without_password "$list"): $(said <<<"${sums:-exit $status}")"
         return 1
     fi
     if ! digest_in_list "${url##*/}" <<<"$sums"; then
@@ -101,6 +130,37 @@ base_image_version() {
     if [[ $description =~ \"version\"[[:space:]]*:[[:space:]]*\"([0-9A-Za-z][0-9A-Za-z._+-]*)\" ]]; then
         printf '%s\n' "${BASH_REMATCH[1]}"
     fi
+}
+
+# base_image_folders URL: the dated folders beside the folder `latest` of URL, newest first.
+base_image_folders() {
+    local parent=${1%/latest/*} path
+    path=$(local_path "$parent/")
+    if [ -n "$path" ]; then
+        ls -- "$path" 2>/dev/null
+    else
+        read_url "$parent/" 2>/dev/null
+    fi | grep -oE '[0-9]{8}-[0-9]+' | sort -ru
+}
+
+# dated_url URL DIGEST: the same base image where it stays: Debian keeps what `latest` is today in a dated folder, whose
+# list has the same digest. URL itself where there is none, or URL names no `latest`.
+dated_url() {
+    local url=$1 hex=${2#*:} folder file tries=0
+    local sums=${2%%:*}
+    if [[ $url == */latest/* ]]; then
+        while IFS= read -r folder; do
+            # The newest is all but always the one.
+            tries=$((tries + 1))
+            [ "$tries" -le 5 ] || break
+            file=$(SMALL_FILE_TIMEOUT=20 read_url "${url%/latest/*}/$folder/${sums^^}SUMS" 2>/dev/null |
+                awk -v hex="$hex" 'tolower($1) == hex { sub(/^[*]/, "", $2); sub(/^[.]\//, "", $2); print $2; exit }')
+            [[ $file =~ ^[A-Za-z0-9][A-Za-z0-9._+-]*$ ]] || continue
+            printf '%s\n' "${url%/latest/*}/$folder/$file"
+            return
+        done < <({ base_image_version "$url"; base_image_folders "$url"; } | awk '/^[0-9]+-[0-9]+$/ && !seen[$0]++')
+    fi
+    printf '%s\n' "$url"
 }
 
 # obtain_base_image URL DIGEST: sets BASE_IMAGE_FILE to a local file with that digest. Downloads are kept
@@ -134,18 +194,24 @@ download_base_image() {
     local shown status=0
     shown=$(without_password "$1")
     say "downloading $shown"
-    printf 'url = "%s"\n' "$1" >"$WORK/curl.conf"
-    # The URL stands in a file, not in an argument: it may hold a password. A server that refuses to go on
-    # (33, 36, and 22 for a part that is whole) leaves it to the digest.
-    run_logged curl -fL --no-progress-meter --connect-timeout "$CONNECT_TIMEOUT" --retry 3 \
+    curl_config "$1" >"$WORK/curl.conf" || return 1
+    # A server that refuses to go on (33, 36, and 22 for a part that is whole) leaves it to the digest.
+    run_logged prlimit --fsize="$BASE_IMAGE_LIMIT" -- curl -fL --no-progress-meter --connect-timeout "$CONNECT_TIMEOUT" --retry 3 \
         --speed-limit 1000 --speed-time 60 -C - -o "$3.part" -K "$WORK/curl.conf" || status=$?
     if [ -f "$3.part" ] && has_digest "$3.part" "$2"; then
         sync -- "$3.part" && mv -f -- "$3.part" "$3.qcow2"
         return
     fi
+    if [ -f "$3.part" ] && [ "$(stat -c %s -- "$3.part")" -ge "$BASE_IMAGE_LIMIT" ]; then
+        rm -f -- "$3.part"
+        complain "$shown has more than $BASE_IMAGE_LIMIT bytes, and no base image has" "BASE_IMAGE_LIMIT allows more"
+        return 1
+    fi
     # A transfer that ended early goes on next time; one that was complete, and yet differs, starts again.
-    if [ "$status" -ne 0 ]; then
-        complain "cannot download $shown (curl's exit code $status)" "try again: the download goes on where it stopped"
+    if [ "$status" -ne 0 ] && [ -s "$3.part" ]; then
+        complain "cannot download $shown (curl's exit code $status)" "try again: the download continues where it stopped"
+    elif [ "$status" -ne 0 ]; then
+        complain "cannot download $shown (curl's exit code $status)" "check the network, and that the address is right"
     else
         rm -f -- "$3.part"
         complain "what came from $shown does not have the digest $2" "if the mirror is being updated, try again in some minutes"

@@ -4,6 +4,46 @@
 
 CHILD=
 CHILD_STARTING=
+# Shells beside this one, each with a child of its own, by their process ids.
+SHELLS=()
+
+# start_shell FUNCTION ARGUMENT…: runs it in a shell beside this one, which ends its child when it is told to end, and when
+# build.sh is gone.
+start_shell() {
+    # shellcheck disable=SC2030
+    (
+        CHILD='' SHELLS=()
+        trap - EXIT
+        # shellcheck disable=SC2064 # of now
+        trap "stop_child; kill \$(jobs -p) 2>/dev/null; exit 143" TERM HUP INT PIPE
+        shell=$BASHPID
+        (
+            trap - TERM HUP INT PIPE
+            while [ "$(ps -o ppid= -p "$shell" | tr -d ' ')" = "$$" ]; do sleep 1; done
+            kill -TERM "$shell"
+        ) >/dev/null 2>&1 9>&- &
+        watcher=$!
+        status=0
+        "$@" || status=$?
+        stop_child
+        kill "$watcher" 2>/dev/null
+        exit "$status"
+    ) &
+    # shellcheck disable=SC2031
+    SHELLS+=("$!")
+}
+
+# stop_shells: ends those that still run.
+stop_shells() {
+    local shell
+    for shell in ${SHELLS[@]+"${SHELLS[@]}"}; do
+        kill -TERM "$shell" 2>/dev/null || true
+    done
+    for shell in ${SHELLS[@]+"${SHELLS[@]}"}; do
+        wait "$shell" 2>/dev/null || true
+    done
+    SHELLS=()
+}
 
 # start_child COMMAND…: runs it in a session of its own, so that one signal reaches it and all that it
 # starts, and a Ctrl-C on the terminal reaches build.sh alone, which then decides. Should build.sh be killed
@@ -96,6 +136,7 @@ handle_signals() {
 end_by_signal() {
     trap '' INT TERM HUP PIPE
     stop_child
+    stop_shells
     complain "stopped by SIG$1; the last good image is untouched" || true
     exit "$2"
 }
@@ -105,6 +146,7 @@ end_anyhow() {
     trap '' INT TERM HUP PIPE
     set +e
     stop_child
+    stop_shells
     [ -z "$STDIN_WATCHER" ] || kill -KILL "$STDIN_WATCHER" 2>/dev/null
     clean_up
     exit "$status"

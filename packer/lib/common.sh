@@ -16,15 +16,52 @@ PROGRAM=${0##*/}
 # The log that messages go to besides the terminal; empty: none.
 LOG=
 
+# visible TEXT: TEXT on one line, and what a terminal would obey as \xHH: a mirror, a guest or a template may have chosen it.
+# Control characters, what turns a line's direction or can't be seen, and what is no UTF-8.
+visible() {
+    local LC_ALL=C out='' rest=${1:0:4096} char high='' i
+    if [[ $rest != *[^\ -~]* ]]; then
+        printf '%s' "$rest"
+        return
+    fi
+    # Bytes from 0x80 on stay only in text that is UTF-8 throughout.
+    printf '%s' "$rest" | iconv -f UTF-8 -t UTF-8 >/dev/null 2>&1 || high=1
+    while [ -n "$rest" ]; do
+        i=1
+        case $rest in
+        [\ -~]*) i=0 ;;
+        # U+0080 to U+009F, U+061C; U+200B to U+200F, U+2028 to U+202E, U+2060 to U+206F, U+FEFF; U+E0000 to U+E007F.
+        $'\xc2'[$'\x80'-$'\x9f']* | $'\xd8\x9c'*) i=2 ;;
+        $'\xe2\x80'[$'\x8b'-$'\x8f'$'\xa8'-$'\xae']* | $'\xe2\x81'[$'\xa0'-$'\xaf']* | $'\xef\xbb\xbf'*) i=3 ;;
+        $'\xf3\xa0'[$'\x80'$'\x81']*) i=4 ;;
+        [$'\x80'-$'\xff']*) [ -n "$high" ] || i=0 ;;
+        esac
+        if [ "$i" -eq 0 ]; then
+            out+=${rest:0:1} rest=${rest:1}
+            continue
+        fi
+        for ((; i > 0; i--)); do
+            # Some versions of bash give a negative number.
+            printf -v char %d "'${rest:0:1}"
+            printf -v char '\\x%02x' "$((char & 255))"
+            out+=$char rest=${rest:1}
+        done
+    done
+    printf '%s' "$out"
+}
+
 say() {
-    printf '%s\n' "$*"
-    [ -z "$LOG" ] || printf '%s\n' "$*" >>"$LOG"
+    local line
+    line=$(visible "$*")
+    printf '%s\n' "$line"
+    [ -z "$LOG" ] || printf '%s\n' "$line" >>"$LOG"
 }
 
 # complain MESSAGE…: each message is a line.
 complain() {
     local line
     for line in "$@"; do
+        line=$(visible "$line")
         printf '%s: %s\n' "$PROGRAM" "$line" >&2
         [ -z "$LOG" ] || printf '%s: %s\n' "$PROGRAM" "$line" >>"$LOG"
     done
@@ -55,17 +92,18 @@ require_tools() {
     exit "$EXIT_MISSING"
 }
 
-# The names of all templates, one a line, sorted the same everywhere.
+# The names of all templates, one a line, sorted the same everywhere. A folder whose name no image may have is none.
 list_templates() {
     local file
     for file in "$PACKER_DIR"/templates/*/template.pkr.hcl; do
         [ -f "$file" ] || continue
         file=${file%/template.pkr.hcl}
-        printf '%s\n' "${file##*/}"
+        ! is_template "${file##*/}" || printf '%s\n' "${file##*/}"
     done | LC_ALL=C sort
 }
 
 is_template() {
+    local LC_ALL=C
     [[ $1 =~ ^[A-Za-z0-9][A-Za-z0-9._-]*$ ]] && [ -f "$PACKER_DIR/templates/$1/template.pkr.hcl" ]
 }
 

@@ -14,25 +14,27 @@ versions_json() {
 
 # write_record NAME FOLDER SHA256 BUILT_FROM URL DIGEST INPUTS: writes NAME.build.json; INPUTS is a file with the list.
 write_record() {
-    local versions inputs packages
+    local versions inputs packages files
     versions=$(versions_json "$2/image-version.txt") || return 1
     inputs=$(inputs_json "$7") || return 1
-    packages=$(packages_json "$2/$1.cdx.json") || return 1
-    printf '{"schema":1,"image":%s,"sha256":"%s","built_from":%s,"inputs":%s,"base_image":{"url":%s,"digest":%s},"versions":%s,"packages":%s,"boot":%s,"built_at":"%s"}\n' \
-        "$(json_string "$1")" "$3" "$4" "$inputs" "$(json_string "$5")" "$(json_string "$6")" "$versions" "$packages" "$BOOT_PROOF" \
-        "$(date -u +%Y-%m-%dT%H:%M:%SZ)" >"$2/$1.build.json"
+    packages=$(listed_json "$2/$1.cdx.json") && files=$(listed_json "$2/$1.files.gz") || return 1
+    printf '{"schema":1,"image":%s,"sha256":"%s","built_from":%s,"inputs":%s,"base_image":{"url":%s,"digest":%s},"versions":%s,"packages":%s,"files":%s,"boot":%s,"builder":%s,"built_at":"%s"}\n' \
+        "$(json_string "$1")" "$3" "$4" "$inputs" "$(json_string "$5")" "$(json_string "$6")" "$versions" "$packages" "$files" "$BOOT_PROOF" \
+        "$(builder_json)" "$(date -u +%Y-%m-%dT%H:%M:%SZ)" >"$2/$1.build.json"
 }
 
 # is_whole NAME: true when the image in place is what its checksum file and its record say, byte for byte.
 is_whole() {
-    local folder=$IMAGES_DIR/$1 hex file rest
+    local folder=$IMAGES_DIR/$1 hex file rest list
     [ -f "$folder/$1.qcow2" ] && [ -f "$folder/$1.qcow2.sha256" ] &&
         [ -f "$folder/$1.build.json" ] && [ -f "$folder/image-version.txt" ] || return 1
     read -r hex file rest <"$folder/$1.qcow2.sha256" || return 1
     [ "$file" = "$1.qcow2" ] && [ -z "$rest" ] || return 1
     grep -qF "\"sha256\":\"$hex\"" "$folder/$1.build.json" || return 1
-    [ -f "$folder/$1.cdx.json" ] || return 1
-    grep -qF "\"packages\":$(packages_json "$folder/$1.cdx.json")" "$folder/$1.build.json" || return 1
+    for list in "packages $1.cdx.json" "files $1.files.gz"; do
+        [ -f "$folder/${list#* }" ] || return 1
+        grep -qF "\"${list%% *}\":$(listed_json "$folder/${list#* }")" "$folder/$1.build.json" || return 1
+    done
     has_digest "$folder/$1.qcow2" "sha256:$hex"
 }
 
@@ -64,7 +66,7 @@ put_in_place() {
             base=${file##*/}
             [ -e "$file" ] || continue
             case $base in
-            "$name".qcow2* | "$name".build.json | "$name".cdx.json | image-version.txt | .cache-key) ;;
+            "$name".qcow2* | "$name".build.json | "$name".cdx.json | "$name".files.gz | image-version.txt | .cache-key) ;;
             *) mv -n -- "$file" "$target/" ;;
             esac
         done

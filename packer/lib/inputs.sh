@@ -7,6 +7,9 @@
 # Raised when build.sh itself begins to make other images from the same inputs, and when the key's form changes.
 OUTPUT_REVISION=2
 
+# A version tag.
+VERSION_PATTERN='v[0-9][0-9A-Za-z.+-]*'
+
 # take_snapshot NAME FOLDER: copies the inputs of an image: its template and all that is shared. What is built is
 # what the key and the record speak of, even when somebody edits the files meanwhile. Refuses what would reach the
 # build otherwise than as a file of that snapshot.
@@ -14,13 +17,14 @@ take_snapshot() {
     local vendor LC_ALL=C
     mkdir -p "$2/templates"
     cp -R -p -- "$PACKER_DIR/templates/$1" "$2/templates/" && cp -R -p -- "$PACKER_DIR/shared" "$2/" || return 1
-    # Documents are no inputs, nor is what makes a folder a repository.
+    # What an image is asked and how large it may get are no inputs, nor are documents and what makes a folder a repository.
+    rm -rf -- "$2/templates/$1/tests" "$2/templates/$1/limits"
     find "$2" \( -name .git -o -name '*.md' -type f \) -prune -exec rm -rf -- {} +
     while IFS= read -r -d '' vendor; do
         [ -z "$(ls -A -- "$2/${vendor#*$'\t'}" 2>/dev/null)" ] || continue
         complain "$1: ${vendor#*$'\t'} is a submodule that is not checked out" "run: git submodule update --init"
         return 1
-    done < <(packer_git ls-files -s -z -- "templates/$1" shared 2>/dev/null | grep -z '^160000 ')
+    done < <(packer_git ls-tree -r -z HEAD -- "templates/$1" shared 2>/dev/null | grep -z '^160000 ')
     # An empty folder is in no list.
     find "$2" -mindepth 1 -type d -empty -delete
     mkdir -p "$2/shared"
@@ -38,12 +42,17 @@ check_snapshot() {
         elif [ -L "$2/$file" ]; then
             target=$(realpath -m -- "$snapshot/$file")
             case $target in
+            "$snapshot/templates/$1/tests" | "$snapshot/templates/$1/tests/"* | "$snapshot/templates/$1/limits")
+                complain "$1: $file is a symlink to a file that is not an input: $(readlink -- "$2/$file")" "put the file itself there"
+                status=1
+                continue
+                ;;
             "$snapshot/templates/$1" | "$snapshot/templates/$1/"* | "$snapshot/shared" | "$snapshot/shared/"*) continue ;;
             esac
             complain "$1: $file is a symlink that leads out of templates/$1 and shared: $(readlink -- "$2/$file")" \
                 "put the file itself there"
         elif [ ! -f "$2/$file" ]; then
-            complain "$1: $file is no file" "remove it"
+            complain "$1: $file is not a file" "remove it"
         elif head -c 100 -- "$2/$file" | grep -q '^version https://git-lfs\.github\.com/spec/'; then
             complain "$1: $file is a pointer of Git LFS, not the file" "run: git lfs pull"
         else
@@ -56,20 +65,22 @@ check_snapshot() {
 }
 
 # outside_files NAME: names every file that the template reads beside itself and that is not in the snapshot, so that
-# the build would not find it.
+# the build would not find it. What it writes is none of them.
 outside_files() {
     local reference file status=0
     # shellcheck disable=SC2016 # packer's words, not the shell's
     while IFS= read -r reference; do
         file=$(realpath -m -- "$PACKER_DIR/templates/$1/$reference")
         case $file in
+        "$PACKER_DIR/templates/$1/tests/"* | "$PACKER_DIR/templates/$1/limits") ;;
         "$PACKER_DIR/templates/$1/"* | "$PACKER_DIR/shared/"*) continue ;;
         esac
         [ -f "$file" ] || continue
         complain "$1: its template names ${file#"$PACKER_DIR/"}, which is not what the image is built from" \
-            "move it to templates/$1 or to shared"
+            "move it to templates/$1 (not below its tests) or to shared"
         status=1
-    done < <(sed '/^[[:space:]]*\(#\|\/\/\)/d' -- "$PACKER_DIR/templates/$1"/*.hcl | grep -o '\${path\.root}/[^"$*]*' |
+    done < <(sed -E '/^[[:space:]]*(#|\/\/|(destination|iso_target_path|output|output_directory|output_filename)[[:space:]]*=)/d' \
+        -- "$PACKER_DIR/templates/$1"/*.hcl | grep -o '\${path\.root}/[^"$*]*' |
         sed 's#^[^/]*/##' | LC_ALL=C sort -u)
     return "$status"
 }
@@ -77,11 +88,11 @@ outside_files() {
 # input_list NAME SNAPSHOT DIGEST: what an image is made of, a line an input: the base image, the settings that reach
 # the image, every file with its mode and git's id of its bytes.
 input_list() {
-    local setting line LC_ALL=C
+    local line compression LC_ALL=C
+    compression=$(compression "$1") || return
     echo "base-image $3"
-    for setting in DISK_SIZE COMPRESSION; do
-        echo "setting $setting ${!setting-}"
-    done
+    echo "setting DISK_SIZE $DISK_SIZE"
+    echo "setting COMPRESSION $compression"
     # A read that fails in here must not give a shorter list.
     (
         set -o pipefail
@@ -117,31 +128,54 @@ changed_inputs() {
         }'
 }
 
-# git without what an environment says about another repository, and for a folder that another
-# user owns as well: nothing is run from it that its owner could not make us run anyway.
+# git without what an environment says about another repository, and with its own guard: it uses no repository of another user, such
+# as one above the packer directory. It is asked for objects alone, so that neither the index nor a filter takes part, and no
+# command that a repository's configuration names is run.
 packer_git() {
     env -u GIT_DIR -u GIT_WORK_TREE -u GIT_INDEX_FILE -u GIT_OBJECT_DIRECTORY -u GIT_COMMON_DIR \
-        GIT_OPTIONAL_LOCKS=0 git -c safe.directory='*' -C "$PACKER_DIR" "$@"
+        GIT_OPTIONAL_LOCKS=0 GIT_NO_LAZY_FETCH=1 GIT_ALLOW_PROTOCOL=none git -c core.fsmonitor=false \
+        -c core.hooksPath=/dev/null -c safe.bareRepository=explicit -C "$PACKER_DIR" "$@"
 }
+
+# What is no input: documents, the questions that an image is asked, and how large it may get.
+NO_INPUT='(\.md|^[0-7]* [0-9a-f]* templates/[^/]*/(tests/.*|limits))$'
+
+# committed_files COMMIT PATH…, files_here PATH…: `MODE ID PATH` of each input, NUL at the end of each.
+committed_files() {
+    packer_git ls-tree -r -z "$@" 2>/dev/null | sed -z 's/^\([0-7]*\) [a-z]* \([0-9a-f]*\)\t/\1 \2 /' | grep -Ezv "$NO_INPUT"
+}
+
+files_here() (
+    cd -- "$PACKER_DIR" && list_files "$@" | grep -Ezv "$NO_INPUT"
+)
 
 # built_from NAME: the JSON of the commit that the packer directory is at, or null where none can be told.
 # Dirty: something that this image is made of, or that makes it, is not as committed. Files that git ignores
 # count too, since the snapshot has them.
 built_from() {
-    local commit changes dirty=false
+    local commit dirty=false LC_ALL=C
     commit=$(packer_git rev-parse --verify --quiet 'HEAD^{commit}' 2>/dev/null) || {
         echo null
         return
     }
-    changes=$(packer_git status --porcelain --untracked-files=all --ignored -- \
-        "templates/$1" shared build.sh lib ':(exclude,glob)**/*.md' 2>/dev/null) || {
-        echo null
-        return
-    }
-    [ -z "$changes" ] || dirty=true
-    # A packer directory that git ignores or does not know has no commit.
-    if [ -z "$(packer_git ls-files -- "templates/$1/template.pkr.hcl" 2>/dev/null)" ]; then
-        dirty=true
-    fi
+    # A packer directory that git ignores or does not know differs in everything.
+    cmp -s <(committed_files "$commit" "templates/$1" shared build.sh lib | sort -z) \
+        <(files_here "templates/$1" shared build.sh lib | sort -z) || dirty=true
     printf '{"commit":%s,"dirty":%s}\n' "$(json_string "$commit")" "$dirty"
+}
+
+# identity NAME BUILT_FROM: what the image says about itself, as lines of NAME=value. None of it is an input.
+identity() {
+    local commit version=$IMAGE_VERSION
+    echo "IMAGE_ID=$1"
+    commit=$(sed -n 's/.*"commit":"\([0-9a-f]*\)".*/\1/p' <<<"$2")
+    if [ -z "$version" ] && [[ $2 == *'"dirty":false'* ]]; then
+        version=$(packer_git tag --points-at HEAD --list 'v[0-9]*' 2>/dev/null | grep -xE "$VERSION_PATTERN" | sort -V | tail -n 1) || version=
+    fi
+    [ -z "$version" ] || echo "IMAGE_VERSION=$version"
+    echo "IMAGE_BUILD_DATE=$(date -u +%Y-%m-%d)"
+    if [ -n "$commit" ]; then
+        [[ $2 == *'"dirty":false'* ]] || commit+=-dirty
+        echo "IMAGE_COMMIT=$commit"
+    fi
 }

@@ -70,9 +70,9 @@ choose_accelerator() {
     if [ "$ACCELERATED" = kvm ]; then
         say "accelerator: KVM"
     elif [ "$ACCELERATOR" = auto ]; then
-        say "accelerator: TCG, because $device cannot be opened here; this is slow, about ten times KVM's time"
+        say "accelerator: TCG, because $device cannot be opened here; slow, takes about ten times as long as KVM"
     else
-        say "accelerator: TCG, as asked; this is slow, about ten times KVM's time"
+        say "accelerator: TCG, as requested; slow, takes about ten times as long as KVM"
     fi
 }
 
@@ -87,6 +87,9 @@ packer_variables() {
         -var "output_directory=$WORK/output"
         -var "version_file=$WORK/image-version.txt"
         -var "packages_file=$WORK/packages.tsv"
+        -var "details_file=$WORK/details.tsv"
+        -var "files_file=$WORK/files.tsv"
+        -var "identity_file=$WORK/homestak-image"
         -var "serial_log=${LOG%.log}.serial.log"
         -var "debian_mirror=$DEBIAN_MIRROR"
         -var "debian_security_mirror=$DEBIAN_SECURITY_MIRROR"
@@ -126,6 +129,7 @@ packer_build() {
         complain "packer cannot fetch its QEMU plugin" "run \`packer plugins install github.com/hashicorp/qemu\` to see why"
         return 1
     fi
+    PACKER_PLUGIN=$(plugin_version "$folder" "$version")
     run_packer build -color=false -timestamp-ui "${PACKER_VARIABLES[@]}" "$folder" || status=$?
     if [ "$status" -ne 0 ]; then
         explain_failure "$status"
@@ -135,6 +139,27 @@ packer_build() {
         complain "packer reported success and left no disk"
         return 1
     }
+}
+
+# plugin_version FOLDER PACKER_VERSION: of the QEMU builder that is used; nothing where packer has it built in.
+plugin_version() {
+    has_plugins "$2" || return 0
+    # `packer init` took the one version that the file beside the template names.
+    sed -n 's/^ *version *= *"=* *\([0-9.]*\)".*/\1/p' "$1"/shared-required-plugins.pkr.hcl | head -n 1
+}
+
+# builder_json: what built the image.
+builder_json() {
+    local packer qemu plugin=null
+    packer=$(packer_version) || packer=
+    qemu=$(qemu_version)
+    [ -z "${PACKER_PLUGIN-}" ] || plugin=$(json_string "$PACKER_PLUGIN")
+    printf '{"packer":%s,"plugin":%s,"qemu":%s}' "$(json_string "$packer")" "$plugin" "$(json_string "$qemu")"
+}
+
+# qemu_version: such as 7.2.22.
+qemu_version() {
+    qemu-system-x86_64 --version 2>/dev/null </dev/null | awk 'NR == 1 { print $4 }'
 }
 
 # explain_failure STATUS: what usually is behind the errors that packer's words don't explain.
@@ -157,13 +182,27 @@ explain_failure() {
     fi
 }
 
-# compress_disk FROM TO
+# compression NAME: what COMPRESSION says, else the template, else zlib, which every QEMU reads.
+compression() {
+    local own=$COMPRESSION
+    [ -n "$own" ] || own=$(template_default "$1" compression)
+    case ${own:=zlib} in
+    zlib | zstd) printf '%s\n' "$own" ;;
+    *)
+        complain "$1: compression in its template is \"$own\", and must be \"zlib\" or \"zstd\""
+        return 1
+        ;;
+    esac
+}
+
+# compress_disk FROM TO COMPRESSION: the same disk gives the same bytes, which -W (writing out of order) would not. zstd comes
+# with clusters of a MiB, which make it smaller than zlib; QEMU reads it from 5.1 on.
 compress_disk() {
     local threads options=()
     threads=$(nproc 2>/dev/null) || threads=1
     [ "$threads" -le 16 ] || threads=16
-    [ "$COMPRESSION" = zlib ] || options=(-o "compression_type=$COMPRESSION")
-    run_logged qemu-img convert -c -O qcow2 -m "$threads" -W ${options[@]+"${options[@]}"} -- "$1" "$2" &&
+    [ "$3" = zlib ] || options=(-o "compression_type=$3,cluster_size=1M")
+    run_logged qemu-img convert -c -O qcow2 -m "$threads" ${options[@]+"${options[@]}"} -- "$1" "$2" &&
         run_logged qemu-img check -q -- "$2"
 }
 
@@ -203,6 +242,7 @@ validate_template() {
     take_snapshot "$1" "$snapshot" && add_shared_packer_files "$1" "$snapshot" "$2" &&
         make_seed "$1" "$snapshot" "$WORK/seed" || return
     # Any file and any digest do: nothing is read, only that the template fits together.
+    identity "$1" null >"$WORK/homestak-image"
     BASE_IMAGE_FILE=$snapshot/templates/$1/template.pkr.hcl
     BASE_IMAGE_DIGEST=sha512:$(printf '0%.0s' {1..128})
     ACCELERATED=kvm

@@ -45,7 +45,7 @@ setup() { setup_packer; }
     [ "${lines[-1]}" = "1 built, 0 unchanged, 0 failed" ]
 
     [ "$(cd "$SET" && find . -type f | LC_ALL=C sort | paste -sd ' ')" = \
-        "./.cache-key ./$NAME.build.json ./$NAME.cdx.json ./$NAME.qcow2 ./$NAME.qcow2.sha256 ./image-version.txt" ]
+        "./.cache-key ./$NAME.build.json ./$NAME.cdx.json ./$NAME.files.gz ./$NAME.qcow2 ./$NAME.qcow2.sha256 ./image-version.txt" ]
     [ "$(find "$ENGINE/images" -mindepth 1 -maxdepth 1)" = "$SET" ]
     [ -z "$(ls -A "$ENGINE/.cache/work")" ]
     (cd "$SET" && sha256sum --check --strict --quiet "$NAME.qcow2.sha256")
@@ -59,9 +59,13 @@ setup() { setup_packer; }
     [ "$(record base_image.url)" = "\"$BASE\"" ]
     [ "$(record base_image.digest)" = "\"sha512:$(sha512sum "$BASE" | cut -c-128)\"" ]
     [ "$(record versions)" = '{"DEBIAN_VERSION": "12.11"}' ]
-    [ "$(record packages.file)" = "\"$NAME.cdx.json\"" ]
-    [ "$(record packages.sha256)" = "\"$(sha256sum <"$SET/$NAME.cdx.json" | cut -c-64)\"" ]
-    [ "$(record packages.size)" = "$(stat -c %s "$SET/$NAME.cdx.json")" ]
+    local list
+    for list in "packages $NAME.cdx.json" "files $NAME.files.gz"; do
+        [ "$(record "${list% *}.file")" = "\"${list#* }\"" ]
+        [ "$(record "${list% *}.sha256")" = "\"$(sha256sum <"$SET/${list#* }" | cut -c-64)\"" ]
+        [ "$(record "${list% *}.size")" = "$(stat -c %s "$SET/${list#* }")" ]
+    done
+    gzip -dc "$SET/$NAME.files.gz" | cmp - "$BATS_TEST_DIRNAME/stub/files.tsv"
     [ "$(record boot)" = null ]
     [[ $(record built_at) =~ ^\"20[0-9]{2}-[0-9]{2}-[0-9]{2}T[0-9:]{8}Z\"$ ]]
 
@@ -115,7 +119,7 @@ setup() { setup_packer; }
 @test "an environment for another repository does not mislead the record" {
     local commit
     commit=$(commit_all)
-    git init -q "$BATS_TEST_TMPDIR/other"
+    git init -q --object-format=sha1 "$BATS_TEST_TMPDIR/other"
     GIT_DIR=$BATS_TEST_TMPDIR/other/.git build "$NAME"
     [ "$(record built_from.commit)" = "\"$commit\"" ]
 }
@@ -270,18 +274,15 @@ setup() { setup_packer; }
     printf '#!/bin/sh\ncat >"$0.read"\necho 0 0\n' >"$other/packer"
     chmod +x "$other/packer"
     export PATH=$other:$PATH
-    # Standard input stays open, as a terminal does.
-    # shellcheck disable=SC2016
-    run --separate-stderr bash -c '"$0" --version < <(sleep 300)' "$ENGINE/build.sh"
+    stay "$ENGINE/build.sh" --version
     [ "$status" -eq 0 ]
     [[ $output == *"another program of that name"* ]]
     for arguments in "$NAME" "--validate $NAME"; do
-        # shellcheck disable=SC2016,SC2086 # words
-        run --separate-stderr bash -c '"$0" "$@" < <(sleep 300)' "$ENGINE/build.sh" $arguments
+        # shellcheck disable=SC2086 # words
+        stay "$ENGINE/build.sh" $arguments
         [ "$status" -eq 3 ]
         [[ $stderr == *"another program is called packer here ($other/packer)"*"HashiCorp"* ]]
     done
-    pkill -P $$ -x sleep || true
     [ ! -s "$other/packer.read" ]
     printf '#!/bin/sh\nexec sleep 300\n' >"$other/packer"
     run --separate-stderr timeout 60 "$ENGINE/build.sh" --version
@@ -315,6 +316,138 @@ setup() { setup_packer; }
     [[ $stderr == *"not a setting: MEMROY=1"* ]]
 }
 
+@test "quotes in build.env are read as a shell reads them; one that is not closed is refused" {
+    printf 'MEMORY="3072"\r\nCPUS='\''1'\''\nBASE_IMAGE_CHECKSUM=""\n' >"$ENGINE/build.env"
+    build "$NAME"
+    [ "$status" -eq 0 ]
+    grep -q -- 'memory=3072' "$STUB_LOG"
+    grep -q -- 'cpus=1' "$STUB_LOG"
+    local line
+    for line in 'MEMORY="3072' "MEMORY=3072'" 'MEMORY="' "MEMORY=\"3072'"; do
+        echo "$line" >"$ENGINE/build.env"
+        build "$NAME"
+        [ "$status" -eq 2 ]
+        [[ $stderr == *"a quote that is not closed: $line"* ]]
+    done
+}
+
+@test "without room for a build nothing is built, and both numbers are named" {
+    mkdir "$BATS_TEST_TMPDIR/bin"
+    printf '#!/bin/sh\nprintf "Avail\\n1000000\\n"\n' >"$BATS_TEST_TMPDIR/bin/df"
+    chmod +x "$BATS_TEST_TMPDIR/bin/df"
+    PATH=$BATS_TEST_TMPDIR/bin:$PATH build "$NAME"
+    [ "$status" -eq 3 ]
+    [[ $stderr == *"a build needs about 102"[0-9]" MiB, and 1 MiB are free"*"make room"* ]]
+    run ! grep -q '^build' "$STUB_LOG"
+}
+
+@test "an image above its template's limit is refused, close to it told, and --allow-large takes it" {
+    echo 'max_size = 100K' >"$ENGINE/templates/$NAME/limits"
+    build "$NAME"
+    [ "$status" -eq 1 ]
+    [[ $stderr == *"above the limit of 0 MiB in templates/$NAME/limits"*"--allow-large $NAME"* ]]
+    [ ! -e "$SET" ]
+    build --allow-large "$NAME"
+    [ "$status" -eq 0 ]
+    [[ $stderr == *"warning: $NAME has "*"as --allow-large allows"* ]]
+    # Below the limit, above nine tenths of it.
+    echo "max_size = $(($(stat -c %s "$SET/$NAME.qcow2") * 105 / 100 / 1024))K # more or less" >"$ENGINE/templates/$NAME/limits"
+    build --force "$NAME"
+    [ "$status" -eq 0 ]
+    [[ $stderr == *"close to the limit"* ]]
+    local line
+    for line in 'max_size = much' 'max_size' 'size = 1G' 'max_size = -1' 'max_size = 0'; do
+        echo "$line" >"$ENGINE/templates/$NAME/limits"
+        build --force "$NAME"
+        [ "$status" -eq 2 ]
+        [[ $stderr == *"not a limit: $line"* ]]
+    done
+}
+
+@test "the same disk gives the same bytes" {
+    head -c 9000000 /dev/urandom >"$BATS_TEST_TMPDIR/raw"
+    head -c 9000000 /dev/zero >>"$BATS_TEST_TMPDIR/raw"
+    qemu-img convert -O qcow2 -f raw "$BATS_TEST_TMPDIR/raw" "$BATS_TEST_TMPDIR/disk.qcow2"
+    # shellcheck disable=SC2016 # for the shell that is started
+    run bash -euo pipefail -c '
+        PACKER_DIR=$1 WORK=$2 COMPRESSION=zlib
+        for part in common.sh children.sh packer.sh; do . "$1/lib/$part"; done
+        clean_up() { :; }
+        LOG=$2/log
+        for number in 1 2 3 4; do compress_disk "$2/disk.qcow2" "$2/$number.qcow2" zlib; done
+        sha256sum "$2"/[1-4].qcow2 | cut -c-64 | sort -u | wc -l' bash "$ENGINE" "$BATS_TEST_TMPDIR"
+    [ "$status" -eq 0 ]
+    [ "${lines[-1]}" = 1 ]
+    run ! grep -rnE -- 'qemu-img convert.* -W' "$ENGINE/lib"
+}
+
+@test "a template may ask for zstd, the environment goes first, and the inputs say which it is" {
+    printf '\nvariable "compression" {\n  type    = string\n  default = "zstd"\n}\n' >>"$ENGINE/templates/$NAME/template.pkr.hcl"
+    build "$NAME"
+    [ "$status" -eq 0 ]
+    [ "$(record inputs.settings.COMPRESSION)" = '"zstd"' ]
+    qemu-img info "$SET/$NAME.qcow2" | grep -q 'compression type: zstd'
+    COMPRESSION=zlib build "$NAME"
+    [[ $output == *"this changed: COMPRESSION"* ]]
+    qemu-img info "$SET/$NAME.qcow2" | grep -q 'compression type: zlib'
+    sed -i 's/"zstd"/"lzma"/' "$ENGINE/templates/$NAME/template.pkr.hcl"
+    build "$NAME"
+    [ "$status" -eq 1 ]
+    [[ $stderr == *'compression in its template is "lzma"'* ]]
+}
+
+@test "the record says what built the image" {
+    build "$NAME"
+    [ "$(record builder)" = '{"packer": "1.6.6", "plugin": null, "qemu": "7.2.0"}' ]
+    STUB_VERSION=1.11.2 build --force "$NAME"
+    [ "$(record builder.packer)" = '"1.11.2"' ]
+    [[ $(record builder.plugin) =~ ^\"[0-9]+(\.[0-9]+)+\"$ ]]
+    # One version, so that two builds of one commit have the same builder.
+    grep -qE '^ *version *= "[0-9.]+"$' "$ENGINE/shared/packer/required-plugins.pkr.hcl"
+}
+
+@test "an image tells what it is: its name, the version of the commit or of --source, the day, the commit" {
+    export STUB_IDENTITY=$BATS_TEST_TMPDIR/identity
+    build "$NAME"
+    [ "$(<"$STUB_IDENTITY")" = "IMAGE_ID=$NAME"$'\n'"IMAGE_BUILD_DATE=$(date -u +%Y-%m-%d)" ]
+    local commit
+    commit=$(commit_all)
+    git -C "$BATS_TEST_TMPDIR/repo" tag v0.9
+    git -C "$BATS_TEST_TMPDIR/repo" tag v0.10
+    git -C "$BATS_TEST_TMPDIR/repo" tag "v1-odd#"
+    build --force "$NAME"
+    [ "$(grep -c . "$STUB_IDENTITY")" -eq 4 ]
+    grep -qx IMAGE_VERSION=v0.10 "$STUB_IDENTITY"
+    grep -qx "IMAGE_COMMIT=$commit" "$STUB_IDENTITY"
+    build --force --source v0.45 "$NAME"
+    grep -qx IMAGE_VERSION=v0.45 "$STUB_IDENTITY"
+    # What is not as committed is not that version.
+    echo "#" >>"$ENGINE/shared/scripts/update.sh"
+    build "$NAME"
+    run ! grep -q IMAGE_VERSION "$STUB_IDENTITY"
+    grep -qx "IMAGE_COMMIT=$commit-dirty" "$STUB_IDENTITY"
+    local version
+    for version in '' 'v1;x' 0.45 $'v1\nX=1'; do
+        build --source "$version" "$NAME"
+        [ "$status" -eq 2 ]
+    done
+}
+
+@test "a new version, tests and limits are no reason to build, and no change of the commit" {
+    commit_all
+    build "$NAME"
+    git -C "$BATS_TEST_TMPDIR/repo" tag v0.46
+    mkdir -p "$ENGINE/templates/$NAME/tests"
+    printf '#!/bin/sh\ntrue\n' >"$ENGINE/templates/$NAME/tests/more.sh"
+    chmod +x "$ENGINE/templates/$NAME/tests/more.sh"
+    echo 'max_size = 3G' >"$ENGINE/templates/$NAME/limits"
+    build "$NAME"
+    [ "${lines[-1]}" = "0 built, 1 unchanged, 0 failed" ]
+    build --force "$NAME"
+    [ "$(record built_from.dirty)" = false ]
+    [[ $(record inputs) != *tests/* && $(record inputs) != *limits* ]]
+}
+
 @test "BASE_IMAGE_URL is refused for more than one image" {
     build
     [ "$status" -eq 2 ]
@@ -341,6 +474,33 @@ setup() { setup_packer; }
     run ! grep -rq hunter2 "$ENGINE/logs" "$ENGINE/images"
 }
 
+@test "the record has the base image's address that stays: the dated folder with the same digest" {
+    local www=$BATS_TEST_TMPDIR/www digest
+    digest=$(sha512sum "$BASE" | cut -c-128)
+    mkdir -p "$www"/trixie/{latest,20261110-2290,20261117-2299,20261201-1}
+    cp "$BASE" "$www/trixie/latest/debian.qcow2"
+    echo "$digest  debian.qcow2" >"$www/trixie/latest/SHA512SUMS"
+    # Debian's files have the version in their names there.
+    echo "$digest  debian-20261117-2299.qcow2" >"$www/trixie/20261117-2299/SHA512SUMS"
+    echo "${digest//[0-9]/a}  debian-20261201-1.qcow2" >"$www/trixie/20261201-1/SHA512SUMS"
+    start_server "$www"
+    export BASE_IMAGE_URL=http://x:secret@127.0.0.1:$PORT/trixie/latest/debian.qcow2
+    build "$NAME"
+    [ "$status" -eq 0 ]
+    [ "$(record base_image.url)" = "\"http://127.0.0.1:$PORT/trixie/20261117-2299/debian-20261117-2299.qcow2\"" ]
+    [ "$(record base_image.digest)" = "\"sha512:$digest\"" ]
+    # No folder has it, or one names what is no file's name: then the address as it was.
+    echo "$digest  ../../../x.qcow2" >"$www/trixie/20261117-2299/SHA512SUMS"
+    build --force "$NAME"
+    stop_server
+    [ "$(record base_image.url)" = "\"http://127.0.0.1:$PORT/trixie/latest/debian.qcow2\"" ]
+    BASE_IMAGE_URL=file://$www/trixie/latest/debian.qcow2 build --force "$NAME"
+    [ "$(record base_image.url)" = "\"file://$www/trixie/latest/debian.qcow2\"" ]
+    echo "$digest *debian.qcow2" >"$www/trixie/20261117-2299/SHA512SUMS"
+    BASE_IMAGE_URL=file://$www/trixie/latest/debian.qcow2 build --force "$NAME"
+    [ "$(record base_image.url)" = "\"file://$www/trixie/20261117-2299/debian.qcow2\"" ]
+}
+
 @test "an interrupted download goes on where it stopped, and a wrong one starts over" {
     mkdir "$BATS_TEST_TMPDIR/www" "$ENGINE/.cache" "$ENGINE/.cache/base"
     head -c 200000 /dev/urandom >"$BATS_TEST_TMPDIR/www/base.qcow2"
@@ -359,8 +519,13 @@ setup() { setup_packer; }
     # The mirror is not asked for the image again.
     rm "$BATS_TEST_TMPDIR/www/base.qcow2"
     build --force "$NAME"
-    stop_server
     [ "$status" -eq 0 ]
+    # Of what is not there nothing is to be gone on with.
+    rm -r "$ENGINE/.cache/base"
+    build --force "$NAME"
+    stop_server
+    [ "$status" -eq 1 ]
+    [[ $stderr == *"check the network, and that the address is right"* && $stderr != *"try again"* ]]
 }
 
 @test "files that somebody keeps beside an image stay; parts of the image that was replaced go" {

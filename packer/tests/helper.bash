@@ -13,7 +13,7 @@ setup_packer() {
     # What the stub writes is no system that could boot.
     export BASE_IMAGE_URL=$BASE ACCELERATOR=tcg BOOT_TEST=no
     unset BASE_IMAGE_CHECKSUM MEMORY CPUS DISK_SIZE DEBIAN_MIRROR DEBIAN_SECURITY_MIRROR COMPRESSION SSH_TIMEOUT BOOT_TIMEOUT \
-        SSH_PRIVATE_KEY_FILE PACKER_BUILD_WATCH_STDIN STUB_PACKER STUB_VERSION KVM_DEVICE
+        BOOT_FIRMWARE BOOT_UPGRADE TEST_TIMEOUT OVMF_DIR SSH_PRIVATE_KEY_FILE PACKER_BUILD_WATCH_STDIN STUB_PACKER STUB_VERSION KVM_DEVICE
     export STUB_LOG=$BATS_TEST_TMPDIR/packer.log STUB_PIDS=$BATS_TEST_TMPDIR/pids
     export PATH=$BATS_TEST_DIRNAME/stub:$PATH
     NAME=debian-12-custom
@@ -23,7 +23,7 @@ setup_packer() {
 commit_all() {
     local git=(git -C "$BATS_TEST_TMPDIR/repo" -c user.name=test -c user.email=test@example.org
         -c commit.gpgsign=false -c init.defaultBranch=main)
-    [ -d "$BATS_TEST_TMPDIR/repo/.git" ] || "${git[@]}" init -q
+    [ -d "$BATS_TEST_TMPDIR/repo/.git" ] || "${git[@]}" init -q --object-format=sha1
     "${git[@]}" add -A
     "${git[@]}" commit -q -m test
     "${git[@]}" rev-parse HEAD
@@ -72,6 +72,14 @@ all_gone() {
     done
 }
 
+# end_processes PID…: what a test started and may not have ended.
+end_processes() {
+    local pid
+    for pid in "$@"; do
+        [ -z "$pid" ] || kill -KILL "$pid" 2>/dev/null || true
+    done
+}
+
 # no_words_of_bash: standard input has no message of bash about a line of a script or a job.
 no_words_of_bash() {
     ! grep -E '\.sh: line [0-9]+:' >&2
@@ -80,6 +88,15 @@ no_words_of_bash() {
 # What is in images/, with digests, for comparing before and after.
 fingerprint() {
     (cd "$ENGINE/images" && find . -type f -exec sha256sum {} + | LC_ALL=C sort -k 2)
+}
+
+# stay COMMAND…: runs it with a standard input that stays open, as a terminal's does, and with nothing left behind.
+stay() {
+    local fifo=$BATS_TEST_TMPDIR/stay
+    rm -f "$fifo"
+    mkfifo "$fifo"
+    # For reading and writing: nobody has to hold the other end.
+    run --separate-stderr "$@" 0<>"$fifo"
 }
 
 # start_server FOLDER: serves it over http; sets PORT.

@@ -16,9 +16,9 @@ for file in json.loads(sys.argv[1])["images"][0]["inputs"]["files"]:
     print(file["mode"], "blob", file["id"] + "\t" + file["path"])' "$output"
 }
 
-# in_git: what the last commit has of it.
+# in_git: what the last commit has of it. What the image is asked and how large it may get are no inputs.
 in_git() {
-    git -C "$ENGINE" ls-tree -r HEAD -- "templates/$NAME" shared
+    git -C "$ENGINE" ls-tree -r HEAD -- "templates/$NAME" shared | grep -v "templates/$NAME/\(tests/\|limits$\)"
 }
 
 repo_git() {
@@ -70,9 +70,9 @@ print([(image["name"], image["inputs"]["base_image"]) for image in json.loads(sy
     while IFS= read -r file; do
         mode=100644
         [ ! -x "$ENGINE/$file" ] || mode=100755
-        expected+="$mode blob $(git hash-object --no-filters "$ENGINE/$file")"$'\t'"$file"$'\n'
-    done < <(cd "$ENGINE" && find "templates/$NAME" shared -type f)
-    expected+="120000 blob $(printf %s scripts/update.sh | git hash-object --stdin)"$'\t'"shared/link"
+        expected+="$mode blob $(git -C "$ENGINE" hash-object --no-filters "$ENGINE/$file")"$'\t'"$file"$'\n'
+    done < <(cd "$ENGINE" && find "templates/$NAME" shared -type f ! -path '*/tests/*' ! -name limits)
+    expected+="120000 blob $(printf %s scripts/update.sh | git -C "$ENGINE" hash-object --stdin)"$'\t'"shared/link"
     [ "$(listed)" = "$(LC_ALL=C sort -t $'\t' -k 2 <<<"$expected")" ]
     [ "$(listed | grep -c 'shared/a.swp\|shared/link')" -eq 2 ]
 }
@@ -99,8 +99,12 @@ print([(image["name"], image["inputs"]["base_image"]) for image in json.loads(sy
     echo x >"$shared/"$'caf\xe9'
     refused "a file's name"
     rm "$shared/"$'caf\xe9'
+    # What is no input does not reach the build.
+    ln -s "../templates/$NAME/tests/release.sh" "$shared/test"
+    refused "shared/test is a symlink to a file that is not an input"
+    rm "$shared/test"
     mkfifo "$shared/fifo"
-    refused "shared/fifo is no file"
+    refused "shared/fifo is not a file"
     rm "$shared/fifo"
     printf 'version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n' >"$shared/big"
     refused "shared/big is a pointer of Git LFS"
@@ -110,7 +114,7 @@ print([(image["name"], image["inputs"]["base_image"]) for image in json.loads(sy
 }
 
 @test "a submodule that is not checked out is refused, and one that is there is read" {
-    git init -q "$BATS_TEST_TMPDIR/vendor"
+    git init -q --object-format=sha1 "$BATS_TEST_TMPDIR/vendor"
     echo x >"$BATS_TEST_TMPDIR/vendor/a"
     git -C "$BATS_TEST_TMPDIR/vendor" add -A
     git -C "$BATS_TEST_TMPDIR/vendor" -c user.name=t -c user.email=t@example.org commit -q -m a
@@ -132,15 +136,21 @@ print([(image["name"], image["inputs"]["base_image"]) for image in json.loads(sy
 locals {
   extra = "${path.root}/../../extra.sh"
   own   = "${path.root}/cleanup.sh"
-  out   = "${path.root}/../../images/x"
+  destination = "${path.root}/../../written.txt"
 }
 HCL
+    echo x >"$ENGINE/written.txt"
     build "$NAME"
     [ "$status" -eq 1 ]
     [[ $stderr == *"its template names extra.sh, which is not what the image is built from"* ]]
-    [[ $stderr != *"names build.sh"* ]]
+    [[ $stderr != *"names build.sh"* ]] && [[ $stderr != *written.txt* ]]
     [ ! -e "$STUB_LOG" ]
     build --validate "$NAME"
     [ "$status" -eq 1 ]
     [[ $stderr == *"its template names extra.sh"* ]]
+    # shellcheck disable=SC2016 # packer's words
+    sed -i 's#/../../extra.sh#/tests/release.sh#' "$ENGINE/templates/$NAME/template.pkr.hcl"
+    build "$NAME"
+    [ "$status" -eq 1 ]
+    [[ $stderr == *"its template names templates/$NAME/tests/release.sh"* ]]
 }

@@ -14,6 +14,11 @@ setup() {
     rm -f "$STUB_PIDS"
 }
 
+# Also after a test that failed on the way: bats waits for each process that holds its output.
+teardown() {
+    end_processes "${CALLER-}" "${BUILD-}" ${STARTED[@]+"${STARTED[@]}"}
+}
+
 # start_hanging: a build that would take five minutes, once packer runs.
 start_hanging() {
     export STUB_PACKER=hang
@@ -36,7 +41,7 @@ expect_stopped() {
 # hold_input: $BATS_TEST_TMPDIR/in is a standard input that stays open as long as $CALLER lives.
 hold_input() {
     mkfifo "$BATS_TEST_TMPDIR/in"
-    sleep 300 >"$BATS_TEST_TMPDIR/in" 3>&- &
+    sleep 300 >"$BATS_TEST_TMPDIR/in" 2>/dev/null 3>&- &
     CALLER=$!
 }
 
@@ -63,13 +68,12 @@ no_process_of() {
     start_hanging "$BATS_TEST_TMPDIR/in"
     kill -TERM "$BUILD"
     expect_stopped 143
-    kill "$CALLER"
 }
 
 @test "Ctrl-C on a terminal does the same" {
     # A shell's background job ignores SIGINT, so it gets a terminal of its own.
     export STUB_PACKER=hang
-    python3 - "$ENGINE/build.sh" "$NAME" "$STUB_PIDS" <<'PY'
+    python3 - "$ENGINE/build.sh" "$NAME" "$STUB_PIDS" 3>&- <<'PY'
 import os, pty, signal, sys, time
 build, name, pids = sys.argv[1:]
 pid, terminal = pty.fork()
@@ -101,7 +105,6 @@ PY
     wait "$BUILD" || true
     # packer itself gets the kernel's signal; qemu then is packer's to stop.
     wait_for all_gone "${STARTED[1]}"
-    kill "${STARTED[0]}" 2>/dev/null || true
     [ "$(fingerprint)" = "$BEFORE" ]
     STUB_PACKER=ok build --force "$NAME"
     [ "$status" -eq 0 ]
@@ -137,7 +140,6 @@ PY
     [ -z "$stderr" ]
     # Killed it is by now; until it is gone may take a moment.
     wait_for no_process_of "$ENGINE/build.sh"
-    kill "$CALLER"
 }
 
 @test "a second build of the same image is refused while the first runs; another image is not" {

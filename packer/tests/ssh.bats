@@ -35,7 +35,7 @@ EOF
         -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR 127.0.0.1)
     # A caller that stays: standard input is open as long as it lives.
     mkfifo "$BATS_TEST_TMPDIR/in"
-    sleep 300 >"$BATS_TEST_TMPDIR/in" 3>&- &
+    sleep 300 >"$BATS_TEST_TMPDIR/in" 2>/dev/null 3>&- &
     CALLER=$!
 }
 
@@ -50,7 +50,7 @@ nothing_left() {
 }
 
 teardown() {
-    [ -z "${CALLER-}" ] || kill "$CALLER" || true
+    end_processes "${CALLER-}" ${STARTED[@]+"${STARTED[@]}"}
     [ ! -s "${SSH-}/pid" ] || kill "$(<"$SSH/pid")"
 }
 

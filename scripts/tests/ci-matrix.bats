@@ -61,7 +61,7 @@ TABLE
         echo "$source: $output $stderr"
         [ "$status" -eq 2 ]
         [ -z "$output" ]
-        [[ $stderr == *'no version tag'* ]]
+        [[ $stderr == *'not a version tag'* ]]
     done
 }
 

@@ -13,17 +13,24 @@ refused() {
     [ -z "$output" ]
 }
 
-@test "release.sh: a mistyped option is named" {
-    refused release.sh packer --chek
-    [[ $stderr == "release.sh: unknown option --chek, did you mean --check?"* ]]
-    refused release.sh packer --coppy --source v0.45
-    [[ $stderr == *"--coppy, did you mean --copy?"* ]]
-    refused release.sh packer check
-    [[ $stderr == *"unknown: check, did you mean --check?"* ]]
-    refused release.sh packer --nosuch
-    [[ $stderr == "release.sh: unknown option --nosuch"$'\n'* ]]
-    refused release.sh paker
-    [[ $stderr == *"unknown: paker"* ]]
+@test "release.sh: what is none of its two lines" {
+    for words in "" paker packer "packer --chek" "packer check" "status"; do
+        # shellcheck disable=SC2086 # words
+        refused release.sh $words
+        [[ $stderr == *"usage: scripts/release.sh packer --check"*"--copy --source TAG"* ]]
+    done
+    run --separate-stderr "$SCRIPTS/release.sh" --help
+    [ "$status" -eq 0 ]
+    [[ $output == *"--copy --source TAG"* ]]
+}
+
+@test "release.sh: the two lines become the tool's own" {
+    mkdir "$BATS_TEST_TMPDIR/bin"
+    printf '#!/bin/sh\nshift 5\necho "$@"\n' >"$BATS_TEST_TMPDIR/bin/cargo"
+    chmod +x "$BATS_TEST_TMPDIR/bin/cargo"
+    PATH=$BATS_TEST_TMPDIR/bin:$PATH
+    [ "$("$SCRIPTS/release.sh" packer --check --json "a b")" = "-- packer check --json a b" ]
+    [ "$("$SCRIPTS/release.sh" packer --copy --source v0.45 --execute)" = "-- packer publish --copy --source v0.45 --execute" ]
 }
 
 @test "test: an unknown option is named before anything is done" {

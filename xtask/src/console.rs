@@ -1,28 +1,27 @@
-//! What a person sees: lines, and bars for what takes longer than a second.
+//! What a person sees: lines, questions, and bars for what takes longer than a second.
 //!
-//! With `--json` standard output carries one object and nothing else; people's text then goes to standard error. Bars
-//! show on a terminal only; elsewhere each transfer is one line when it ends. `NO_COLOR` and `TERM=dumb` are obeyed.
+//! With `--json` standard output carries one object and nothing else; text for people then goes to standard error. Bars show
+//! on a terminal only; elsewhere each transfer is one line when it ends. `NO_COLOR` and `TERM=dumb` are obeyed.
 //!
-//! Whatever is printed here may hold text from outside, so nothing in it reaches the terminal as a control character: see
-//! [`crate::text`]. Colours are put in afterwards.
+//! Every line may hold text from outside, so each character passes [`text::push_safe`] on its way to the terminal; colours are
+//! put in afterwards. Used by all that shows something.
 
 use std::fmt::Display;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use progress::{Bar, Progress};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::{interrupt, text};
-
-mod progress;
+use crate::text::{seconds, size};
+use crate::{failure, interrupt, text};
 
 /// A line that waits, and whether it goes to standard error.
 type Kept = (String, bool);
 
 /// Where a run's text goes.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct Console {
     json: bool,
     verbose: bool,
@@ -30,7 +29,7 @@ pub struct Console {
     silent: bool,
     /// Lines that wait while nothing may block; `None`: they don't.
     held: Arc<Mutex<Option<Vec<Kept>>>>,
-    bars: Option<Progress>,
+    bars: Option<MultiProgress>,
     /// Why standard output didn't take a line.
     lost: Arc<OnceLock<String>>,
 }
@@ -46,26 +45,19 @@ const YELLOW: char = COLOURS[3].0;
 const PLAIN: char = '\u{fdd4}';
 
 impl Console {
-    /// One that shows nothing.
+    /// A console that shows nothing.
     pub fn silent() -> Self {
-        Self {
-            json: true,
-            verbose: false,
-            colour: false,
-            silent: true,
-            held: Arc::default(),
-            bars: None,
-            lost: Arc::default(),
-        }
+        Self { json: true, silent: true, ..Self::default() }
     }
 
     pub fn new(json: bool, verbose: bool) -> Self {
         let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
         let draws = set("TERM").is_some_and(|term| term != "dumb");
         let shown_on_terminal = if json { io::stderr().is_terminal() } else { io::stdout().is_terminal() };
-        let bars = (draws && io::stderr().is_terminal()).then(Progress::new);
+        let bars = (draws && io::stderr().is_terminal())
+            .then(|| MultiProgress::with_draw_target(ProgressDrawTarget::stderr()));
         let colour = draws && shown_on_terminal && set("NO_COLOR").is_none();
-        Self { json, verbose, colour, silent: false, held: Arc::default(), bars, lost: Arc::default() }
+        Self { json, verbose, colour, bars, ..Self::default() }
     }
 
     /// A line of the result.
@@ -78,10 +70,22 @@ impl Console {
         self.print(&self.fitted(&text.to_string(), true), true);
     }
 
-    /// A line that another program drew; of what a terminal would obey its colours alone are left.
+    /// A line that another program printed, without its colours.
     pub fn quote(&self, before: &str, line: &str) {
-        let line = text::drawn(line, self.colour);
-        self.print(&format!("{}{line}", self.shown(before)), true);
+        self.print(&self.shown(&format!("{before}{}", text::plain(line))), true);
+    }
+
+    /// Why a run failed: what and why, then what to do on a line of its own, then the words of other programs.
+    pub fn error(&self, error: &anyhow::Error) {
+        let mut text = self.red("error: ");
+        for line in format!("{error:#}").split_inclusive('\n') {
+            let (indent, rest) = line.split_at(line.len() - line.trim_start().len());
+            match rest.strip_prefix(failure::FIX) {
+                Some(fix) => text.push_str(&format!("{indent}{}{fix}", self.bold(failure::FIX))),
+                None => text.push_str(line),
+            }
+        }
+        self.note(text);
     }
 
     /// The one object on standard output, with `--json`.
@@ -91,7 +95,7 @@ impl Console {
     /// When standard output doesn't take it.
     pub fn object(&self, object: &serde_json::Value) -> io::Result<()> {
         let mut out = io::stdout().lock();
-        writeln!(out, "{}", text::json(&format!("{object:#}"))).and_then(|()| out.flush())
+        writeln!(out, "{}", text::json(&text::without_logins(&format!("{object:#}")))).and_then(|()| out.flush())
     }
 
     /// Why a line of the result didn't reach standard output. A pipe that was closed (`| head`) is no such reason: its
@@ -111,6 +115,14 @@ impl Console {
     pub fn warn(&self, text: impl Display) {
         let label = self.paint(YELLOW, "warning:");
         self.note(format_args!("{label} {text}"));
+    }
+
+    /// A line that is said at once, also while others are kept. It can block where the terminal was stopped, so nothing waits
+    /// for it.
+    pub fn urgent(&self, text: impl Display) {
+        if !self.silent {
+            let _ = writeln!(io::stderr(), "{}", self.shown(&text.to_string()));
+        }
     }
 
     pub fn bold(&self, text: &str) -> String {
@@ -147,6 +159,8 @@ impl Console {
         }
         let stdin = io::stdin();
         interrupt::watch();
+        // What was typed before the question was shown is no answer to it.
+        let _ = rustix::termios::tcflush(&stdin, rustix::termios::QueueSelector::IFlush);
         let _ = write!(io::stderr(), "{} [y/N] ", self.shown(question));
         let _ = io::stderr().flush();
         // A read goes on after a signal; so it begins when there is a line to read.
@@ -172,12 +186,12 @@ impl Console {
 
     /// Shows how a transfer of so many bytes goes.
     pub fn transfer(&self, what: impl Into<String>, bytes: u64) -> Transfer {
-        let what = what.into();
-        let bar = match &self.bars {
-            None => Bar::hidden(bytes),
-            Some(bars) => bars.begin(&what, bytes),
-        };
-        Transfer { what, bytes, bar, started: Instant::now(), console: self.clone() }
+        let what = text::line(&what.into());
+        let bar = ProgressBar::hidden().with_style(bar_style(columns_of(io::stderr()).unwrap_or(80)));
+        bar.set_length(bytes);
+        let bar = self.bars.as_ref().map_or(bar.clone(), |bars| bars.add(bar)).with_message(what.clone());
+        bar.tick();
+        Transfer { what, bar, started: Instant::now(), console: self.clone() }
     }
 
     /// While it holds, lines are kept: a terminal that was stopped with Ctrl-S takes none. They are printed after.
@@ -228,7 +242,7 @@ impl Console {
     /// Text as the terminal gets it.
     fn shown(&self, text: &str) -> String {
         let mut out = String::with_capacity(text.len());
-        for c in text.chars() {
+        for c in text::without_logins(text).chars() {
             let code = COLOURS.iter().find_map(|(colour, code)| (*colour == c).then_some(*code));
             match code.or((c == PLAIN).then_some("0")).filter(|_| self.colour) {
                 Some(code) => out.push_str(&format!("\x1b[{code}m")),
@@ -252,11 +266,21 @@ fn columns_of(stream: impl AsFd) -> Option<usize> {
     terminal_size::terminal_size_of(stream).map(|(width, _)| usize::from(width.0).max(20))
 }
 
-/// One transfer under way: bytes, rate, time left.
+/// Name, share, amount, rate and time left; on a narrow terminal the name and the share.
+fn bar_style(columns: usize) -> ProgressStyle {
+    let template = if columns < 80 {
+        "{wide_msg}  {percent:>3} % "
+    } else {
+        "{wide_msg}  {percent:>3} %  {binary_bytes} of {binary_total_bytes}  {binary_bytes_per_sec}  {eta} left "
+    };
+    // The templates are constants of this file, so they parse.
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
+/// One transfer under way.
 pub struct Transfer {
     what: String,
-    bytes: u64,
-    bar: Bar,
+    bar: ProgressBar,
     started: Instant,
     console: Console,
 }
@@ -264,50 +288,34 @@ pub struct Transfer {
 impl Transfer {
     /// So many bytes more.
     pub fn moved(&self, bytes: u64) {
-        self.bar.moved(bytes);
+        self.bar.inc(bytes);
     }
 
-    /// Back to so many bytes: a retry begins there.
+    /// Back to so many bytes, where a retry begins, or on to bytes that are here already.
     pub fn restart_at(&self, bytes: u64) {
-        self.bar.restart_at(bytes);
+        self.bar.set_position(bytes);
+        self.bar.reset_eta();
     }
 
-    /// Takes the bar away and leaves one line. Dropping it leaves nothing.
+    /// Takes the bar away and leaves one line. Dropping a transfer leaves nothing, except after a signal.
     pub fn finish(self, how: &str) {
-        let Self { what, bytes, bar, started, console } = self;
-        drop(bar);
-        console.note(format_args!("{what}: {how}, {} in {}", size(bytes), seconds(started.elapsed())));
+        self.bar.finish_and_clear();
+        let bytes = self.bar.length().unwrap_or_default();
+        let (what, time) = (&self.what, seconds(self.started.elapsed()));
+        self.console.note(format_args!("{what}: {how}, {} in {time}", size(bytes)));
     }
 }
 
-/// `2.0 GiB`, `512.0 MiB`, `17 B`.
-pub fn size(bytes: u64) -> String {
-    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
-    if bytes < 1024 {
-        return format!("{bytes} B");
-    }
-    let mut value = bytes as f64 / 1024.0;
-    let mut unit = 0;
-    while value >= 1024.0 && unit + 1 < UNITS.len() {
-        value /= 1024.0;
-        unit += 1;
-    }
-    format!("{value:.1} {}", UNITS[unit])
-}
-
-/// `1 image`, `3 images`.
-pub fn count<N: Copy + Display + PartialEq + From<bool>>(number: N, what: &str) -> String {
-    let many = if number == N::from(true) { "" } else { "s" };
-    format!("{number} {what}{many}")
-}
-
-/// `0.3 s`, `42 s`, `3 min 05 s`.
-pub fn seconds(time: Duration) -> String {
-    let whole = time.as_secs();
-    match whole {
-        0..10 => format!("{:.1} s", time.as_secs_f64()),
-        10..120 => format!("{whole} s"),
-        _ => format!("{} min {:02} s", whole / 60, whole % 60),
+impl Drop for Transfer {
+    fn drop(&mut self) {
+        if self.bar.is_finished() {
+            return;
+        }
+        self.bar.finish_and_clear();
+        let (at, bytes) = (self.bar.position(), self.bar.length().unwrap_or_default());
+        if interrupt::seen().is_some() && at < bytes {
+            self.console.note(format_args!("{}: stopped after {} of {}", self.what, size(at), size(bytes)));
+        }
     }
 }
 
@@ -317,34 +325,10 @@ mod tests {
 
     #[test]
     fn colours_are_the_consoles_own() {
-        let console = |colour| Console {
-            json: false,
-            verbose: false,
-            colour,
-            silent: false,
-            held: Arc::default(),
-            bars: None,
-            lost: Arc::default(),
-        };
+        let console = |colour| Console { colour, ..Console::default() };
         let painted = console(true);
         assert_eq!(painted.shown(&painted.red("a\x1b[1mb\n")), "\x1b[31ma\\u{1b}[1mb\n\x1b[0m");
         let plain = console(false);
         assert_eq!(plain.shown(&plain.red("a\u{fdd0}b")), "a\\u{fdd0}b");
-    }
-
-    #[test]
-    fn sizes_read_well() {
-        for (bytes, shown) in
-            [(0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (1_048_576, "1.0 MiB"), (2_147_483_647, "2.0 GiB")]
-        {
-            assert_eq!(size(bytes), shown);
-        }
-    }
-
-    #[test]
-    fn times_read_well() {
-        for (millis, shown) in [(300, "0.3 s"), (42_000, "42 s"), (185_000, "3 min 05 s")] {
-            assert_eq!(seconds(Duration::from_millis(millis)), shown);
-        }
     }
 }

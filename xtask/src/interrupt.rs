@@ -1,4 +1,4 @@
-//! Signals, seen as a question that the work asks when it can stop.
+//! Signals that ask the run to stop.
 //!
 //! Once [`watch`] was called, SIGINT, SIGTERM and SIGHUP no longer end the process where it stands: long work asks
 //! [`check`] between two chunks, so that a tag already moved is put back and a child is ended with its parent. Between
@@ -10,11 +10,11 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGTSTP, SIGTTIN, SIGTTOU};
 
-use crate::failure;
+use crate::failure::{self, Advice as _};
 
 static SEEN: OnceLock<Arc<AtomicUsize>> = OnceLock::new();
 
-/// From now on signals wait until [`check`] is asked.
+/// From now on a signal is kept until [`check`] is called.
 pub fn watch() {
     SEEN.get_or_init(|| {
         let seen = Arc::new(AtomicUsize::new(0));
@@ -28,7 +28,7 @@ pub fn watch() {
 
 static STOPS: OnceLock<[Arc<AtomicBool>; 2]> = OnceLock::new();
 
-/// While it is held, Ctrl-Z and a terminal that wants to stop a background job wait; what came meanwhile happens after.
+/// While held, Ctrl-Z and a terminal's stop of a background job wait; afterwards they take effect.
 pub fn hold_job_control(hold: bool) {
     let [free, came] = STOPS.get_or_init(|| {
         let (free, came) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicBool::new(false)));
@@ -50,7 +50,7 @@ pub fn hold_job_control(hold: bool) {
     }
 }
 
-/// The signal that arrived, if one did.
+/// The signal that arrived, if any.
 pub fn seen() -> Option<usize> {
     SEEN.get().map(|seen| seen.load(Ordering::Relaxed)).filter(|signal| *signal != 0)
 }
@@ -59,16 +59,15 @@ pub fn seen() -> Option<usize> {
 pub fn check() -> anyhow::Result<()> {
     match seen() {
         None => Ok(()),
-        Some(signal) => {
-            Err(failure::interrupted(format!("interrupted by signal {signal}; run the same command again to go on")))
-        }
+        Some(signal) => Err(failure::interrupted(format!("interrupted by signal {signal}"))
+            .fix("run the same command again to continue")),
     }
 }
 
-/// The same, where nothing was changed yet.
+/// An error if a signal asked to stop, where nothing was changed yet. Exit code 130.
 pub fn check_before_changes() -> anyhow::Result<()> {
     match seen() {
         None => Ok(()),
-        Some(signal) => Err(failure::interrupted(format!("interrupted by signal {signal}. Nothing was changed."))),
+        Some(signal) => Err(failure::interrupted(format!("interrupted by signal {signal}: nothing was changed"))),
     }
 }

@@ -3,9 +3,10 @@
 //! Each verb observes (processes), plans (pure functions), and applies (processes). See CONTRIBUTING.md for the map.
 
 mod backoff;
-mod checklist;
+pub mod claim;
 pub mod console;
 mod decide;
+pub mod digest;
 mod document;
 pub mod failure;
 pub mod gh;
@@ -18,79 +19,56 @@ pub mod image;
 mod interrupt;
 pub mod latest;
 pub mod manifest;
+mod packages;
 pub mod packer;
+mod phase;
 mod process;
-mod sbom;
+mod refusal;
+pub mod repo;
+mod scratch;
 pub mod signing;
+pub mod sources;
 mod ssh;
+mod suggest;
+mod testing;
 mod text;
-mod typed;
+pub mod trust;
 mod verbs;
 mod version;
 
-use std::ffi::OsString;
 use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
-use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use console::Console;
-use verbs::{Outcome, Verb};
-
-#[derive(Parser)]
-#[command(
-    name = "cargo xtask",
-    bin_name = "cargo xtask",
-    about = "Tasks of the homestak repository",
-    version,
-    max_term_width = 80
-)]
-struct Cli {
-    #[command(subcommand)]
-    task: Task,
-}
-
-#[derive(Subcommand)]
-enum Task {
-    /// Decide, build, publish and verify the packer VM images (phase 64)
-    #[command(version)]
-    Packer {
-        #[command(subcommand)]
-        verb: Verb,
-    },
-}
+use verbs::Outcome;
 
 /// What `cargo xtask` runs.
 pub fn main() -> ExitCode {
-    let verb = match parse(std::env::args_os()) {
+    let verb = match verbs::parse(std::env::args_os()) {
         Ok(verb) => verb,
-        Err(error) => return ExitCode::from(not_run(&error)),
+        Err(error) => return ExitCode::from(usage_error(&error)),
     };
-    let common = verb.common();
+    let (name, mut common) = (verb.name(), verb.common());
     let console = Console::new(common.json, common.verbose);
-    typed::given(&common);
-    let outcome = verb.run(&common, &console).unwrap_or_else(|error| {
-        console.note(format_args!("{} {error:#}", console.red("error:")));
-        Outcome::error(failure::kind(&error) as u8, &error)
-    });
-    ExitCode::from(told(&console, common.json, &outcome))
+    common.settle_remote().iter().for_each(|said| console.note(said));
+    suggest::set(verbs::common::given(&common));
+    packer::several(common.packer_dir.as_deref()).iter().for_each(|said| console.warn(said));
+    let outcome = verb.run(&common, &console).unwrap_or_else(Outcome::error);
+    if let Some(error) = &outcome.error {
+        console.error(error);
+    }
+    for odd in image::durable::passed_over() {
+        console.warn(odd);
+    }
+    ExitCode::from(finish(&console, common.json, &name, &outcome))
 }
 
-/// Reads a command line, the program's name first.
-fn parse<W: Into<OsString> + Clone>(words: impl IntoIterator<Item = W>) -> Result<Verb, clap::Error> {
-    let mut command = help::arranged(Cli::command());
-    let matches = command.try_get_matches_from_mut(words)?;
-    let Cli { task: Task::Packer { verb } } =
-        Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
-    Ok(verb)
-}
-
-/// Ends with what a person or a program asked for on standard output. What was done stays done when that can't be told:
-/// the exit code then is that of a failure.
-fn told(console: &Console, json: bool, outcome: &Outcome) -> u8 {
+/// Prints the result on standard output and gives the exit code. A result that can't be printed makes a success a failure.
+fn finish(console: &Console, json: bool, verb: &str, outcome: &Outcome) -> u8 {
     let lost = if json {
-        console.object(&outcome.to_json()).err().map(|error| error.to_string())
+        console.object(&outcome.to_json(verb)).err().map(|error| error.to_string())
     } else {
         console.lost().map(str::to_owned)
     };
@@ -99,8 +77,8 @@ fn told(console: &Console, json: bool, outcome: &Outcome) -> u8 {
     if outcome.exit == 0 { failure::Kind::Failed as u8 } else { outcome.exit }
 }
 
-/// `--help`, or a command line that can't be. With `--json` that is an object too.
-fn not_run(error: &clap::Error) -> u8 {
+/// Prints help, the version, or why the command line is wrong: with `--json` as an object.
+fn usage_error(error: &clap::Error) -> u8 {
     let printed = match error.kind() {
         ErrorKind::DisplayVersion => writeln!(std::io::stdout(), "{}", help::version()),
         _ => error.print(),
@@ -109,11 +87,13 @@ fn not_run(error: &clap::Error) -> u8 {
         return if printed.is_ok() { 0 } else { failure::Kind::Failed as u8 };
     }
     let usage = failure::Kind::Usage as u8;
-    // Nothing was parsed, so the words themselves are looked at; those after `--` are names.
+    // The options were not parsed, so the words are searched; words after `--` are names.
     if std::env::args_os().take_while(|word| word != "--").any(|word| word == "--json") {
         let said = error.to_string();
         let said = said.trim().trim_start_matches("error: ");
-        return told(&Console::new(true, false), true, &Outcome::error(usage, &failure::usage(said)));
+        let outcome = Outcome::error(failure::usage(said));
+        let verb = std::env::args().skip_while(|word| word != "packer").nth(1).unwrap_or_default();
+        return finish(&Console::new(true, false), true, &verb, &outcome);
     }
     usage
 }

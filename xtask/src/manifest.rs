@@ -1,17 +1,19 @@
-//! The manifest: the asset `packer-images.json` that says what a published set is.
+//! The manifest: the asset `packer-images.json` that says what a published set is. What is read here is text from outside: names
+//! follow the rules of file names, and sizes add up. `publish` writes the manifest; all that reads a release reads it here.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
-use crate::console::count;
-use crate::image::digest::Digest;
-use crate::image::inputs::Inputs;
-use crate::image::record::{BaseImage, Boot, BuiltFrom, Listed};
+use crate::digest::Digest;
+use crate::failure::{self, Advice as _};
+pub use crate::image::record::FileEntry;
+use crate::image::record::{Facts, LARGEST};
 use crate::image::{checksum, name, parts};
-use crate::packer::Repo;
-use crate::text;
+use crate::repo::Repo;
+use crate::text::count;
+use crate::{claim, text};
 
 /// The manifest's asset name.
 pub const FILE: &str = "packer-images.json";
@@ -24,17 +26,23 @@ const SCHEMA: u32 = 1;
 pub struct Manifest {
     pub schema: u32,
     /// The version tag that the set stands for.
+    #[serde(deserialize_with = "claim::version")]
     pub source: String,
     /// The commit that the source tag points to.
+    #[serde(deserialize_with = "claim::commit")]
     pub commit: String,
+    /// RFC 3339, UTC, seconds: when the set was begun, by GitHub's clock, and later than the set that it replaces. Absent on
+    /// sets of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created: Option<String>,
     /// Sorted by name.
     pub images: Vec<Image>,
     /// The repository, `OWNER/NAME`, whose workflow attests what it built of the set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attested_by: Option<String>,
-    /// What the set has beside its images: the script that fetches them, their digests, a signature.
+    /// What the set has beside its images: the script that fetches them. Earlier versions list digests and signature as well.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub files: Vec<Part>,
+    pub files: Vec<FileEntry>,
 }
 
 /// One image of a set.
@@ -47,79 +55,40 @@ pub struct Image {
     pub size: u64,
     /// Of the whole image.
     pub sha256: Digest,
-    /// As recorded when it was built; `None` when nobody recorded it.
-    pub built_from: Option<BuiltFrom>,
-    /// All that it was made of, as recorded when it was built; `None` when nobody recorded it.
-    #[serde(default)]
-    pub inputs: Option<Inputs>,
-    /// From `image-version.txt`; `None` without it.
-    pub versions: Option<BTreeMap<String, String>>,
-    #[serde(default)]
-    pub base_image: Option<BaseImage>,
-    /// The asset that lists its packages.
-    #[serde(default)]
-    pub packages: Option<Listed>,
-    /// How it was booted before it was published.
-    #[serde(default)]
-    pub boot: Option<Boot>,
+    #[serde(flatten)]
+    pub facts: Facts,
     /// In order; empty when the image is published whole.
-    pub parts: Vec<Part>,
-}
-
-/// One part of an image, or a file beside the images.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Part {
-    pub file: String,
-    pub size: u64,
-    pub sha256: Digest,
-}
-
-impl Part {
-    /// As it must be on the release.
-    pub fn expected(&self) -> Expected {
-        Expected { file: self.file.clone(), size: self.size, sha256: self.sha256 }
-    }
-}
-
-/// An asset that a set consists of, as it must be on the release.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Expected {
-    pub file: String,
-    pub size: u64,
-    pub sha256: Digest,
+    pub parts: Vec<FileEntry>,
 }
 
 impl Manifest {
     pub fn new(source: String, commit: String, mut images: Vec<Image>) -> Self {
         images.sort_by(|a, b| a.name.cmp(&b.name));
-        Self { schema: SCHEMA, source, commit, images, attested_by: None, files: Vec::new() }
+        Self { schema: SCHEMA, source, commit, created: None, images, attested_by: None, files: Vec::new() }
     }
 
     /// # Errors
     ///
-    /// Not JSON of this form, or written for readers of a later schema.
+    /// Not JSON of this form, larger than it may be, or written for readers of a later schema.
     pub fn parse(bytes: &[u8]) -> anyhow::Result<Self> {
+        if bytes.len() > LARGEST {
+            anyhow::bail!("{FILE} has {} bytes, and {LARGEST} are the most", bytes.len());
+        }
         let manifest: Self =
-            serde_json::from_slice(bytes).with_context(|| format!("reading {FILE}")).map_err(damaged)?;
+            serde_json::from_slice(bytes).map_err(|error| anyhow::anyhow!("{FILE} is damaged ({error})"))?;
         anyhow::ensure!(
             manifest.schema == SCHEMA,
             "{FILE} has schema {}, this tool knows {SCHEMA}; update your checkout",
             manifest.schema
         );
-        let unbelievable = || format!("{FILE} can't be believed");
-        // In plain text without an escape there is nothing that a field could hold.
+        let damaged = || format!("{FILE} is damaged");
+        // In plain text without an escape, and as short as that, there is nothing that a field could hold.
         let plain = |byte: &u8| matches!(byte, b'\n' | b' '..=b'~') && *byte != b'\\';
-        if !bytes.iter().all(plain) {
-            manifest.check_texts().with_context(unbelievable).map_err(damaged)?;
+        if bytes.len() > claim::LONGEST_TEXT || !bytes.iter().all(plain) {
+            claim::check_texts(&manifest).with_context(damaged)?;
         }
-        manifest.check().with_context(unbelievable).map_err(damaged)?;
+        manifest.check().with_context(damaged)?;
         Ok(manifest)
-    }
-
-    /// Nothing that a terminal obeys.
-    fn check_texts(&self) -> anyhow::Result<()> {
-        let fields = serde_json::to_value(self).context("reading its fields")?;
-        odd_text(&fields).map_or(Ok(()), |odd| Err(anyhow::anyhow!("it holds the text `{}`", text::line(odd))))
     }
 
     /// A manifest is input from outside: names by the rules of file names, sums that hold.
@@ -134,12 +103,7 @@ impl Manifest {
                 image.name,
                 text::line(&image.file)
             );
-            let packages = name::packages(&image.name);
-            anyhow::ensure!(
-                image.packages.as_ref().is_none_or(|listed| listed.file == packages),
-                "the list of packages of image {} is not {packages}",
-                image.name
-            );
+            image.facts.check_lists(&image.name).map_err(anyhow::Error::msg)?;
             let mut sum = 0_u64;
             for (part, index) in image.parts.iter().zip(0..) {
                 let file = name::part(&image.name, &parts::suffix(index));
@@ -160,6 +124,9 @@ impl Manifest {
                 count(sum, "byte"),
                 image.size
             );
+        }
+        if let Some(created) = &self.created {
+            humantime::parse_rfc3339(created).with_context(|| format!("`{}` is not a time", text::line(created)))?;
         }
         if let Some(repo) = &self.attested_by {
             repo.parse::<Repo>()?;
@@ -185,72 +152,65 @@ impl Manifest {
         text.into_bytes()
     }
 
+    /// The asset's bytes, as our own reader takes them: what it would refuse must not be sent.
+    ///
+    /// # Errors
+    ///
+    /// Exit code 3: it would be refused, with the reason.
+    pub fn readable_bytes(&self) -> anyhow::Result<Vec<u8>> {
+        let bytes = self.to_bytes();
+        let why = match Self::parse(&bytes) {
+            Ok(read) if read == *self => return Ok(bytes),
+            Ok(_) => "it reads back differently".to_owned(),
+            Err(error) => format!("{error:#}"),
+        };
+        Err(failure::missing(format!("readers would refuse the manifest of this set, so nothing was sent: {why}"))
+            .fix("build or fetch that image again"))
+    }
+
     pub fn image(&self, name: &str) -> Option<&Image> {
         self.images.iter().find(|image| image.name == name)
     }
 
     /// All assets of the set but the manifest itself, in the order of the images.
-    pub fn assets(&self) -> Vec<Expected> {
-        self.images.iter().flat_map(Image::assets).chain(self.files.iter().map(Part::expected)).collect()
+    pub fn assets(&self) -> Vec<FileEntry> {
+        self.images.iter().flat_map(Image::assets).chain(self.files.iter().cloned()).collect()
     }
 }
 
 impl Image {
-    /// The image's assets: its bytes, then its checksum file, then the list of its packages.
-    pub fn assets(&self) -> Vec<Expected> {
-        let whole = || Expected { file: self.file.clone(), size: self.size, sha256: self.sha256 };
-        let mut assets: Vec<Expected> = self.parts.iter().map(Part::expected).collect();
-        if assets.is_empty() {
-            assets.push(whole());
-        }
-        let line = checksum::line(&self.name, self.sha256);
-        assets.push(Expected {
-            file: name::checksum(&self.name),
-            size: line.len() as u64,
-            sha256: Digest::of(line.as_bytes()),
-        });
-        assets.extend(self.packages.iter().map(|listed| Expected {
-            file: listed.file.clone(),
-            size: listed.size,
-            sha256: listed.sha256,
-        }));
-        assets
+    /// The assets that hold the image's bytes: its parts, or the image itself.
+    pub fn bytes(&self) -> Vec<FileEntry> {
+        let whole = FileEntry { file: self.file.clone(), size: self.size, sha256: self.sha256 };
+        if self.parts.is_empty() { vec![whole] } else { self.parts.clone() }
     }
-}
 
-/// With the cure: no run of this tool leaves such a one.
-#[expect(clippy::needless_pass_by_value, reason = "what `map_err` takes")]
-fn damaged(why: anyhow::Error) -> anyhow::Error {
-    anyhow::anyhow!("{why:#}; take it off the release with `gh release delete-asset`, then publish again")
-}
-
-/// A name or a text in which a terminal would find something to obey.
-fn odd_text(value: &serde_json::Value) -> Option<&str> {
-    match value {
-        serde_json::Value::String(text) => Some(text.as_str()).filter(|text| text.contains(text::is_obeyed)),
-        serde_json::Value::Array(values) => values.iter().find_map(odd_text),
-        serde_json::Value::Object(fields) => fields.iter().find_map(|(name, value)| {
-            Some(name.as_str()).filter(|name| name.contains(text::is_obeyed)).or_else(|| odd_text(value))
-        }),
-        _ => None,
+    /// The image's assets: its bytes, then its checksum file, then the lists of its packages and files.
+    pub fn assets(&self) -> Vec<FileEntry> {
+        let line = checksum::line(&self.name, self.sha256);
+        let checksum = FileEntry::of(name::checksum(&self.name), line.as_bytes());
+        self.bytes().into_iter().chain([checksum]).chain(self.facts.lists().cloned()).collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use serde_json::{Value, json};
 
     fn manifest() -> Value {
         let digest = Digest::of(b"x");
         json!({
-            "schema": 1, "source": "v1", "commit": "c", "later": "\u{1b}",
+            "schema": 1, "source": "v1", "commit": "c".repeat(40), "later": "\u{1b}",
             "images": [
                 { "name": "a", "file": "a.qcow2", "size": 3, "sha256": digest, "built_from": null, "versions": null, "parts": [
                     { "file": "a.qcow2.partaa", "size": 2, "sha256": digest },
                     { "file": "a.qcow2.partab", "size": 1, "sha256": digest },
                 ] },
-                { "name": "b", "file": "b.qcow2", "size": 1, "sha256": digest, "built_from": null, "versions": {}, "parts": [] },
+                { "name": "b", "file": "b.qcow2", "size": 1, "sha256": digest, "built_from": null, "base_image": null, "versions": {},
+                    "parts": [] },
             ],
         })
     }
@@ -266,7 +226,16 @@ mod tests {
         for (place, value, why) in [
             ("/schema", json!(2), "schema 2"),
             ("/source", json!("v1\u{1b}[2J"), "`v1\\u{1b}[2J`"),
+            ("/source", json!("v0.45; touch /tmp/x #"), "`v0.45; touch /tmp/x #` is not a version tag"),
+            ("/source", json!("../../heads/main"), "not a version tag"),
+            ("/source", json!("--upload-pack=x"), "not a version tag"),
+            ("/source", json!("latest"), "not a version tag"),
             ("/commit", json!("c\n"), "`c\\n`"),
+            ("/commit", json!("main"), "`main` is not a commit id"),
+            ("/commit", json!("refs/pull/1/head"), "is not a commit id"),
+            ("/images/1/built_from", json!({ "commit": "$(x)", "dirty": false }), "`$(x)` is not a commit id"),
+            ("/images/1/base_image", json!({ "url": "x".repeat(9000), "digest": "" }), "it holds the text"),
+            ("/images/1/versions", json!({ "X": "1".repeat(9000) }), "it holds the text"),
             ("/images/1/name", json!("a"), "two images a"),
             ("/images/1/name", json!("../b"), "`../b`"),
             ("/images/1/name", json!(""), "must begin with"),
@@ -278,12 +247,31 @@ mod tests {
             ("/images/0/parts/0/size", json!(u64::MAX - 1), "have 18446744073709551615 bytes"),
             ("/images/0/size", json!(4), "have 3 bytes"),
             ("/images/1/size", json!(u64::MAX), "its images are too large"),
-            ("/images/1/size", json!(-1), "reading"),
+            ("/images/1/size", json!(-1), "is damaged"),
         ] {
             let mut changed = manifest();
             *changed.pointer_mut(place).unwrap() = value;
             let error = format!("{:#}", Manifest::parse(changed.to_string().as_bytes()).unwrap_err());
             assert!(error.contains(why), "{place}: {error}");
+        }
+    }
+
+    #[test]
+    fn what_our_reader_would_refuse_is_not_sent() {
+        let good = Manifest::parse(manifest().to_string().as_bytes()).unwrap();
+        assert_eq!(good.readable_bytes().unwrap(), good.to_bytes());
+        let with = |versions: BTreeMap<String, String>| {
+            let mut changed = good.clone();
+            changed.images[0].facts.versions = Some(versions);
+            changed
+        };
+        let odd = with([("X".to_owned(), "\u{1b}[2J".to_owned())].into());
+        let long = with([("X".to_owned(), "1".repeat(2000))].into());
+        let large = with((0..300).map(|number| (number.to_string(), "1".repeat(4000))).collect());
+        assert!(long.readable_bytes().is_ok());
+        for bad in [odd, large, Manifest { source: "v1;x".into(), ..good.clone() }] {
+            let error = bad.readable_bytes().unwrap_err();
+            assert_eq!(failure::kind(&error), failure::Kind::Missing);
         }
     }
 

@@ -2,13 +2,12 @@
 //! title, the clipboard or the keyboard of a terminal, nor draw one line as another.
 //!
 //! All that people read goes through [`crate::console`], which passes each character to [`push_safe`]; the JSON object goes
-//! through [`json`]. A message that quotes one name or one line takes [`line`], so that a line end in it doesn't look like one of
-//! ours.
+//! through [`json`]. A message that quotes a name or a line takes [`line`], so that a line end in it doesn't look like ours.
 
-use std::fmt::{self, Write as _};
+use std::fmt::{Display, Write as _};
+use std::time::Duration;
 
-/// Adds a character as a terminal may have it: line ends and tabs as they are, and every other one that it would obey as
-/// `\u{1b}`.
+/// Adds a character as a terminal may have it: line ends and tabs as they are, others that it would obey as `\u{1b}`.
 pub fn push_safe(out: &mut String, c: char) {
     if is_obeyed(c) && !matches!(c, '\n' | '\t') {
         out.extend(c.escape_unicode());
@@ -29,25 +28,54 @@ pub fn line(text: &str) -> String {
     })
 }
 
-/// The one of these words that another was meant to be: few letters are in the way.
-pub fn nearest<'a>(word: &str, among: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let letters = |text: &str| text.chars().take(100).collect::<Vec<_>>();
-    let near = among.into_iter().map(|other| (distance(&letters(word), &letters(other)), other)).min()?;
-    Some(near.1).filter(|other| near.0 <= 2.max(other.len() / 4))
+/// In lines of 76 characters, for a script's here-document.
+pub fn base64(bytes: &[u8]) -> String {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::with_capacity(bytes.len() / 3 * 4 + bytes.len() / 57 + 8);
+    for line in bytes.chunks(57) {
+        for three in line.chunks(3) {
+            let number =
+                three.iter().fold(0_u32, |number, byte| number << 8 | u32::from(*byte)) << (8 * (3 - three.len()));
+            for place in 0..4 {
+                let digit = (number >> (18 - 6 * place) & 63) as usize;
+                text.push(if place > three.len() { '=' } else { char::from(ALPHABET[digit]) });
+            }
+        }
+        text.push('\n');
+    }
+    text
 }
 
-/// How many letters must be put in, taken out or changed.
-fn distance(a: &[char], b: &[char]) -> usize {
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, from) in a.iter().enumerate() {
-        let mut before = std::mem::replace(&mut row[0], i + 1);
-        for (j, to) in b.iter().enumerate() {
-            let cost = before + usize::from(from != to);
-            before = row[j + 1];
-            row[j + 1] = cost.min(before + 1).min(row[j] + 1);
+/// Text in which no address has a login: all of it goes from `http` addresses, where a token can stand for the name, and from
+/// others where there is a password.
+pub fn without_logins(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find("://") {
+        let (before, after) = rest.split_at(at + 3);
+        let ends = |c: char| c.is_whitespace() || c.is_control() || "/?#\"'`<>\\".contains(c);
+        let authority = &after[..after.find(ends).unwrap_or(after.len())];
+        let scheme = before[..at].rsplit(|c: char| !c.is_ascii_alphanumeric() && c != '+').next().unwrap_or_default();
+        out.push_str(before);
+        rest = after;
+        if let Some((login, _)) = authority.rsplit_once('@') {
+            let name = login.split(':').next().unwrap_or_default();
+            if !scheme.to_ascii_lowercase().starts_with("http") {
+                out.push_str(name);
+                out.push('@');
+            }
+            rest = &after[login.len() + 1..];
         }
     }
-    row[b.len()]
+    out + rest
+}
+
+/// The known word that an unknown one most likely stands for, if one is close.
+pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    const CLOSE: f64 = 0.8;
+    let word: String = word.chars().take(100).collect();
+    let scored = known.into_iter().map(|known| (strsim::jaro_winkler(&word, known), known));
+    scored.filter(|(score, _)| *score >= CLOSE).max_by(|one, other| one.0.total_cmp(&other.0)).map(|(_, known)| known)
 }
 
 /// JSON text whose strings hold nothing that a terminal would obey. Serialisers escape what is below a blank and leave the
@@ -67,50 +95,10 @@ pub fn json(text: &str) -> String {
     out
 }
 
-/// A line that a program drew for a terminal, without what a terminal would obey; its colours stay if they are wanted.
-pub fn drawn(line: &str, colour: bool) -> String {
-    let mut out = String::with_capacity(line.len());
-    let mut coloured = false;
-    let mut rest = line;
-    while let Some(c) = rest.chars().next() {
-        if let Some((code, after)) = escape(rest) {
-            if colour && is_colour(code) {
-                out.push_str(code);
-                coloured = true;
-            }
-            rest = after;
-            continue;
-        }
-        if !is_obeyed(c) || c == '\t' {
-            out.push(c);
-        }
-        rest = &rest[c.len_utf8()..];
-    }
-    if coloured && !out.ends_with("\x1b[0m") {
-        out.push_str("\x1b[0m");
-    }
-    out
-}
-
-/// A terminal's escape sequence at the start, and what follows it: `ESC [ … letter`, `ESC ] … BEL` or `ESC ] … ESC \`.
-fn escape(text: &str) -> Option<(&str, &str)> {
-    let rest = text.strip_prefix('\x1b')?;
-    let end = if let Some(parameters) = rest.strip_prefix('[') {
-        parameters.find(|c: char| ('@'..='~').contains(&c)).map_or(rest.len(), |at| at + 2)
-    } else if rest.starts_with(']') {
-        let bell = rest.find('\x07').map(|at| at + 1);
-        let string_end = rest.find("\x1b\\").map(|at| at + 2);
-        bell.into_iter().chain(string_end).min().unwrap_or(rest.len())
-    } else {
-        0
-    };
-    Some(text.split_at(1 + end))
-}
-
-/// `ESC [ 1;31 m`
-fn is_colour(code: &str) -> bool {
-    let numbers = code.strip_prefix("\x1b[").and_then(|rest| rest.strip_suffix('m'));
-    numbers.is_some_and(|numbers| numbers.bytes().all(|byte| byte.is_ascii_digit() || byte == b';'))
+/// A line that a program printed for a terminal, without colours, escape sequences and control characters.
+pub fn plain(line: &str) -> String {
+    let printed = anstream::adapter::strip_str(line).to_string();
+    printed.chars().filter(|c| !is_obeyed(*c) || *c == '\t').collect()
 }
 
 /// Control characters, and what turns the direction of a line, breaks it or can't be seen: a name that reads one way and
@@ -123,115 +111,136 @@ pub fn is_obeyed(c: char) -> bool {
             | '\u{fdd0}'..='\u{fdef}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
-/// Text for the place behind a label that takes so many columns: lines after the first begin below the first.
-pub fn hanging(text: &str, columns: usize, label: usize) -> String {
-    wrapped(text, columns.saturating_sub(label).max(20), 0).replace('\n', &format!("\n{}", " ".repeat(label)))
-}
-
-/// Text broken at blanks into lines of at most so many columns, those after the first indented. A longer word stays whole, and
-/// so does what stands in backticks: it is to be copied.
-pub fn wrapped(text: &str, columns: usize, indent: usize) -> String {
-    let paragraphs = text.lines().filter(|line| words(line).any(|word| !word.is_empty())).enumerate();
-    // A paragraph begins on a line of its own.
-    let paragraph = |(number, line)| {
-        flow(words(line).filter(|word| !word.is_empty()), columns, if number == 0 { 0 } else { indent }, indent)
-    };
-    paragraphs.map(paragraph).collect::<Vec<_>>().join("\n")
-}
-
-/// Text for a terminal of so many columns: a longer line is broken at blanks, and goes on below the beginning of its last column.
-/// A line that is to be typed stays whole; so do words, and what stands in backticks.
+/// Text for a terminal of so many columns. A longer line is broken at blanks and continues below the start of its last column.
+/// Words and quotes in backticks stay whole; a command that is longer than the terminal breaks before an option, with ` \`, so
+/// that it can still be pasted.
 pub fn fitted(text: &str, columns: usize) -> String {
     text.split('\n').map(|line| fitted_line(line, columns)).collect::<Vec<_>>().join("\n")
 }
 
 fn fitted_line(line: &str, columns: usize) -> String {
-    let is_typed = line.trim_start_matches(|c| c == '$' || c == ' ' || takes_none(c)).starts_with("cargo xtask ");
-    if is_typed || length(line) <= columns {
+    if length(line) <= columns {
         return line.to_owned();
     }
     let lead = length(line) - length(line.trim_start());
     let last = line.rfind("  ").map_or(0, |at| length(&line[..at]) + 2);
     let indent = if last > lead && last <= columns * 5 / 8 { last } else { (lead + 2).min(columns / 4) };
-    flow(words(line.trim_start()), columns, lead, indent)
-}
-
-/// Words in lines of at most so many columns: the first begins at `lead`, the others at `indent`. An empty word is one blank
-/// more, except where a line is broken.
-fn flow<'a>(words: impl Iterator<Item = &'a str>, columns: usize, lead: usize, indent: usize) -> String {
-    let mut out = " ".repeat(lead);
-    let mut column = lead;
-    let mut blanks = 0;
-    let mut begun = false;
-    for word in words {
-        if word.is_empty() {
-            blanks += 1;
-            continue;
-        }
-        if begun && column + blanks + length(word) > columns {
+    let (mut out, mut column) = (String::new(), 0);
+    for piece in pieces(line) {
+        let mut piece = piece;
+        // The command behind a prompt stays there.
+        let is_typed = column < 3 && piece.starts_with(" cargo xtask ");
+        if column > lead && !is_typed && column + length(piece) > columns {
             out.push('\n');
-            column = indent;
-            blanks = indent;
-        } else {
-            column += blanks;
+            out.push_str(&" ".repeat(indent));
+            (column, piece) = (indent, piece.trim_start());
         }
-        out.extend(std::iter::repeat_n(' ', blanks));
-        out.push_str(word);
-        column += length(word);
-        blanks = 1;
-        begun = true;
+        for (number, part) in before_options(piece, columns.saturating_sub(column)).into_iter().enumerate() {
+            // Two columns are for ` \`.
+            if number > 0 && column + length(part) + 2 > columns {
+                out.push_str(" \\\n");
+                out.push_str(&" ".repeat(indent + 2));
+                column = indent + 2 + length(part.trim_start());
+                out.push_str(part.trim_start());
+            } else {
+                column += length(part);
+                out.push_str(part);
+            }
+        }
     }
     out
 }
 
-/// Columns that text takes.
+/// The words of a line with the blanks before them. What stands in backticks is one word, and so is a command from its start to
+/// the end of the line.
+fn pieces(line: &str) -> Vec<&str> {
+    let (mut pieces, mut rest) = (Vec::new(), line);
+    while !rest.is_empty() {
+        let word = rest.trim_start_matches(' ');
+        let mut quoted = false;
+        let blank = |c| {
+            quoted ^= c == '`';
+            !quoted && c == ' '
+        };
+        let end = if word.starts_with("cargo xtask ") { None } else { word.find(blank) };
+        let (piece, after) = rest.split_at(end.map_or(rest.len(), |end| rest.len() - word.len() + end));
+        pieces.push(piece);
+        rest = after;
+    }
+    pieces
+}
+
+/// A command in parts that begin with its options, if it doesn't fit the room; else the whole piece.
+fn before_options(piece: &str, room: usize) -> Vec<&str> {
+    let (mut parts, mut rest) = (Vec::new(), piece);
+    let is_command = piece.trim_start_matches(' ').trim_start_matches('`').contains(' ');
+    while let Some(at) = rest.match_indices(" --").map(|(at, _)| at).find(|at| {
+        // Not within a word that is quoted for the shell, in which `'\''` is a quote.
+        *at > 0 && rest[..*at].replace(r"'\''", "").matches('\'').count() % 2 == 0
+    }) {
+        if !is_command || length(piece) <= room {
+            break;
+        }
+        let (part, after) = rest.split_at(at);
+        parts.push(part);
+        rest = after;
+    }
+    parts.push(rest);
+    parts
+}
+
+/// Columns that text takes. What begins and ends the console's colours takes none.
 fn length(text: &str) -> usize {
-    text.chars().filter(|c| !takes_none(*c)).count()
-}
-
-/// What begins and ends the console's colours.
-fn takes_none(c: char) -> bool {
-    matches!(c, '\u{fdd0}'..='\u{fdd4}')
-}
-
-/// The words of a line, empty ones between blanks; what stands in backticks is one, and so is a line to type.
-fn words(line: &str) -> impl Iterator<Item = &str> {
-    let typed = line.find("cargo xtask ").filter(|at| !line[..*at].ends_with('`')).unwrap_or(line.len());
-    let (before, typed) = line.split_at(typed);
-    let before = before.strip_suffix(' ').unwrap_or(before);
-    let mut quoted = false;
-    let words = before.split(move |c: char| {
-        quoted ^= c == '`';
-        !quoted && c == ' '
-    });
-    words.filter(move |_| !before.is_empty()).chain(Some(typed).filter(|typed| !typed.is_empty()))
+    text.chars().filter(|c| !matches!(c, '\u{fdd0}'..='\u{fdd4}')).count()
 }
 
 /// A word as a shell takes it.
 pub fn shell_word(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@,+%".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
+    // zsh takes `=ls` for the path of a program.
+    if !word.is_empty() && word.chars().all(plain) && !word.starts_with('=') {
         word.to_owned()
     } else {
         format!("'{}'", word.replace('\'', r"'\''"))
     }
 }
 
-/// The last lines of what another machine said, indented below a message.
-pub struct Quoted<'a>(pub &'a str);
-
-impl fmt::Display for Quoted<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const LINES: usize = 12;
-        let lines: Vec<&str> = self.0.lines().map(str::trim_end).filter(|line| !line.is_empty()).collect();
-        for (index, text) in lines[lines.len().saturating_sub(LINES)..].iter().enumerate() {
-            if index > 0 {
-                f.write_str("\n  ")?;
-            }
-            f.write_str(&line(text))?;
-        }
-        Ok(())
+/// `2.0 GiB`, `512.0 MiB`, `17 B`.
+pub fn size(bytes: u64) -> String {
+    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
+    if bytes < 1024 {
+        return format!("{bytes} B");
     }
+    let mut value = bytes as f64 / 1024.0;
+    let mut unit = 0;
+    while value >= 1024.0 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    format!("{value:.1} {}", UNITS[unit])
+}
+
+/// `1 image`, `3 images`.
+pub fn count<N: Copy + Display + PartialEq + From<bool>>(number: N, what: &str) -> String {
+    let many = if number == N::from(true) { "" } else { "s" };
+    format!("{number} {what}{many}")
+}
+
+/// `0.3 s`, `42 s`, `3 min 05 s`.
+pub fn seconds(time: Duration) -> String {
+    let whole = time.as_secs();
+    match whole {
+        0..10 => format!("{:.1} s", time.as_secs_f64()),
+        10..120 => format!("{whole} s"),
+        _ => format!("{} min {:02} s", whole / 60, whole % 60),
+    }
+}
+
+/// The last lines of what another machine said, safe to show.
+pub fn last_lines(said: &str) -> String {
+    const LINES: usize = 12;
+    let lines: Vec<String> = said.lines().map(str::trim_end).filter(|said| !said.is_empty()).map(line).collect();
+    lines[lines.len().saturating_sub(LINES)..].join("\n")
 }
 
 #[cfg(test)]
@@ -256,17 +265,16 @@ mod tests {
     }
 
     #[test]
-    fn text_is_broken_at_blanks() {
-        for (text, columns, indent, expected) in [
-            ("", 10, 2, ""),
-            ("a b\nc", usize::MAX, 2, "a b\n  c"),
-            ("type `a b c d` now", 8, 0, "type\n`a b c d`\nnow"),
-            ("one two three", 80, 2, "one two three"),
-            ("one two three", 9, 2, "one two\n  three"),
-            ("a averylongword b", 6, 2, "a\n  averylongword\n  b"),
-            ("first line\nsecond", 80, 4, "first line\n    second"),
+    fn the_word_that_was_meant_is_found() {
+        let known = ["debian-12-custom", "debian-13-custom", "debian-13-pve"];
+        for (word, meant) in [
+            ("debian-12", Some("debian-12-custom")),
+            ("debian-13-pvee", Some("debian-13-pve")),
+            ("debian-13-cusotm", Some("debian-13-custom")),
+            ("x", None),
+            ("", None),
         ] {
-            assert_eq!(wrapped(text, columns, indent), expected, "{text:?}");
+            assert_eq!(nearest(word, known), meant, "{word}");
         }
     }
 
@@ -277,17 +285,54 @@ mod tests {
             ("  a  rebuild  because of this", 20, "  a  rebuild\n    because of this"),
             ("  a  because of all of this", 20, "  a  because of all\n     of this"),
             ("ok  run `a b c d e f g` now", 20, "ok  run\n    `a b c d e f g`\n    now"),
-            ("  cargo xtask packer status --json", 20, "  cargo xtask packer status --json"),
+            ("  cargo xtask packer status --json", 20, "  cargo xtask packer status \\\n      --json"),
             (
                 "error: one two three four\n  - five six seven eight",
                 20,
                 "error: one two three\n  four\n  - five six seven\n    eight",
             ),
-            ("\u{fdd0}$\u{fdd4} cargo xtask packer check", 20, "\u{fdd0}$\u{fdd4} cargo xtask packer check"),
-            ("now: cargo xtask packer check --base v1", 20, "now:\n  cargo xtask packer check --base v1"),
+            (
+                "  cargo xtask packer publish --source v1 --repo me/packer --execute",
+                40,
+                "  cargo xtask packer publish \\\n      --source v1 --repo me/packer \\\n      --execute",
+            ),
+            (
+                "\u{fdd0}$\u{fdd4} cargo xtask packer check --base v1",
+                26,
+                "\u{fdd0}$\u{fdd4} cargo xtask packer check \\\n    --base v1",
+            ),
+            ("now: cargo xtask packer check --base v1", 27, "now:\n  cargo xtask packer check \\\n    --base v1"),
+            (
+                "fix: run `cargo xtask packer check --base v1 --repo 'a --b'` first",
+                40,
+                "fix: run\n  `cargo xtask packer check --base v1 \\\n    --repo 'a --b'` first",
+            ),
+            (
+                r"fix: run `cargo xtask packer diff 'it'\''s --x' 'y'` first",
+                30,
+                "fix: run\n  `cargo xtask packer diff 'it'\\''s --x' 'y'`\n  first",
+            ),
+            (
+                r"fix: run `cargo xtask packer diff 'it'\''s --x' --base 'v'` first",
+                30,
+                "fix: run\n  `cargo xtask packer diff 'it'\\''s --x' \\\n    --base 'v'` first",
+            ),
             ("a word-that-is-longer-than-all", 10, "a\n  word-that-is-longer-than-all"),
         ] {
             assert_eq!(fitted(line, columns), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn no_address_shows_a_login() {
+        for (text, expected) in [
+            ("https://x:secret@github.com/a", "https://github.com/a"),
+            ("at 'HTTPS://secret@github.com': no, ssh://git@h/a", "at 'HTTPS://github.com': no, ssh://git@h/a"),
+            ("socks5://u:p@h:1 and http://a:b@c@d", "socks5://u@h:1 and http://d"),
+            ("https://h/a@b?c=d:e@f https://h", "https://h/a@b?c=d:e@f https://h"),
+            ("://@ :// https://@", "://@ :// https://"),
+        ] {
+            assert_eq!(without_logins(text), expected);
         }
     }
 
@@ -300,6 +345,8 @@ mod tests {
             ("it's", r"'it'\''s'"),
             ("$(x)", "'$(x)'"),
             ("~/a", "'~/a'"),
+            ("=ls", "'=ls'"),
+            ("a;b", "'a;b'"),
         ] {
             assert_eq!(shell_word(word), expected);
         }
@@ -315,27 +362,24 @@ mod tests {
 
     #[test]
     fn of_what_another_machine_said_the_last_lines_are_shown() {
-        assert_eq!(Quoted("a\x1b]0;x\x07\n\n b\u{9b}1m\r").to_string(), "a\\u{1b}]0;x\\u{7}\n   b\\u{9b}1m");
+        assert_eq!(last_lines("a\x1b]0;x\x07\n\n b\u{9b}1m\r"), "a\\u{1b}]0;x\\u{7}\n b\\u{9b}1m");
         let many: String = (0..100).map(|number| format!("{number}\n")).collect();
-        assert!(Quoted(&many).to_string().starts_with("88\n  89"));
+        assert!(last_lines(&many).starts_with("88\n89"));
     }
 
     #[test]
-    fn of_a_drawn_line_text_tabs_and_colours_are_left() {
-        for (line, plain, coloured) in [
-            ("a\tb", "a\tb", "a\tb"),
-            ("\x1b[1;31mred\x1b[0m", "red", "\x1b[1;31mred\x1b[0m"),
-            ("\x1b[31mred", "red", "\x1b[31mred\x1b[0m"),
-            ("a\x1b[2Jb\x1b[10;10Hc", "abc", "abc"),
-            ("\x1b]0;title\x07x\x1b]52;c;aGk=\x1b\\y", "xy", "xy"),
-            ("bell\x07 back\x08 nul\0 c1\u{9b}2J del\x7f", "bell back nul c12J del", "bell back nul c12J del"),
-            ("\x1b", "", ""),
-            ("\x1b[31", "", ""),
-            ("\x1bcx", "cx", "cx"),
-            ("grün", "grün", "grün"),
+    fn of_a_line_for_a_terminal_text_and_tabs_are_left() {
+        for (line, expected) in [
+            ("a\tb", "a\tb"),
+            ("\x1b[1;31mred\x1b[0m", "red"),
+            ("a\x1b[2Jb\x1b[10;10Hc", "abc"),
+            ("\x1b]0;title\x07x\x1b]52;c;aGk=\x1b\\y", "xy"),
+            ("bell\x07 back\x08 nul\0 del\x7f", "bell back nul del"),
+            ("\x1b", ""),
+            ("\x1b[31", ""),
+            ("grün", "grün"),
         ] {
-            assert_eq!(drawn(line, false), plain, "{line:?}");
-            assert_eq!(drawn(line, true), coloured, "{line:?}");
+            assert_eq!(plain(line), expected, "{line:?}");
         }
     }
 
@@ -344,11 +388,33 @@ mod tests {
         crate::hostile::try_with(&["\x1b[1;31mred\x1b[0m\x1b]0;x\x07\r\u{202e}\u{9b}".as_bytes()], |bytes| {
             let text = String::from_utf8_lossy(bytes);
             assert!(!line(&text).contains(is_obeyed));
-            assert!(!drawn(&text, false).replace('\t', "").contains(is_obeyed));
-            let colours = drawn(&text, true);
-            assert!(!colours.contains(['\r', '\u{7}', '\u{9b}', '\u{202e}']), "{colours:?}");
+            assert!(!plain(&text).replace('\t', "").contains(is_obeyed));
             let json = json(&serde_json::Value::from(text.as_ref()).to_string());
             assert_eq!(serde_json::from_str::<String>(&json).unwrap(), text);
         });
+    }
+
+    #[test]
+    fn bytes_become_base64() {
+        for (bytes, text) in [("", ""), ("f", "Zg==\n"), ("fo", "Zm8=\n"), ("foo", "Zm9v\n"), ("foob", "Zm9vYg==\n")] {
+            assert_eq!(base64(bytes.as_bytes()), text);
+        }
+        assert_eq!(base64(&[255; 58]).lines().map(str::len).collect::<Vec<_>>(), [76, 4]);
+    }
+
+    #[test]
+    fn sizes_read_well() {
+        for (bytes, shown) in
+            [(0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (1_048_576, "1.0 MiB"), (2_147_483_647, "2.0 GiB")]
+        {
+            assert_eq!(size(bytes), shown);
+        }
+    }
+
+    #[test]
+    fn times_read_well() {
+        for (millis, shown) in [(300, "0.3 s"), (42_000, "42 s"), (185_000, "3 min 05 s")] {
+            assert_eq!(seconds(Duration::from_millis(millis)), shown);
+        }
     }
 }

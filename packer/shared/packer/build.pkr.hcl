@@ -18,6 +18,11 @@ build {
     destination = "/var/tmp/image-build/template"
   }
 
+  provisioner "file" {
+    source      = var.identity_file
+    destination = "/var/tmp/image-build/homestak-image"
+  }
+
   provisioner "shell" {
     environment_vars = [
       "DEBIAN_MIRROR=${var.debian_mirror}",
@@ -28,6 +33,8 @@ build {
       "${path.root}/../../shared/scripts/install.sh",
       "${path.root}/../../shared/scripts/record-versions.sh",
       "${path.root}/../../shared/scripts/record-packages.sh",
+      "${path.root}/../../shared/scripts/record-details.sh",
+      "${path.root}/../../shared/scripts/record-files.sh",
     ]
   }
 
@@ -41,6 +48,18 @@ build {
     direction   = "download"
     source      = "/var/tmp/image-build/packages.tsv"
     destination = var.packages_file
+  }
+
+  provisioner "file" {
+    direction   = "download"
+    source      = "/var/tmp/image-build/details.tsv"
+    destination = var.details_file
+  }
+
+  provisioner "file" {
+    direction   = "download"
+    source      = "/var/tmp/image-build/files.tsv"
+    destination = var.files_file
   }
 
   # Nothing may run in the guest after this: it removes the key that packer logs in with.

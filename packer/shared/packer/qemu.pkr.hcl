@@ -61,6 +61,24 @@ variable "packages_file" {
   description = "File on this machine that receives the list of packages made in the guest."
 }
 
+variable "details_file" {
+  type        = string
+  default     = "details.tsv"
+  description = "File on this machine that receives the sizes of packages and folders in the guest, and the CVE ids of changelogs."
+}
+
+variable "files_file" {
+  type        = string
+  default     = "files.tsv"
+  description = "File on this machine that receives the list of the guest's files."
+}
+
+variable "identity_file" {
+  type        = string
+  default     = "/dev/null"
+  description = "File on this machine with the lines for /etc/homestak-image."
+}
+
 variable "debian_mirror" {
   type        = string
   default     = ""

@@ -120,6 +120,14 @@ forget_this_machine() {
     [ -d "$root/var/lib/dbus" ] && ln -s /etc/machine-id "$root/var/lib/dbus/machine-id"
     rm -f "$root"/etc/ssh/ssh_host_*
     rm -f "$root"/var/lib/systemd/random-seed "$root"/var/lib/systemd/credential.secret
+    # Identities that packages made when they were installed. image-first-boot.sh gives each machine its own.
+    rm -f "$root"/etc/ssl/private/ssl-cert-snakeoil.key "$root"/etc/ssl/certs/ssl-cert-snakeoil.pem
+    rm -f "$root"/etc/hostid "$root"/etc/nvme/hostnqn "$root"/etc/nvme/hostid "$root"/etc/corosync/authkey
+    # Two machines with one initiator name would share each other's iSCSI sessions.
+    if [ -e "$root/etc/iscsi/initiatorname.iscsi" ]; then
+        echo "GenerateName=yes" >"$root/etc/iscsi/initiatorname.iscsi"
+    fi
+    forget_name
     echo localhost >"$root/etc/hostname"
 
     # The build's network, bound to its network card's address.
@@ -129,6 +137,76 @@ forget_this_machine() {
     rm -rf "$root"/var/lib/dhcp/* "$root"/var/lib/systemd/timesync/clock
 
     rm -rf "$root"/root/.ssh "$root"/root/.bash_history "$root"/root/.cache "$root"/root/.lesshst
+}
+
+# The name that the build's machine had, in the files of packages that copy it when they are configured.
+forget_name() {
+    local root=$IMAGE_ROOT name
+    name=$(build_name)
+    [ ! -e "$root/etc/mailname" ] || echo localhost >"$root/etc/mailname"
+    if [ -f "$root/etc/postfix/main.cf" ]; then
+        # Without the first, postfix takes the name of the machine that it runs on.
+        # shellcheck disable=SC2016 # postfix fills it in
+        sed -i -e '/^myhostname[[:space:]]*=/d' -e 's/^mydestination[[:space:]]*=.*/mydestination = $myhostname, localhost/' \
+            "$root/etc/postfix/main.cf"
+    fi
+    [ -z "$name" ] || [ ! -f "$root/etc/hosts" ] || sed -i -E "/[[:space:]]${name//./\\.}([.[:space:]]|\$)/d" "$root/etc/hosts"
+}
+
+# What the machine that builds is called; nothing where it has no name of its own.
+build_name() {
+    local name
+    name=$(cat "$IMAGE_ROOT/etc/hostname" 2>/dev/null) || return 0
+    name=${name%%.*}
+    [ "$name" = localhost ] || printf '%s\n' "$name"
+}
+
+# refuse_leftovers NAME: fails if a file below /etc holds a private key, or the name that the build's machine had.
+refuse_leftovers() {
+    local etc=$IMAGE_ROOT/etc found
+    found=$(grep -rlE -e '-----BEGIN [A-Z ]*PRIVATE KEY-----' -- "$etc" || true)
+    [ -z "$1" ] || found+=${found:+$'\n'}$(grep -rIlE --exclude=homestak-image -e "(^|[^[:alnum:]-])${1//./\\.}(\$|[^[:alnum:]-])" -- "$etc" || true)
+    [ -n "${found//[[:space:]]/}" ] || return 0
+    echo "these files would be the same on every machine made from the image, with a key or the name $1 of the build:" >&2
+    echo "$found" >&2
+    return 1
+}
+
+# What a machine does once, before anything could use the identities that it lacks.
+install_first_boot() {
+    local root=$IMAGE_ROOT
+    install -D -m 755 "$IMAGE_BUILD/image-first-boot.sh" "$root/usr/local/sbin/image-first-boot"
+    mkdir -p "$root/etc/systemd/system/multi-user.target.wants" "$root/var/lib/image-first-boot"
+    install -m 644 "$IMAGE_BUILD/image-first-boot.service" "$root/etc/systemd/system/"
+    ln -sfn ../image-first-boot.service "$root/etc/systemd/system/multi-user.target.wants/image-first-boot.service"
+    : >"$root/var/lib/image-first-boot/wanted"
+}
+
+# What the image is, in lines that build.sh wrote: for `cat`, and shown at each login.
+write_identity() {
+    local root=$IMAGE_ROOT
+    [ -s "$IMAGE_BUILD/homestak-image" ] || return 0
+    install -m 644 "$IMAGE_BUILD/homestak-image" "$root/etc/homestak-image"
+    mkdir -p "$root/etc/update-motd.d"
+    printf '#!/bin/sh\ncat /etc/homestak-image\n' >"$root/etc/update-motd.d/20-homestak-image"
+    chmod 755 "$root/etc/update-motd.d/20-homestak-image"
+}
+
+# make_an_image: all that turns the machine that was built into an image: whoever boots it gets a machine of their own.
+# Always last.
+make_an_image() {
+    local name
+    name=$(build_name)
+    restore_sources
+    preset_grub
+    remove_apt_cache
+    forget_cloud_init
+    forget_this_machine
+    install_first_boot
+    write_identity
+    refuse_leftovers "$name"
+    remove_logs
+    remove_build_files
 }
 
 forget_cloud_init() {

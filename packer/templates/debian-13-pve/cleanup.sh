@@ -14,21 +14,10 @@ forget_this_node() {
         systemctl stop pve-cluster 2>/dev/null || true
     fi
     rm -rf "$root"/var/lib/pve-cluster/* "$root"/var/lib/rrdcached/db/*
-    rm -f "$root"/etc/corosync/authkey
-    # Two machines with one initiator name would share each other's iSCSI sessions.
-    if [ -e "$root/etc/iscsi/initiatorname.iscsi" ]; then
-        echo "GenerateName=yes" >"$root/etc/iscsi/initiatorname.iscsi"
-    fi
     # install-pve.sh wrote the build's address here.
     sed -i '/# image build$/d' "$root/etc/hosts"
 }
 
-restore_sources
-preset_grub
 finish_network
-remove_apt_cache
 forget_this_node
-forget_cloud_init
-forget_this_machine
-remove_logs
-remove_build_files
+make_an_image

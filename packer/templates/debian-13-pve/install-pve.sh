@@ -34,7 +34,8 @@ EOF
 name_this_host() {
     local address
     address=$(hostname -I | awk '{ print $1 }')
-    sed -i '/# image build$/d' /etc/hosts
+    # cloud-init's line goes: of two addresses the first counts.
+    sed -i -E '/# image build$/d; /^127\.0\.1\.1[[:space:]]/d' /etc/hosts
     echo "$address $(hostname).localdomain $(hostname) # image build" >>/etc/hosts
 }
 

@@ -58,15 +58,16 @@ proxmox_writes() {
     mv "$ROOT/etc/network/new" "$ROOT/etc/network/$1"
 }
 
-# boots dhcp|static: sets output to the addresses.
+# boots dhcp|static [NAME-SERVER]: sets output to the addresses, the name's address and the name servers.
 boots() {
-    run --separate-stderr unshare --net --mount --mount-proc --pid --fork "$BATS_TEST_DIRNAME/network-case.sh" "$ROOT" "$1"
+    run --separate-stderr unshare --net --uts --mount --mount-proc --pid --fork "$BATS_TEST_DIRNAME/network-case.sh" "$ROOT" "$@"
     [ "$status" -eq 0 ] || { echo "$stderr" >&2 && return 1; }
     case $1 in
-    dhcp) [[ $output =~ ^10\.9\.0\.(5[0-9]|60)/24$ ]] ;;
-    static) [ "$output" = 10.9.0.7/24 ] ;;
+    dhcp) [[ ${lines[0]} =~ ^10\.9\.0\.(5[0-9]|60)/24$ ]] ;;
+    static) [ "${lines[0]}" = 10.9.0.7/24 ] ;;
     esac || {
-        echo "addresses: ${output:-none}; $stderr" >&2
+        [[ ${lines[0]} == name* ]] && lines[0]=none
+        echo "addresses: ${lines[0]:-none}; $stderr" >&2
         cat "$ROOT/etc/network/interfaces" >&2
         return 1
     }
@@ -85,6 +86,31 @@ for_each_kind() {
 
 @test "the address that is asked for comes, by DHCP and static" {
     for_each_kind true
+}
+
+@test "the name stands for that address, and the seed's name server is used, whatever DHCP says" {
+    name_and_dns() {
+        [ "${lines[1]}" = "name ${lines[0]%/24}" ] && [ "${lines[2]}" = "dns $1" ] || { printf '%s\n' "${lines[@]}" >&2 && return 1; }
+    }
+    local kind
+    for kind in dhcp static; do
+        setup
+        as_the_template 'prepare_network; finish_network'
+        boots "$kind" 10.9.0.99
+        name_and_dns 10.9.0.99
+        grep -qx 'search example.org' "$ROOT/etc/resolv.conf"
+    done
+    setup
+    as_the_template 'prepare_network; finish_network'
+    boots dhcp
+    name_and_dns 10.9.0.53
+    # As it was before: the name stands for 127.0.1.1, and there is no name server.
+    setup
+    as_the_template 'prepare_network; finish_network'
+    rm "$ROOT/etc/systemd/system/image-network.service"
+    cp "$BATS_FILE_TMPDIR/etc/cloud/templates/hosts.debian.tmpl" "$ROOT/etc/cloud/templates/"
+    boots static 10.9.0.99
+    [ "${lines[1]} ${lines[2]}" = "name 127.0.1.1 dns " ]
 }
 
 @test "it comes where Proxmox VE's packages made the card manual" {

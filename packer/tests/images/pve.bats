@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # The scripts of the template debian-13-pve, in a real Debian 13 with the real apt and dpkg, against a repository of empty
-# packages that have the names of the real ones. docs/untested.md says what that leaves out.
+# packages that have the names of the real ones. docs/internals/untested.md says what that leaves out.
 #
 # Needs root and, for the first run, a Debian mirror. Started by scripts/test-images.
 
@@ -68,7 +68,12 @@ make_repositories() {
     package "$DEBIAN" linux-image-6.12.94+deb13-cloud-amd64 6.12.94 '' boot/vmlinuz-6.12.94+deb13-cloud-amd64=debian
     package "$DEBIAN" linux-image-cloud-amd64 6.12.94 linux-image-6.12.94+deb13-cloud-amd64
     package "$DEBIAN" qemu-guest-agent 10.0 ''
-    package "$DEBIAN" postfix 3.10 ''
+    # As the real one leaves it, once it is configured under the build's name.
+    # shellcheck disable=SC2016 # postfix's words
+    package "$DEBIAN" postfix 3.10 ssl-cert 'etc/postfix/main.cf=myhostname = debian-13-pve.localdomain
+mydestination = $myhostname, debian-13-pve, localhost' etc/mailname=debian-13-pve
+    package "$DEBIAN" ssl-cert 1.1.3 '' "usr/sbin/make-ssl-cert=$script" \
+        'etc/ssl/private/ssl-cert-snakeoil.key=-----BEGIN PRIVATE KEY-----'
     package "$DEBIAN" open-iscsi 2.1.11 '' etc/iscsi/initiatorname.iscsi=InitiatorName=iqn.1993-08.org.debian:01:abcdef
     package "$DEBIAN" chrony 4.6 ''
     package "$DEBIAN" isc-dhcp-client 4.4.3 ''
@@ -114,7 +119,8 @@ make_cloud_image() {
         >"$ROOT/etc/apt/sources.list.d/debian.list"
     in_root "apt-get -q update && DEBIAN_FRONTEND=noninteractive apt-get -y -q --no-install-recommends install \
         cloud-init initramfs-tools grub2-common systemd-tools linux-image-cloud-amd64"
-    echo "127.0.0.1 localhost" >"$ROOT/etc/hosts"
+    echo debian-13-pve >"$ROOT/etc/hostname"
+    printf '127.0.0.1 localhost\n127.0.1.1 debian-13-pve.localdomain debian-13-pve\n' >"$ROOT/etc/hosts"
     echo 0123456789abcdef0123456789abcdef >"$ROOT/etc/machine-id"
     mkdir -p "$ROOT/root/.ssh" "$ROOT/etc/ssh"
     touch "$ROOT/root/.ssh/authorized_keys" "$ROOT/etc/ssh/ssh_host_ed25519_key"
@@ -190,6 +196,9 @@ installed() {
     [ -z "$(ls -A "$ROOT/var/lib/pve-cluster")" ]
     [ "$(<"$ROOT/etc/iscsi/initiatorname.iscsi")" = GenerateName=yes ]
     run ! grep 'image build' "$ROOT/etc/hosts"
+    run ! grep -rE 'PRIVATE KEY' "$ROOT/etc"
+    run ! grep -rw debian-13-pve "$ROOT/etc"
+    [ -e "$ROOT/var/lib/image-first-boot/wanted" ]
     [ -z "$(ls -A "$ROOT/var/tmp")" ]
     grep -q '^/usr/bin/cloud-init clean' "$ROOT/srv/called"
 }

@@ -62,7 +62,7 @@ pub struct Repository {
     pub slow_page: Option<usize>,
 }
 
-/// Rules for the refs that its patterns cover. Pushes are not held to them: git's own hooks can do that.
+/// Rules for the refs that its patterns cover. Requests and pushes are held to `creation`, `update` and `deletion`.
 #[derive(Clone, Debug)]
 pub struct Ruleset {
     pub id: u64,
@@ -319,6 +319,8 @@ pub struct Issue {
     pub title: String,
     pub body: String,
     pub author: String,
+    pub is_open: bool,
+    pub labels: Vec<String>,
     pub created_at: SystemTime,
     pub comments: Vec<Comment>,
 }

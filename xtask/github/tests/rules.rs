@@ -2,8 +2,8 @@
 
 use std::time::{Duration, SystemTime};
 
-use github_stand_in::AssetState;
-use github_stand_in::rules::{Change, Git, Refusal, Repo, Tag, Target};
+use github_stand_in::Ruleset;
+use github_stand_in::rules::{Change, Git, Lag, Reads, Refusal, Repo, Tag, Target};
 
 /// A git with one branch.
 struct Main;
@@ -41,31 +41,12 @@ fn repo() -> (Repo, u64, u64) {
 }
 
 #[test]
-fn a_set_is_filled_and_takes_the_place_of_another() {
-    let (mut repo, live, draft) = repo();
-    let asset = repo.begin_upload(draft, "a.qcow2", 5, at(5)).unwrap();
-    assert_eq!(repo.asset(asset).unwrap().1.state, AssetState::Starter);
-    assert_eq!(repo.begin_upload(draft, "a.qcow2", 5, at(5)).unwrap_err().code(), Some("already_exists"));
-    let stored = repo.finish_upload(asset, 5, Some("sha256:00".to_owned()), at(6)).unwrap();
-    assert_eq!((stored.state, stored.size), (AssetState::Uploaded, 5));
-
-    let refused = repo.edit(&mut Main, draft, &named("latest", false), at(7)).unwrap_err();
-    assert_eq!((refused.status, refused.code()), (422, Some("already_exists")));
-    assert_eq!(repo.published("latest").unwrap().id, live);
-
-    repo.edit(&mut Main, live, &named("latest-previous", true), at(8)).unwrap();
-    assert_eq!(repo.published("latest").unwrap_err().status, 404);
-    let published = repo.edit(&mut Main, draft, &named("latest", false), at(9)).unwrap();
-    assert_eq!((published.published_at, published.created_at), (Some(at(9)), at(1)));
-    assert_eq!(repo.published("latest").unwrap().uploaded(), ["a.qcow2"]);
-    assert_eq!(repo.delete(live).unwrap().tag_name, "latest-previous");
-    assert_eq!(repo.release(live).unwrap_err().status, 404);
-}
-
-#[test]
 fn what_is_refused_changes_nothing() {
     let (mut repo, live, draft) = repo();
     repo.max_assets = 1;
+    repo.rulesets = vec![Ruleset::of_tags("no new pins", "refs/tags/images-*", &["creation"])];
+    repo.tags.insert("images-v0.43".to_owned(), repo.tags["latest"].clone());
+    repo.create(&mut Main, &named("images-v0.43", false), "ana", at(4)).unwrap();
     repo.begin_upload(draft, "a", 1, at(5)).unwrap();
     let before = format!("{repo:?}");
     let long = Change { body: Some(Some("x".repeat(125_001))), ..named("t", true) };
@@ -75,6 +56,10 @@ fn what_is_refused_changes_nothing() {
         repo.create(&mut Main, &named("latest", false), "ana", at(6)).map(|_| ()),
         repo.create(&mut Main, &long, "ana", at(6)).map(|_| ()),
         repo.edit(&mut Main, draft, &named("latest", false), at(6)).map(|_| ()),
+        repo.edit(&mut Main, live, &named("images-v0.43", false), at(6)).map(|_| ()),
+        repo.create(&mut Main, &named("images-v0.44", false), "ana", at(6)).map(|_| ()),
+        repo.edit(&mut Main, live, &named("images-v0.44", false), at(6)).map(|_| ()),
+        repo.edit(&mut Main, draft, &named("images-v0.44", false), at(6)).map(|_| ()),
         repo.edit(&mut Main, live + 100, &named("latest", false), at(6)).map(|_| ()),
         repo.begin_upload(draft, "b", 1, at(6)).map(drop),
         repo.begin_upload(live, "b", 0, at(6)).map(drop),
@@ -89,11 +74,21 @@ fn what_is_refused_changes_nothing() {
 }
 
 #[test]
-fn publishing_makes_the_tag_and_losing_it_unpublishes() {
-    let (mut repo, live, _) = repo();
-    repo.create(&mut Main, &named("v1", false), "ana", at(5)).unwrap();
-    assert_eq!(repo.tags["v1"].commit, "c2");
-    repo.tags.remove("latest");
-    repo.tags_changed();
-    assert!(repo.release(live).unwrap().draft && repo.published("v1").is_ok());
+fn each_kind_of_read_lags_by_itself_until_its_end() {
+    let (mut repo, live, draft) = repo();
+    let mut lag = Lag::<u64>::default();
+    let over = |now: u64| move |until: &u64| *until <= now;
+    lag.begin(Reads::ById, &repo, 5, over(0));
+    repo.edit(&mut Main, live, &named("images-v0.44", true), at(5)).unwrap();
+    // What lags already goes on lagging behind the same moment.
+    lag.begin(Reads::ById, &repo, 10, over(4));
+    lag.begin(Reads::Listings, &repo, 8, over(4));
+    let new = repo.create(&mut Main, &named("latest", false), "ana", at(6)).unwrap().id;
+
+    let by_id = |now: u64, id: u64| lag.release(&repo, id, over(now)).map(|it| it.tag_name.as_str()).ok();
+    assert_eq!([by_id(9, live), by_id(9, draft), by_id(9, new)], [Some("latest"), Some("latest-incoming"), None]);
+    assert_eq!([by_id(10, live), by_id(10, new)], [Some("images-v0.44"), Some("latest")]);
+    let listed = |now: u64| lag.shown(Reads::Listings, &repo, over(now)).len();
+    assert_eq!((listed(7), listed(8)), (2, 3));
+    assert!(lag.shown(Reads::Listings, &repo, over(7))[0].draft);
 }

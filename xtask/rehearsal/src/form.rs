@@ -8,10 +8,10 @@ use serde_json::Value;
 /// Options that a line to type takes over from the line that was typed, and the verbs that don't take them.
 const OPTIONS: [(&str, &[&str]); 5] = [
     ("--packer-dir", &[]),
-    ("--images", &["check", "document", "doctor", "rehearse", "rollback"]),
+    ("--images", &["rehearse", "rollback"]),
     ("--repo", &["build", "build-and-fetch", "checksum", "rehearse", "split"]),
     ("--remote", &["checksum", "rehearse", "split"]),
-    ("--git-url", &["build", "build-and-fetch", "check", "checksum", "download", "rehearse", "split"]),
+    ("--git-url", &["build", "build-and-fetch", "checksum", "download", "rehearse", "split"]),
 ];
 
 /// How a line to type begins.
@@ -24,7 +24,8 @@ const RAW: [&str; 9] = ["Some(", "None,", "Ok(", "Err(", "Os {", "kind:", "Error
 const NAMES: [&str; 4] = ["GitHub", "GitHub's", "Debian", "Proxmox"];
 
 /// What to do: an error has one of these, or a line to type.
-const CURES: [&str; 32] = [
+const CURES: [&str; 34] = [
+    "fix: ",
     "`",
     "--",
     "run ",
@@ -45,6 +46,7 @@ const CURES: [&str; 32] = [
     "check ",
     "publish ",
     "replace ",
+    "restore ",
     "write ",
     "did you mean",
     "go on",
@@ -60,7 +62,7 @@ const CURES: [&str; 32] = [
 ];
 
 /// What another program's words stand behind.
-const QUOTES: [&str; 2] = ["\nssh said: ", "; its last lines:"];
+const QUOTES: [&str; 3] = ["\nssh said: ", "; its last lines:", "\n  "];
 
 /// # Panics
 ///
@@ -90,10 +92,17 @@ fn faults(args: &[String], code: Option<i32>, stdout: &str, stderr: &str) -> Vec
     let mut faults: Vec<String> = texts.iter().flat_map(|text| of_text(text, args)).collect();
     let told = stderr.rfind("error: ").filter(|at| *at == 0 || stderr[..*at].ends_with('\n'));
     let told = told.map(|at| stderr[at + "error: ".len()..].trim_end());
-    let in_object = object.as_ref().and_then(|object| object["error"].as_str());
+    let in_object = object.as_ref().map(|object| &object["error"]).and_then(|error| {
+        let fix = error["fix"].as_str().map(|fix| format!("\nfix: {fix}")).unwrap_or_default();
+        Some(format!("{}{fix}", error["message"].as_str()?))
+    });
     // clap has a form of its own.
     if code != Some(2) {
-        faults.extend(told.into_iter().chain(in_object).flat_map(|said| of_message(said, code)));
+        faults.extend(told.into_iter().chain(in_object.as_deref()).flat_map(|said| of_message(said, code)));
+    }
+    // As it is printed: the object has such characters escaped.
+    if let Some(c) = told.and_then(|said| said.chars().find(|c| c.is_control() && !matches!(c, '\n' | '\t'))) {
+        faults.push(format!("{c:?} as it is"));
     }
     faults.sort();
     faults.dedup();
@@ -189,9 +198,6 @@ fn of_message(message: &str, code: Option<i32>) -> Vec<String> {
         if let Some(raw) = RAW.iter().find(|raw| item.contains(*raw)) {
             faults.push(format!("`{raw}`, as a program shows it: {item}"));
         }
-        if let Some(c) = item.chars().find(|c| c.is_control() && !matches!(c, '\n' | '\t')) {
-            faults.push(format!("{c:?} as it is: {item}"));
-        }
     }
     faults
 }
@@ -226,7 +232,7 @@ mod tests {
     fn good_form_is_let_be() {
         for said in [
             "error: no image x in /i; run `cargo xtask packer split --images /i x`",
-            "error: no image; run `cargo xtask packer check`",
+            "error: no image; run `cargo xtask packer rollback`",
             "error: HEAD is at 1 commit; wait for more\nGitHub said: Not Found.)",
             "error: no login; run ssh-add\nssh said: Denied.",
             "error: 2 problems:\n  - run a\n  - run b",

@@ -107,7 +107,7 @@ impl BuildHost {
         for _ in 0..5 {
             // Another process may take the port before sshd does; then it is another one's turn.
             let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
-            match listen(dir, port, None) {
+            match listen(dir, port, "") {
                 Ok(sshd) => {
                     let host = Self { dir: dir.to_owned(), port, sshd };
                     fs::create_dir_all(host.packer_dir())?;
@@ -203,14 +203,43 @@ impl BuildHost {
             fs::remove_file(self.dir.join(file))?;
         }
         keygen(&self.dir.join("host_key"))?;
-        self.sshd = listen(&self.dir, self.port, None)?;
+        self.sshd = listen(&self.dir, self.port, "")?;
         Ok(())
+    }
+
+    /// Lets the host show a certificate for its key, signed by a CA whose public key this returns. `validity`: as `ssh-keygen -V`
+    /// takes it.
+    pub fn certify(&mut self, alias: &str, validity: &str) -> anyhow::Result<String> {
+        let ca = self.dir.join("ca");
+        if !ca.exists() {
+            keygen(&ca)?;
+        }
+        let mut sign = Command::from_host(&which("ssh-keygen")?);
+        sign.args(["-q", "-h", "-I", "host", "-n", alias, "-V", validity, "-s"]).arg(&ca);
+        let output = sign.arg(self.dir.join("host_key.pub")).output()?;
+        if !output.status.success() {
+            bail!("ssh-keygen failed: {}", String::from_utf8_lossy(&output.stderr));
+        }
+        self.listen_with(&format!("HostCertificate {}/host_key-cert.pub\n", self.dir.display()))?;
+        Ok(fs::read_to_string(ca.with_extension("pub"))?)
+    }
+
+    /// Lets sftp be served by a shell script of these lines; `$SFTP_SERVER` is the real server. A shell sees what it saw.
+    pub fn serve_sftp(&mut self, script: &str) -> anyhow::Result<()> {
+        let server = self.dir.join("sftp");
+        executable(&server, &format!("#!/bin/sh\nSFTP_SERVER='{}'\n{script}\n", sftp_server()?.display()))?;
+        self.listen_with(&format!("Subsystem sftp {}\n", server.display()))
     }
 
     /// Makes each login one for sftp alone, as hosts have it that only keep files.
     pub fn allow_sftp_alone(&mut self) -> anyhow::Result<()> {
+        self.listen_with("ForceCommand internal-sftp\n")
+    }
+
+    /// Starts sshd again, with more lines of configuration.
+    fn listen_with(&mut self, lines: &str) -> anyhow::Result<()> {
         self.stop();
-        self.sshd = listen(&self.dir, self.port, Some("internal-sftp"))?;
+        self.sshd = listen(&self.dir, self.port, lines)?;
         Ok(())
     }
 
@@ -248,8 +277,8 @@ impl FromHost for Command {
     }
 }
 
-/// Starts sshd and waits until it greets. `command`: what each login runs in place of what it asks for.
-fn listen(dir: &Path, port: u16, command: Option<&str>) -> anyhow::Result<Child> {
+/// Starts sshd and waits until it greets. `lines` of configuration come before those that are for all.
+fn listen(dir: &Path, port: u16, lines: &str) -> anyhow::Result<Child> {
     let config = dir.join("sshd_config");
     let home = dir.join("home");
     fs::create_dir_all(&home)?;
@@ -263,15 +292,19 @@ fn listen(dir: &Path, port: u16, command: Option<&str>) -> anyhow::Result<Child>
     executable(&dir.join("login"), &login)?;
     append(&home.join("environment"), "")?;
     let dir = dir.display();
-    let command = command.map_or_else(|| format!("{dir}/login"), str::to_owned);
+    // Of most keywords sshd takes the first value; this one may stand there once.
+    let sftp = if lines.contains("Subsystem") {
+        String::new()
+    } else {
+        format!("Subsystem sftp {}\n", sftp_server()?.display())
+    };
     fs::write(
         &config,
         format!(
-            "ListenAddress 127.0.0.1:{port}\nHostKey {dir}/host_key\nAuthorizedKeysFile {dir}/authorized_keys\n\
+            "{lines}ListenAddress 127.0.0.1:{port}\nHostKey {dir}/host_key\nAuthorizedKeysFile {dir}/authorized_keys\n\
              PidFile none\nStrictModes no\nUsePAM {pam}\nPermitRootLogin yes\nPasswordAuthentication no\n\
-             KbdInteractiveAuthentication no\nPrintMotd no\nMaxStartups 100\nSubsystem sftp {sftp}\n\
-             SetEnv SHLVL=1\nForceCommand {command}\n",
-            sftp = sftp_server()?.display(),
+             KbdInteractiveAuthentication no\nPrintMotd no\nMaxStartups 100\n{sftp}\
+             SetEnv SHLVL=1\nForceCommand {dir}/login\n",
             // Without PAM, sshd refuses an account whose password is locked.
             pam = if root_is_locked() { "yes" } else { "no" },
         ),

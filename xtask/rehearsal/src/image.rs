@@ -8,7 +8,7 @@ use anyhow::{Context as _, ensure};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
-use crate::machine;
+use crate::process;
 
 /// Writes a qcow2 of exactly `size` bytes: an empty disk as `qemu-img` makes it, then bytes that `seed` chooses, which no
 /// table of the file refers to. `qemu-img check` takes it.
@@ -17,9 +17,9 @@ use crate::machine;
 ///
 /// When there is no `qemu-img`, or `size` is less than the 196 KiB or so of an empty disk.
 pub fn write(path: &Path, size: u64, seed: u64) -> anyhow::Result<()> {
-    let mut create = machine::program("qemu-img");
+    let mut create = process::program("qemu-img");
     create.args(["create", "-q", "-f", "qcow2"]).arg(path).arg("64M");
-    machine::run(create)?.success()?;
+    process::run(create)?.success()?;
     let empty = fs::metadata(path)?.len();
     ensure!(size >= empty, "an image of {size} bytes can't be: an empty one has {empty}");
     let mut file = BufWriter::new(File::options().append(true).open(path)?);

@@ -27,7 +27,8 @@ pub fn phase(world: &mut World, packer_dir: &Path, mib: u64) -> anyhow::Result<B
     Ok(host)
 }
 
-/// What a person who types in that world needs as well: `cargo xtask`, the draft of v0.45, and its issue.
+/// What a person who types in that world needs as well: `cargo xtask`, a curl that reaches the stand-in, the draft of v0.45, and
+/// its issue.
 ///
 /// # Errors
 ///
@@ -41,7 +42,22 @@ pub fn to_type_in(world: &World, tool: &Path) -> anyhow::Result<()> {
         "#!/bin/sh\nif [ \"$1\" = xtask ]; then\n    shift\n    exec '{tool}' \"$@\"\nfi\n\
          echo 'in this shell there is `cargo xtask` alone; `exit` leads back' >&2\nexit 2\n"
     );
-    let path = world.bin().join("cargo");
+    install(world, "cargo", &script)?;
+    // No variable leads curl to a socket, and the stand-in has no TLS: addresses of GitHub become http, and what curl prints of
+    // them https again.
+    let script = format!(
+        "#!/bin/bash\nset -- \"${{@/#https:/http:}}\"\nset -- \"${{@/#=https/=http}}\"\nexec 3>&1\n\
+         '{}' --unix-socket '{}' \"$@\" 2>&1 >&3 3>&- | sed 's,ocation: http:,ocation: https:,' >&2\n\
+         exit \"${{PIPESTATUS[0]}}\"\n",
+        world.find("curl".as_ref()).display(),
+        world.hub().socket().display()
+    );
+    install(world, "curl", &script)
+}
+
+/// A script that is found before the program of this name.
+fn install(world: &World, name: &str, script: &str) -> anyhow::Result<()> {
+    let path = world.bin().join(name);
     fs::write(&path, script).with_context(|| format!("writing {}", path.display()))?;
     Ok(fs::set_permissions(path, fs::Permissions::from_mode(0o755))?)
 }

@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use github_stand_in::{Access, GitHub, Hub, Repository, RepositoryState, SeedRelease, Settings, Token};
 
-use crate::machine::{self, Machine};
+use crate::machine::Machine;
+use crate::process::run;
 
 /// The repository's name on the stand-in; the tool's own default.
 pub const REPOSITORY: &str = "homestak-dev/packer";
@@ -73,7 +74,8 @@ impl World {
     ///
     /// When git or a folder fails.
     pub fn new(dir: &Path, options: Options) -> anyhow::Result<Self> {
-        if dir.exists() {
+        // One that is empty was made for this, for one user alone.
+        if dir.read_dir().is_ok_and(|mut entries| entries.next().is_some()) {
             fs::remove_dir_all(dir).with_context(|| format!("emptying {}", dir.display()))?;
         }
         fs::create_dir_all(dir).with_context(|| format!("making {}", dir.display()))?;
@@ -82,7 +84,7 @@ impl World {
         let machine = Machine::new(&dir, &options.tool)?;
         let mut init = machine.command("git");
         init.args(["init", "--quiet", "--bare", "--initial-branch=main"]).arg(&remote);
-        machine::run(init)?.success()?;
+        run(init)?.success()?;
         clone(&machine, &remote)?;
         commits(&machine, &options)?;
         Self::start(dir, machine, options)
@@ -99,10 +101,28 @@ impl World {
         let machine = Machine::new(&dir, &self.options.tool)?;
         let mut copy = machine.command("cp");
         copy.args(["-a", "--reflink=auto"]).args([self.remote(), self.machine.packer_dir()]).arg(&dir);
-        machine::run(copy)?.success()?;
+        run(copy)?.success()?;
         let world = Self::start(dir, machine, self.options.clone())?;
         let remote = world.remote();
         world.git(&["config".as_ref(), "remote.origin.url".as_ref(), remote.as_os_str()])?;
+        Ok(world)
+    }
+
+    /// Another world in the same state, with all that lies in this one's folder, and its releases and issues.
+    ///
+    /// # Errors
+    ///
+    /// When git, a folder or the stand-in fails.
+    pub fn twin(&self, dir: &Path) -> anyhow::Result<Self> {
+        let _ = fs::remove_dir_all(dir);
+        let mut copy = self.machine.command("cp");
+        copy.args(["-a", "--reflink=auto"]).args([&self.dir, dir]);
+        run(copy)?.success()?;
+        let dir = dir.canonicalize()?;
+        let world = Self::start(dir.clone(), Machine::new(&dir, &self.options.tool)?, self.options.clone())?;
+        let remote = world.remote();
+        world.git(&["config".as_ref(), "remote.origin.url".as_ref(), remote.as_os_str()])?;
+        world.github.take_over(REPOSITORY, &self.github)?;
         Ok(world)
     }
 
@@ -230,12 +250,13 @@ impl Drop for World {
 fn clone(machine: &Machine, remote: &Path) -> anyhow::Result<()> {
     let mut clone = machine.command("git");
     clone.args(["clone", "--quiet"]).arg(remote).arg(machine.packer_dir());
-    machine::run(clone)?.success().map(drop)
+    run(clone)?.success().map(drop)
 }
 
 /// Logs the machine in at the stand-in.
 fn equip(machine: &mut Machine, github: &Hub, remote: &Path, gh: Option<&Path>) -> anyhow::Result<()> {
     machine.set("HOMESTAK_PACKER_GIT_URL", remote);
+    machine.set("HOMESTAK_PACKER_REPO", REPOSITORY);
     for (name, value) in github.configure_gh(&machine.dir().join("gh"))? {
         machine.set(name, value);
     }

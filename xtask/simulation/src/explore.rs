@@ -6,7 +6,8 @@
 
 use std::time::{Duration, Instant};
 
-use crate::fault::{Fault, Planned};
+use crate::cases::publish;
+use crate::fault::{Fault, Place, Planned};
 use crate::plan::{Pace, Plan, Run, Start, Verb};
 use crate::schedule::play;
 
@@ -21,7 +22,7 @@ pub struct Explored {
 }
 
 /// Each kind once, with the times at which a protocol would notice.
-const FAULTS: [Fault; 24] = [
+const FAULTS: [Fault; 27] = [
     Fault::Kill,
     Fault::KillAfterSending { served: 1_000 },
     Fault::KillAfterSending { served: 25_000 },
@@ -41,6 +42,9 @@ const FAULTS: [Fault; 24] = [
     Fault::DraftInstead,
     Fault::Starter,
     Fault::Lag { lasting: 10_000 },
+    Fault::LagById { lasting: 10_000 },
+    Fault::NoPins,
+    Fault::FolderChanged,
     Fault::Nap { lasting: 1_200_000 },
     Fault::Signal,
     Fault::NoHub { lasting: 60_000 },
@@ -48,22 +52,16 @@ const FAULTS: [Fault; 24] = [
     Fault::LockDeleted,
 ];
 
-const fn publish(source: u8, images: u8, discard_incoming: bool) -> Verb {
-    Verb::Publish { source, images, discard_incoming, keep_previous: true }
-}
-
 /// The same set twice; two sets; the same images under another source beside another set.
-const PAIRS: [[Verb; 2]; 3] = [
-    [publish(45, 2, false), publish(45, 2, false)],
-    [publish(45, 2, true), publish(46, 3, true)],
-    [publish(45, 1, true), publish(46, 3, true)],
-];
+const PAIRS: [[Verb; 2]; 3] =
+    [[publish(45, 2), publish(45, 2)], [publish(45, 2), publish(46, 3)], [publish(45, 1), publish(46, 3)]];
 
 /// The turn never changes by itself.
 const NEVER: u64 = u64::MAX;
 
 fn plan(verbs: [Verb; 2], first: usize, ends: [u64; 2], faults: Vec<Planned>) -> Plan {
-    let run = |at: usize| Run { verb: verbs[at], starts: 0, after_the_one_before: false, clone: at as u8 };
+    let run =
+        |at: usize| Run { verb: verbs[at], starts: 0, after_the_one_before: false, clone: at as u8, take_over: false };
     Plan {
         seed: 1,
         start: Start::Ours,
@@ -71,7 +69,7 @@ fn plan(verbs: [Verb; 2], first: usize, ends: [u64; 2], faults: Vec<Planned>) ->
         faults,
         latest_arrival: 110_000,
         pace: Pace::Turns { first, ends },
-        last: Some(publish(47, 4, true)),
+        last: Some(publish(47, 4)),
     }
 }
 
@@ -98,7 +96,7 @@ impl Order {
         };
         let (fault, at) = (FAULTS[(number % FAULTS.len() as u64) as usize], number / FAULTS.len() as u64);
         let (run, operation) = if at < self.operations[0] { (0, at) } else { (1, at - self.operations[0]) };
-        plan(self.verbs, self.first, [self.one, NEVER], vec![Planned { run, operation, fault }])
+        plan(self.verbs, self.first, [self.one, NEVER], vec![Planned { run, place: Place::Number(operation), fault }])
     }
 }
 

@@ -2,6 +2,10 @@
 
 use std::fmt;
 
+use xtask::latest::TAG;
+
+use crate::outside::Ask;
+
 /// Times are in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
@@ -35,8 +39,10 @@ pub enum Fault {
     NoDigest,
     /// An upload ends with 502 and leaves a broken asset.
     Starter,
-    /// From here on listings show for so long what is there now.
+    /// From here on listings and what is found by a tag show for so long what is there now.
     Lag { lasting: u64 },
+    /// From here on releases read by their ids show for so long what is there now.
+    LagById { lasting: u64 },
     /// The machine sleeps before this is sent, after it was decided.
     Nap { lasting: u64 },
     /// The person's signal arrives.
@@ -53,9 +59,31 @@ pub enum Fault {
     LockDeleted,
     /// Somebody writes a line below the notes of what is live, on GitHub's page.
     NotesEdited,
+    /// The images folder changes before the run looks again.
+    FolderChanged,
+    /// The repository refuses the tags of pinned sets.
+    NoPins,
+    /// Somebody deletes the tag `latest`, so that its release becomes a draft.
+    TagDeleted,
+    /// Somebody moves the tag `latest` to another commit.
+    TagMoved,
+    /// Somebody deletes the release that is live.
+    LiveDeleted,
+    /// Somebody publishes a set made by hand as `latest`, if nothing is.
+    PublishedByHand,
+    /// Somebody writes a line below the notes of the newest set that was replaced.
+    PinnedEdited,
 }
 
 impl Fault {
+    /// Whether somebody does by hand what changes what readers see, or a set.
+    pub fn is_of_a_person(&self) -> bool {
+        matches!(
+            self,
+            Self::TagDeleted | Self::TagMoved | Self::LiveDeleted | Self::PublishedByHand | Self::PinnedEdited
+        )
+    }
+
     /// Whether it comes to the run or the world, and not to a request.
     pub fn is_of_the_machine(&self) -> bool {
         !matches!(
@@ -77,17 +105,63 @@ impl Fault {
     }
 }
 
+/// What a request is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The push that takes or renews the lock alone.
+    Lock,
+    /// The push that makes the tag of a pinned set.
+    PinsTag,
+    /// The push that moves the tag `latest`.
+    MovesTag,
+    Creates,
+    Uploads,
+    Deletes,
+    /// PATCH 1: the live release gets its pinned name.
+    Hides,
+    /// A PATCH after which a release is live under the name `latest`: PATCH 2, or the old set again, or a label.
+    Publishes,
+    /// Any other read or change.
+    Other,
+}
+
+impl Kind {
+    pub fn of(ask: &Ask) -> Self {
+        match ask {
+            Ask::Push(push) => match &push.tag {
+                None => Self::Lock,
+                Some((name, _)) if name == TAG => Self::MovesTag,
+                Some(_) => Self::PinsTag,
+            },
+            Ask::Create(_) => Self::Creates,
+            Ask::Upload { .. } => Self::Uploads,
+            Ask::Delete(_) | Ask::DeleteAsset(_) => Self::Deletes,
+            Ask::Update(_, new) if new.tag_name == TAG && !new.draft => Self::Publishes,
+            Ask::Update(..) => Self::Hides,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// Where a fault comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// At the run's operation of this number, from 0.
+    Number(u64),
+    /// At the run's request of this kind and number, from 0.
+    Of(Kind, u64),
+}
+
 /// A fault and where it comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Planned {
     pub run: usize,
-    /// The run's operation, from 0.
-    pub operation: u64,
+    pub place: Place,
     pub fault: Fault,
 }
 
 impl fmt::Display for Planned {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "run {} operation {}: {:?}", self.run, self.operation, self.fault)
+        write!(f, "run {} at {:?}: {:?}", self.run, self.place, self.fault)
     }
 }

@@ -1,59 +1,84 @@
-//! What must never happen, looked for at each step and at the end.
+//! What must never happen, looked for at each step and at the end. It knows what was live before and what must come back, and
+//! reads none of the product's markers.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use xtask::failure;
-use xtask::latest::doors::Doors;
+use xtask::latest::TAG;
+use xtask::latest::client::Client;
 use xtask::latest::look::Look;
 use xtask::latest::outside::{Move, Outside, Push};
 use xtask::latest::publish::{Person, Publish};
-use xtask::latest::rollback;
+use xtask::latest::rollback::Rollback;
 use xtask::latest::set::Set;
-use xtask::latest::{PREVIOUS, TAG};
+use xtask::trust::Policy;
 
 use crate::chance::Chance;
 use crate::fault::{Fault, Planned};
 use crate::outside::Ask;
-use crate::plan::{Pace, Plan, Verb};
+use crate::plan::{Pace, Plan, Run, Verb};
 use crate::schedule::{End, shown as shown_ask};
-use crate::world::{BY_A_PERSON, Shown, World, commit, set};
+use crate::world::{BY_A_PERSON, Held, Shown, World, commit, set};
+
+/// One run, as it is watched.
+#[derive(Clone, Default)]
+struct Watched {
+    end: Option<End>,
+    started: bool,
+    /// What was live when it began.
+    at_start: Option<Rc<Shown>>,
+    took_lock: bool,
+    /// During it all was as it was asked for: a run that has nothing to do takes no lock, and another goes on meanwhile.
+    saw_it: bool,
+    /// Which others were under way together with it, a bit each.
+    beside: u32,
+    /// The images folder as the run finds it.
+    folder: Rc<RefCell<Option<u8>>>,
+    /// The images of the plan that was agreed to.
+    agreed: Rc<RefCell<Option<u8>>>,
+    /// What it made live, by its own change.
+    made_live: Option<Rc<Shown>>,
+    /// It sent PATCH 1: its tag has moved, and may be deleted or stay behind meanwhile.
+    hides: bool,
+    /// It read the tags after somebody changed something by hand.
+    saw_what_was_changed: bool,
+}
 
 pub struct Watch {
-    verbs: Vec<Verb>,
-    ends: Vec<Option<End>>,
+    verbs: Vec<Run>,
+    runs: Vec<Watched>,
     pub violation: Option<String>,
     /// Whether a `latest` was ever published.
     ever_live: bool,
-    /// Since when nothing is live, and whose change did that.
-    missing: Option<(u64, usize)>,
+    /// What each release held when it was first seen live: that never changes.
+    was_live: BTreeMap<u64, Held>,
+    /// What each release that is or was live replaced, by its id, and what that looked like.
+    replaced: BTreeMap<u64, (u64, Rc<Shown>)>,
+    /// The tags of pinned sets as they were made.
+    pins: BTreeMap<String, String>,
+    /// Since when nothing is live, whose change did that, which release gave way, and what it looked like.
+    missing: Option<(u64, usize, u64, Rc<Shown>)>,
     longest_gap: u64,
     /// Runs that ended with 0 while something else was live.
     unproven: Vec<(usize, String)>,
-    /// Runs that took the lock: what they say is so when they end.
-    took_lock: Vec<bool>,
-    /// Runs during which all was as they were asked for: one that has nothing to do takes no lock, and another goes on meanwhile.
-    saw_it: Vec<bool>,
-    started: Vec<bool>,
-    /// What was live when each run began.
-    at_start: Vec<Option<Rc<Shown>>>,
-    /// What each run took back to a draft last.
-    hidden: Vec<Option<Rc<Shown>>>,
-    /// The last run that changed what readers see.
-    last_changed_by: Option<usize>,
     judges_all: bool,
     lasts: usize,
     expected_back: Option<Rc<Shown>>,
     harmed: bool,
+    /// Somebody changed releases or tags by hand.
+    by_hand: bool,
     /// Which runs are under way, a bit each.
     alive: u32,
-    /// Of each run, which others were under way together with it.
-    beside: Vec<u32>,
     changes_in_gap: u32,
     /// The release whose notes somebody edited, and when, where nothing else went wrong.
     edited: Option<(u64, u64)>,
     edits_alone: bool,
-    /// Somebody is to delete the lock.
-    lock_deleted: bool,
+    /// Somebody is to delete the lock, or take it over from a run that is alive.
+    lock_broken: bool,
+    /// All that was planned is that somebody deletes the tag once.
+    tag_deleted_alone: bool,
     in_turns: bool,
     /// All that was planned is that answers are lost at once.
     loses_answers_alone: bool,
@@ -62,7 +87,7 @@ pub struct Watch {
 /// An edit this long before a change was there when the run looked last; GitHub has no change that asks for what was there.
 const LOOKED: u64 = 3_000;
 
-/// What GitHub does wrong once, between the two calls, is mended sooner.
+/// What GitHub does wrong once, between the two calls, is put right sooner.
 const LONGEST_GAP: u64 = 15_000;
 
 /// What is looked at before an operation is served.
@@ -70,89 +95,99 @@ pub struct Before {
     live: Option<u64>,
     whole: Option<usize>,
     shown: Option<Rc<Shown>>,
-    /// A rollback needs no more than the two calls.
-    back_in_place: bool,
-    /// All of the next set is there as well.
-    staged: bool,
-    /// What is live is what its manifest says.
-    is_whole: bool,
 }
 
 struct Asking {
-    set: Option<Set>,
+    source: u8,
+    folder: Option<Rc<RefCell<Option<u8>>>>,
+    /// The images that were put into the plan last.
+    planned: Option<u8>,
+    agreed: Rc<RefCell<Option<u8>>>,
 }
 
 impl Person for Asking {
     fn want(&mut self, _look: &Look) -> anyhow::Result<(Set, Vec<String>)> {
-        self.set.clone().map(|set| (set, Vec::new())).ok_or_else(|| failure::failed("a rollback wants no set"))
+        let images = self.folder.as_ref().and_then(|folder| *folder.borrow());
+        let images = images.ok_or_else(|| failure::failed("a rollback wants no set"))?;
+        self.planned = Some(images);
+        Ok((set(self.source, images), Vec::new()))
     }
 
     fn agrees(&mut self, _question: &str) -> anyhow::Result<bool> {
+        *self.agreed.borrow_mut() = self.planned;
         Ok(true)
     }
 }
 
 impl Watch {
     pub fn new(plan: &Plan, world: &World) -> Self {
-        let verbs: Vec<Verb> = plan.runs.iter().map(|run| run.verb).collect();
         // An answer that lies, or a store that changes bytes, is GitHub's harm: the promise is then that it is found out.
         let harmed = plan.faults.iter().any(|it| matches!(it.fault, Fault::Corrupt | Fault::NoDigest));
-        Self {
-            ends: vec![None; verbs.len()],
-            started: vec![false; verbs.len()],
-            at_start: vec![None; verbs.len()],
-            hidden: vec![None; verbs.len()],
+        let watch = Self {
+            runs: plan.runs.iter().map(|_| Watched::default()).collect(),
+            verbs: plan.runs.clone(),
             alive: 0,
-            beside: vec![0; verbs.len()],
-            took_lock: vec![false; verbs.len()],
-            saw_it: vec![false; verbs.len()],
-            verbs,
             violation: None,
             ever_live: world.live().is_some(),
+            was_live: BTreeMap::new(),
+            replaced: BTreeMap::new(),
+            pins: world.pins(),
             missing: None,
             longest_gap: 0,
             unproven: Vec::new(),
-            last_changed_by: None,
             judges_all: plan.latest_arrival <= 110_000,
             lasts: 0,
             expected_back: None,
             harmed,
+            by_hand: plan.faults.iter().any(|it| it.fault.is_of_a_person()),
             changes_in_gap: 0,
             edited: None,
             in_turns: matches!(plan.pace, Pace::Turns { .. }),
-            lock_deleted: plan.faults.iter().any(|it| matches!(it.fault, Fault::LockDeleted)),
+            lock_broken: plan.faults.iter().any(|it| matches!(it.fault, Fault::LockDeleted))
+                || plan.runs.iter().enumerate().any(|(at, run)| {
+                    let before_is_over = at == 1 && run.after_the_one_before && plan.runs.len() == 2;
+                    run.take_over && !before_is_over
+                }),
+            tag_deleted_alone: matches!(plan.faults[..], [Planned { fault: Fault::TagDeleted, .. }]),
             edits_alone: matches!(plan.faults[..], [Planned { fault: Fault::NotesEdited, .. }])
                 && matches!(plan.pace, Pace::Even(_)),
             loses_answers_alone: plan.faults.iter().all(|it| matches!(it.fault, Fault::AnswerLost)),
-        }
+        };
+        Self { was_live: held_by_live(world).into_iter().collect(), ..watch }
     }
 
     pub fn verb(&self, run: usize) -> Verb {
-        self.verbs[run]
+        self.verbs[run].verb
     }
 
     /// What a run does, to an exit code and what it said.
     pub fn work(&mut self, run: usize, world: &World) -> impl FnOnce(&dyn Outside) -> (u8, String) + 'static + use<> {
-        self.started[run] = true;
-        self.at_start[run] = world.shown();
-        self.beside[run] = self.alive;
-        let here = 1 << run;
-        (0..self.beside.len()).filter(|at| self.alive & (1 << at) != 0).for_each(|at| self.beside[at] |= here);
+        let (here, alive, take_over) = (1 << run, self.alive, self.verbs[run].take_over);
+        for (at, other) in self.runs.iter_mut().enumerate().filter(|(at, _)| alive & (1 << at) != 0) {
+            debug_assert_ne!(at, run);
+            other.beside |= here;
+        }
         self.alive |= here;
-        let verb = self.verbs[run];
+        let verb = self.verbs[run].verb;
+        let watched = &mut self.runs[run];
+        (watched.started, watched.at_start, watched.beside) = (true, world.shown(), alive);
+        if let Verb::Publish { images, .. } = verb {
+            *watched.folder.borrow_mut() = Some(images);
+        }
+        let (folder, agreed) = (Rc::clone(&watched.folder), Rc::clone(&watched.agreed));
+        let asking = move |source, folder| Asking { source, folder, planned: None, agreed };
         move |outside| {
-            let doors = Doors::new(outside);
+            let client = Client::new(outside);
+            let policy = Policy::default();
             let ended = match verb {
-                Verb::Rollback => rollback::run(doors, false, &mut Asking { set: None }).map(drop),
-                Verb::Publish { source, images, discard_incoming, keep_previous } => {
-                    let wish = Publish {
-                        source: format!("v0.{source}"),
-                        take_over: false,
-                        discard_incoming,
-                        keep_previous,
-                        jobs: 1,
-                    };
-                    wish.run(doors, &mut Asking { set: Some(set(source, images)) }).map(drop)
+                Verb::Rollback => {
+                    let wish = Rollback { to: None, take_over, policy };
+                    wish.run(client, &mut asking(0, None)).map(drop)
+                }
+                Verb::Publish { source, .. } => {
+                    let version = format!("v0.{source}");
+                    let wish = Publish { source: version, take_over, back: true, resend: false, policy, lacking: None };
+                    wish.run(client, &mut asking(source, Some(folder))).map(drop)
                 }
             };
             match ended {
@@ -164,6 +199,25 @@ impl Watch {
 
     pub fn edited(&mut self, release: Option<u64>, now: u64) {
         self.edited = release.map(|release| (release, now)).filter(|_| self.edits_alone);
+    }
+
+    /// The images folder of a run has another build of its images from now on.
+    pub fn folder_changes(&mut self, run: usize) {
+        if let Some(images) = &mut *self.runs[run].folder.borrow_mut() {
+            *images = 8;
+        }
+    }
+
+    /// What somebody did by hand is how it is now.
+    pub fn changed_by_hand(&mut self, world: &World, now: u64) {
+        let there: Vec<u64> = world.releases().iter().map(|it| it.id).collect();
+        self.was_live.retain(|id, _| there.contains(id));
+        self.was_live.extend(held_by_live(world));
+        if let Some((since, ..)) = self.missing.take_if(|_| world.live().is_some()) {
+            self.longest_gap = self.longest_gap.max(now - since);
+        }
+        self.replaced.clear();
+        self.runs.iter_mut().for_each(|run| run.saw_what_was_changed = false);
     }
 
     fn violated(&mut self, what: String) {
@@ -181,14 +235,10 @@ impl Watch {
         let deletes = matches!(ask, Ask::Delete(_) | Ask::DeleteAsset(_));
         let ends_what_is = match ask {
             Ask::Push(push) => push.tag.is_some(),
-            Ask::Update(..) | Ask::Rename(..) => true,
+            Ask::Update(..) => true,
             _ => deletes,
         };
-        let back_in_place = touches_assets(ask) && world.way_back_is_in_place();
         Before {
-            back_in_place,
-            staged: back_in_place && matches!(ask, Ask::Rename(..)) && world.next_set_is_staged(),
-            is_whole: touches_assets(ask) && is_whole(world),
             live: world.live().map(|live| live.id),
             whole: deletes.then(|| world.whole_sets()),
             shown: if ends_what_is { world.shown() } else { None },
@@ -197,51 +247,39 @@ impl Watch {
 
     pub fn served(&mut self, run: usize, ask: &Ask, before: &Before, world: &World, now: u64) {
         if let Ask::Push(Push { lock: Move { to: Some(_), .. }, .. }) = ask {
-            self.took_lock[run] = true;
+            self.runs[run].took_lock = true;
         }
+        self.runs[run].saw_what_was_changed |= matches!(ask, Ask::Refs);
         if let Some(shown) = &before.shown {
-            for (other, verb) in self.verbs.iter().enumerate() {
-                let under_way = self.started[other] && self.ends[other].is_none();
-                self.saw_it[other] |= other != run && under_way && fails(*verb, Some(shown)).is_none();
+            for (other, it) in self.runs.iter_mut().enumerate() {
+                let under_way = it.started && it.end.is_none();
+                it.saw_it |= other != run && under_way && fails(self.verbs[other].verb, Some(shown)).is_none();
             }
+        }
+        if let Ask::Update(_, new) = ask {
+            self.runs[run].hides |= new.tag_name.starts_with("images-");
         }
         let live = world.live().map(|live| live.id);
-        if live != before.live {
-            self.last_changed_by = Some(run);
-        }
         match (before.live, live) {
-            (Some(_), None) => {
-                if matches!(ask, Ask::Update(_, new) if new.draft && new.tag_name == PREVIOUS) {
-                    self.missing = Some((now, run));
-                    self.hidden[run] = before.shown.as_deref().map(settled);
-                    self.changes_in_gap = 0;
-                } else {
-                    self.violated_in_time(format!("`latest` is lost by run {run}: {}", shown_ask(ask)));
-                }
-            }
-            (None, Some(_)) => {
-                self.ever_live = true;
-                if let Some((since, hider)) = self.missing.take() {
-                    self.longest_gap = self.longest_gap.max(now - since);
-                    self.judge_chosen(run, hider, world);
-                }
-            }
+            (Some(old), None) => self.gives_way(run, ask, old, before, now),
+            (before, Some(new)) if before != live => self.becomes_live(run, ask, before, new, world, now),
             _ => {}
+        }
+        if crate::schedule::changes(ask) || matches!(ask, Ask::Push(_)) {
+            self.never_changes(run, ask, world);
         }
         if let (Ask::Update(id, new), Some((edited, when))) = (ask, self.edited)
             && *id == edited
             && !new.body.contains(BY_A_PERSON.trim())
         {
             self.edited = None;
-            // A publish of the same images writes the notes anew, and its plan says so; what was replaced and filled with
-            // another set has that set's notes.
-            if now - when > LOOKED && Some(edited) == before.live && new.draft {
+            if now - when > LOOKED {
                 self.violated(format!("run {run} undoes what somebody wrote: {}", shown_ask(ask)));
             }
         }
         if self.missing.is_some() && matches!(ask, Ask::Update(..)) {
             self.changes_in_gap += 1;
-            if self.changes_in_gap > 30 {
+            if self.changes_in_gap > 60 {
                 self.violated_in_time(format!("run {run} sends PATCH after PATCH while nothing is live"));
             }
         }
@@ -251,74 +289,122 @@ impl Watch {
         {
             self.violated_in_time(format!("run {run} makes a second draft of the same set"));
         }
-        if before.whole.is_some_and(|whole| whole > 0) && world.whole_sets() == 0 {
+        // A draft that was never live goes when another set is wanted.
+        let ever = self.ever_live && !self.by_hand;
+        if ever && before.whole.is_some_and(|whole| whole > 0) && world.whole_sets() == 0 {
             self.violated(format!("run {run} deleted the only whole set: {}", shown_ask(ask)));
         }
-        if (touches_assets(ask) || matches!(ask, Ask::Update(..)))
-            && let Some(name) = world.strange_to_readers()
-        {
-            self.violated(format!("readers find {name}, which is not of the set, after run {run}: {}", shown_ask(ask)));
-        }
-        let nobody_waits = self.nobody_waits(run);
-        if before.is_whole && !is_whole(world) && !self.harmed && !nobody_waits {
-            self.violated_in_time(format!(
-                "what is live is not what its manifest says, after run {run}: {}",
-                shown_ask(ask)
-            ));
-        }
-        if before.back_in_place && !before.staged && !world.way_back_is_in_place() && !nobody_waits {
-            self.violated_in_time(format!("the way back is poorer by run {run}: {}", shown_ask(ask)));
-        }
-        if let Ask::Upload { release, name, .. } = ask
-            // One that was sent before the switch and arrives after it is refused, and sends nothing anew.
-            && world.live().is_none_or(|live| live.id != *release)
+        if let Ask::Upload { name, .. } = ask
             // What has no digest is sent again rather than believed.
             && !self.harmed
             && name.contains("qcow2")
             && !name.ends_with(".sha256")
-            && let Verb::Publish { images, .. } = self.verbs[run]
-            && self.at_start[run].as_ref().is_some_and(|shown| shown.by_us && shown.images == Some(images))
+            && let Verb::Publish { images, .. } = self.verbs[run].verb
+            && self.runs[run].at_start.as_ref().is_some_and(|shown| shown.by_us && shown.images == Some(images))
             // Nothing but its bytes tells what a set made by hand holds.
             && world.shown().is_some_and(|shown| shown.by_us && shown.images == Some(images))
+            && *self.runs[run].folder.borrow() == Some(images)
         {
             self.violated_in_time(format!("run {run} sends {name}, which is live"));
         }
     }
 
-    /// Nothing holds back what a run had sent when it died, or what it says may still be done, once somebody deletes its lock.
-    /// The next run puts it right. Where runs take turns, a whole publish by another fits between a look and the change that
+    /// Nothing is live any more: that is allowed to PATCH 1 alone.
+    fn gives_way(&mut self, run: usize, ask: &Ask, old: u64, before: &Before, now: u64) {
+        match (ask, before.shown.as_deref()) {
+            (Ask::Update(id, new), Some(shown)) if *id == old && new.tag_name.starts_with("images-") => {
+                self.missing = Some((now, run, old, settled(shown)));
+                self.changes_in_gap = 0;
+            }
+            _ => self.violated_in_time(format!("`latest` is lost by run {run}: {}", shown_ask(ask))),
+        }
+    }
+
+    fn becomes_live(&mut self, run: usize, ask: &Ask, before: Option<u64>, new: u64, world: &World, now: u64) {
+        self.ever_live = true;
+        let Some(shown) = world.shown() else { return };
+        if !shown.whole && !self.harmed {
+            self.violated(format!("run {run} makes a set live that is not whole: {}", shown_ask(ask)));
+        }
+        if before.is_some() {
+            self.violated(format!("run {run} replaces a release that is live: {}", shown_ask(ask)));
+        }
+        // What lost its tag is published when the tag is back: GitHub makes a missing one at the default branch.
+        // A request that was under way when the tag was deleted can't know.
+        let knows = self.tag_deleted_alone && self.runs[run].saw_what_was_changed;
+        if knows && !self.runs[run].hides && shown.tag != settled(&shown).tag {
+            self.violated_in_time(format!("run {run} publishes a release whose tag is at {:?}", shown.tag));
+        }
+        self.was_live.entry(new).or_insert_with(|| world.holds(new).unwrap_or_default());
+        self.runs[run].made_live = Some(Rc::clone(&shown));
+        let Some((since, hider, old, was)) = self.missing.take() else { return };
+        self.longest_gap = self.longest_gap.max(now - since);
+        if old == new {
+            // It is as it was, whatever was tried meanwhile.
+            if *settled(&shown) != *was && !self.by_hand {
+                self.violated_in_time(format!("run {run} restores {shown:?}, it was {was:?}"));
+            }
+            return;
+        }
+        self.replaced.insert(new, (old, Rc::clone(&was)));
+        if let Verb::Publish { source, .. } = self.verbs[hider].verb {
+            let agreed = (Some(source), *self.runs[hider].agreed.borrow());
+            if (shown.label, shown.images) != agreed && !self.by_hand {
+                self.violated_in_time(format!(
+                    "run {run} makes {shown:?} live, and run {hider} agreed to {agreed:?} in the place of {was:?}"
+                ));
+            }
+        }
+    }
+
+    /// A set that was live never changes, and no tag of a pinned set moves.
+    fn never_changes(&mut self, run: usize, ask: &Ask, world: &World) {
+        let changed = self.was_live.iter().find(|(id, held)| world.holds(**id).as_ref() != Some(*held));
+        if let Some((id, _)) = changed {
+            let what = format!("run {run} changes the release {id}, which was live: {}", shown_ask(ask));
+            self.was_live.remove(&{ *id });
+            self.violated_in_time(what);
+        }
+        let pins = world.pins();
+        if let Some((name, _)) = self.pins.iter().find(|(name, commit)| pins.get(*name) != Some(*commit)) {
+            let what = format!("run {run} moves or deletes the tag {name}: {}", shown_ask(ask));
+            self.violated(what);
+        }
+        let strange = pins.values().find(|it| **it == commit(99));
+        if strange.is_some() && !self.by_hand {
+            self.violated_in_time(format!("run {run} has a pinned tag made at the default branch: {}", shown_ask(ask)));
+        }
+        self.pins = pins;
+    }
+
+    /// Nothing holds back what a run had sent when it died, or what it says may still take effect, once somebody deletes its lock.
+    /// The next run recovers it. Where runs take turns, a whole publish by another fits between a look and the change that
     /// rests on it.
     fn nobody_waits(&self, run: usize) -> bool {
-        self.lock_deleted
-            && match &self.ends[run] {
+        self.lock_broken
+            && match &self.runs[run].end {
                 Some(End::Killed) => true,
-                Some(End::Code(_, said)) => said.contains("may still be done"),
+                Some(End::Code(_, said)) => said.contains("may still take effect"),
                 None => self.in_turns,
             }
     }
 
-    /// What becomes live after a gap is what was live before it, or what the run that began it was to publish.
-    fn judge_chosen(&mut self, run: usize, hider: usize, world: &World) {
-        let which = |shown: &Rc<Shown>| (shown.source, shown.images);
-        let Verb::Publish { source, images, .. } = self.verbs[hider] else { return };
-        let Some(now) = world.shown().as_ref().map(which) else { return };
-        let before = self.hidden[hider].as_ref().map(which);
-        if now != (Some(source), Some(images)) && Some(now) != before {
-            self.violated_in_time(format!(
-                "run {run} makes {now:?} live, which nobody chose; before it was {before:?}"
-            ));
-        }
-    }
-
     pub fn ended(&mut self, run: usize, end: &End, world: &World) {
-        self.ends[run] = Some(end.clone());
+        self.runs[run].end = Some(end.clone());
         self.alive &= !(1 << run);
         let End::Code(0, _) = end else { return };
-        if self.saw_it[run] && !self.took_lock[run] {
+        if self.runs[run].saw_it && !self.runs[run].took_lock {
             return;
         }
         let shown = world.shown();
-        if let Some(what) = fails(self.verbs[run], shown.as_deref()) {
+        let verb = match self.verbs[run].verb {
+            // A folder that changed before the plan was made is what was asked for.
+            Verb::Publish { source, images } => {
+                Verb::Publish { source, images: self.runs[run].agreed.borrow().unwrap_or(images) }
+            }
+            Verb::Rollback => Verb::Rollback,
+        };
+        if let Some(what) = fails(verb, shown.as_deref()) {
             self.unproven.push((run, what));
         }
     }
@@ -330,68 +416,51 @@ impl Watch {
             1 => {
                 self.judge_end(plan, world);
                 let mut chance = Chance::of(plan.seed, 77, 7);
-                let published: Vec<Verb> =
-                    self.verbs.iter().copied().filter(|verb| matches!(verb, Verb::Publish { .. })).collect();
-                let plain =
-                    |source, images| Verb::Publish { source, images, discard_incoming: false, keep_previous: true };
+                let all = self.verbs.iter().map(|run| run.verb);
+                let published: Vec<Verb> = all.filter(|verb| matches!(verb, Verb::Publish { .. })).collect();
                 let verb = match chance.below(4) {
                     _ if plan.last.is_some() => plan.last.unwrap_or(Verb::Rollback),
-                    0 if !published.is_empty() => match chance.of_list(&published) {
-                        Verb::Publish { source, images, .. } => plain(source, images),
-                        Verb::Rollback => Verb::Rollback,
-                    },
-                    0 | 1 => plain(47, 4),
+                    0 if !published.is_empty() => chance.of_list(&published),
+                    0 | 1 => Verb::Publish { source: 47, images: 4 },
                     _ => Verb::Rollback,
                 };
-                // A rollback that is told that nothing is live puts right what it is told, and no more.
-                if verb == Verb::Rollback && !world.lags() {
-                    let promised = || world.promised_back().map(Rc::new).filter(|_| !self.harmed);
-                    self.expected_back = self.way_back(world).or_else(promised);
+                if verb == Verb::Rollback {
+                    self.expected_back = self.way_back(world);
                 }
                 Some(verb)
             }
             2 => {
                 let run = self.verbs.len() - 1;
-                let done = matches!(self.ends[run], Some(End::Code(0, _)));
-                let replaced = self.hidden[run].clone().filter(|_| done && self.verbs[run] != Verb::Rollback);
-                self.expected_back = replaced.clone();
-                replaced.filter(|shown| shown.whole).map(|_| Verb::Rollback)
+                let done = matches!(self.runs[run].end, Some(End::Code(0, _)));
+                self.expected_back = self.way_back(world).filter(|_| done);
+                self.expected_back.as_ref().map(|_| Verb::Rollback)
             }
             _ => None,
         }
     }
 
-    /// What a rollback must bring back: the set that the last publish replaced, if that publish ended well and nobody did
-    /// anything since.
+    /// What a rollback must bring back: what the live set replaced.
     fn way_back(&self, world: &World) -> Option<Rc<Shown>> {
-        let last = self.last_changed_by?;
-        let alone = self.ends.iter().enumerate().all(|(run, end)| run == last || !matches!(end, Some(End::Code(0, _))));
-        let Verb::Publish { keep_previous: true, .. } = self.verbs[last] else { return None };
-        let well = matches!(self.ends[last], Some(End::Code(0, _)))
-            && fails(self.verbs[last], world.shown().as_deref()).is_none();
-        self.hidden[last].clone().filter(|shown| well && alone && shown.whole)
+        let (old, was) = self.replaced.get(&world.live()?.id)?;
+        // Without a lock another run's PATCH 1 may come last, and its marker names another release.
+        let judged = !world.lags() && !self.by_hand && !self.harmed && !self.lock_broken;
+        Some(Rc::clone(was)).filter(|was| judged && world.is_whole(*old) && was.whole)
     }
 
     pub fn last_run(&mut self, verb: Verb) {
-        self.verbs.push(verb);
-        self.ends.push(None);
-        self.at_start.push(None);
-        self.hidden.push(None);
-        self.beside.push(0);
-        self.took_lock.push(false);
-        self.saw_it.push(false);
-        self.started.push(false);
+        self.verbs.push(Run { verb, starts: 0, after_the_one_before: false, clone: 0, take_over: false });
+        self.runs.push(Watched::default());
     }
 
     fn judge_end(&mut self, plan: &Plan, world: &World) {
-        let killed = self.ends.contains(&Some(End::Killed));
+        let killed = self.runs.iter().any(|it| it.end == Some(End::Killed));
         let gave_up = plan.faults.iter().any(|it| matches!(it.fault, Fault::NoHub { lasting } if lasting >= 500_000))
             || plan.faults.iter().any(|it| matches!(it.fault, Fault::Nap { .. }));
         // After ten minutes without a way out it gives up, and says the commands to type.
-        let stranded = (self.ends.iter())
-            .any(|end| matches!(end, Some(End::Code(1, said)) if said.contains("HAS NO RELEASE NOW")));
-        let unlocked = (0..self.ends.len()).any(|run| self.nobody_waits(run));
-        let gave_up = gave_up || stranded || unlocked;
+        let stranded =
+            (self.runs.iter()).any(|it| matches!(&it.end, Some(End::Code(1, said)) if said.contains("NO RELEASE NOW")));
+        let unlocked = (0..self.runs.len()).any(|run| self.nobody_waits(run));
+        let gave_up = gave_up || stranded || unlocked || self.by_hand;
         if self.judges_all && self.ever_live && world.live().is_none() && !killed && !gave_up {
             self.violated("at the end nothing is live, and nobody was killed".to_owned());
         }
@@ -405,16 +474,17 @@ impl Watch {
             Fault::Refuse { status } => status == 502,
             _ => false,
         };
-        let all_give_up = plan.faults.iter().all(gives_up);
+        let refused_once = matches!(plan.faults[..], [Planned { fault: Fault::Refuse { status: 403 | 422 }, .. }]);
+        let all_give_up = (refused_once || plan.faults.iter().all(gives_up)) && !self.lock_broken;
         if let Some(shown) = world.shown().filter(|shown| all_give_up && shown.tag != settled(shown).tag) {
             self.violated_in_time(format!("nobody was killed, and the tag is left at {:?}", shown.tag));
         }
         for (run, what) in std::mem::take(&mut self.unproven) {
             // One that was under way as well may have done it differently; one that ended before can't have.
-            let beside = |other: usize| self.beside[run] & (1 << other) != 0;
-            let others =
-                self.ends.iter().enumerate().any(|(at, end)| beside(at) && matches!(end, Some(End::Code(0, _))));
-            if self.judges_all && !others && !unlocked {
+            let beside = |other: usize| self.runs[run].beside & (1 << other) != 0;
+            let ended = |it: &Watched| matches!(it.end, Some(End::Code(0, _)));
+            let others = self.runs.iter().enumerate().any(|(at, it)| beside(at) && ended(it));
+            if self.judges_all && !others && !unlocked && !self.by_hand {
                 self.violated(format!("run {run} ended with 0, but {what}"));
             }
         }
@@ -423,25 +493,34 @@ impl Watch {
     /// After a last run: a whole set is live, with its tag.
     pub fn judge_last(&mut self, world: &World) {
         let run = self.verbs.len() - 1;
-        let said = match &self.ends[run] {
+        let verb = self.verbs[run].verb;
+        let end = self.runs[run].end.clone();
+        let said = match &end {
             Some(End::Code(code, said)) => format!("exit {code} {said}"),
             other => format!("{other:?}"),
         };
         if !self.ever_live {
             return;
         }
+        // Somebody deleted the only set, or made one that nothing tells of: then a rollback has nothing to bring.
+        if self.by_hand && verb == Verb::Rollback && !matches!(end, Some(End::Code(0, _))) {
+            return;
+        }
         match world.shown() {
-            None => self.violated(format!("after one more {:?} nothing is live ({said})", self.verbs[run])),
+            None => self.violated(format!("after one more {verb:?} nothing is live ({said})")),
             Some(shown) if !shown.whole && !self.harmed => {
-                self.violated(format!("after one more {:?} the live set is not whole ({said})", self.verbs[run]));
+                self.violated(format!("after one more {verb:?} the live set is not whole ({said})"));
             }
-            Some(shown) if shown.by_us && shown.tag != shown.commit => self.violated(format!(
-                "after one more {:?} the tag {TAG} is at {:?}, the manifest at {:?} ({said})",
-                self.verbs[run], shown.tag, shown.commit
-            )),
+            // Of a set made by hand nothing tells where its tag belongs.
+            Some(shown) if shown.tag != settled(&shown).tag && (shown.by_us || !self.by_hand) => {
+                self.violated(format!(
+                    "after one more {verb:?} the tag {TAG} is at {:?}, and the notes say {:?} ({said})",
+                    shown.tag, shown.label
+                ));
+            }
             Some(shown) => {
                 if let Some(expected) = self.expected_back.take().filter(|_| self.judges_all)
-                    && self.verbs[run] == Verb::Rollback
+                    && verb == Verb::Rollback
                     && expected != shown
                 {
                     self.violated(format!("a rollback brings {shown:?}, not {expected:?} ({said})"));
@@ -451,19 +530,14 @@ impl Watch {
     }
 }
 
-/// Whether what is live is what its manifest says, where it has one.
-fn is_whole(world: &World) -> bool {
-    world.shown().is_none_or(|shown| shown.whole || !shown.by_us)
+fn held_by_live(world: &World) -> Option<(u64, Held)> {
+    let live = world.live()?.id;
+    Some((live, world.holds(live)?))
 }
 
-fn touches_assets(ask: &Ask) -> bool {
-    matches!(ask, Ask::Upload { .. } | Ask::Rename(..) | Ask::DeleteAsset(_))
-}
-
-/// With the tag of its own set: the tag moves before its release does.
+/// With the tag of the version that it stands for: the tag moves before its release does.
 fn settled(shown: &Shown) -> Rc<Shown> {
-    let tag = if shown.by_us { shown.commit.clone() } else { Some(commit(44)) };
-    Rc::new(Shown { tag, ..shown.clone() })
+    Rc::new(Shown { tag: shown.label.map(commit), ..shown.clone() })
 }
 
 /// What is not as a run that ended with 0 promises.
@@ -472,12 +546,12 @@ fn fails(verb: Verb, shown: Option<&Shown>) -> Option<String> {
     if !shown.whole {
         return Some("the live set is not whole".to_owned());
     }
-    if shown.by_us && shown.tag != shown.commit {
-        return Some(format!("the tag is at {:?}, the live set's commit is {:?}", shown.tag, shown.commit));
+    if shown.tag != settled(shown).tag {
+        return Some(format!("the tag is at {:?}, and the notes say v0.{:?}", shown.tag, shown.label));
     }
     match verb {
-        Verb::Publish { source, images, .. } => (shown.source != Some(source) || shown.images != Some(images))
-            .then(|| format!("live is the set of v0.{:?} with images {:?}", shown.source, shown.images)),
+        Verb::Publish { source, images } => (shown.label != Some(source) || shown.images != Some(images))
+            .then(|| format!("live is v0.{:?} with images {:?}", shown.label, shown.images)),
         Verb::Rollback => None,
     }
 }

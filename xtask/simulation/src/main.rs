@@ -4,7 +4,7 @@
 //! `SIM_SEED=7` tells the schedule of one seed (as it is with `SIM_WHOLE=1`, else with as few faults as still fail),
 //! `SIM_COUNT=1000000` plays so many random ones, `SIM_MINUTES=10` plays for so long, `SIM_FROM=5` begins there, `SIM_ARRIVAL` is
 //! the longest time in milliseconds that a request may take to arrive, `SIM_EXPLORE` the seconds for the orders of two
-//! publishes, and `SIM_JOBS` how many threads there are.
+//! publishes, and `SIM_JOBS` how many threads there are. The stories end with the one that brings the violations to `SIM_ENOUGH`.
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -160,7 +160,11 @@ fn told(plan: &Plan) -> usize {
 fn play_stories(jobs: u64) -> usize {
     let (mut plans, mut violations) = (0, 0);
     let stories = cases::all();
+    let enough = number("SIM_ENOUGH").map_or(usize::MAX, |enough| enough as usize);
     for story in &stories {
+        if violations >= enough {
+            break;
+        }
         let every = |part: u64| {
             let part = story.plans.iter().enumerate().skip(part as usize).step_by(jobs as usize);
             part.filter_map(|(at, plan)| Some((at, play(plan).violation?))).collect::<Vec<_>>()

@@ -13,10 +13,10 @@ use xtask::console::{Console, Transfer};
 use xtask::gh::{Asset, CallError, NewRelease, Release, Upload};
 use xtask::git::{Pushed, TagRef};
 use xtask::latest::TAG;
-use xtask::latest::doors::Doors;
-use xtask::latest::lease::Permit;
-use xtask::latest::outside::{Bell, Budget, Feed, How, Outside, Push, Refs, Say, Seen, Take, Task};
-use xtask::packer::Repo;
+use xtask::latest::client::Client;
+use xtask::latest::outside::{Budget, Feed, How, Outside, Push, Refs, Say, Seen, Stop, Take, Task};
+use xtask::latest::permit::Permit;
+use xtask::repo::Repo;
 
 use crate::chance::Chance;
 
@@ -38,23 +38,22 @@ pub enum Ask {
         name: String,
         bytes: Vec<u8>,
     },
-    Rename(u64, String),
     DeleteAsset(u64),
     Refs,
     LockNote(String),
     Push(Push),
     Budget,
-    CommitOfTag,
+    CommitOfTag(String),
     /// gh or git begins: what comes next is sent a moment later.
     Begin,
     Sleep {
         millis: u64,
     },
     Wait {
-        bell: Arc<Bell>,
+        stop: Arc<Stop>,
         millis: u64,
     },
-    Ring(Arc<Bell>),
+    Stop(Arc<Stop>),
     Beside(Beside),
     Say(String),
 }
@@ -193,7 +192,7 @@ impl<'y> Process<'y> {
     fn change(&self, how: How, permit: &Permit<'_>, ask: Ask) -> Answer {
         permit.check(self.elapsed())?;
         self.hand_over(Asked { ask: Ask::Begin, patience: None, heeds_signals: false })?;
-        permit.last_byte(self.elapsed())?;
+        permit.last_byte(self)?;
         self.ask(how, ask)
     }
 }
@@ -217,10 +216,10 @@ impl Outside for Process<'_> {
     }
 
     fn seen(&self, how: How) -> anyhow::Result<Seen> {
-        let doors = Doors::with(self, how);
-        let live = doors.release_by_tag(TAG)?;
-        let releases = doors.releases()?;
-        Ok(Seen { live, releases, refs: doors.refs()?, badge: None })
+        let client = Client::with(self, how);
+        let live = client.release_by_tag(TAG)?;
+        let releases = client.releases()?;
+        Ok(Seen { live, releases, refs: client.refs()?, badge: None })
     }
 
     fn release_by_tag(&self, how: How, tag: &str) -> Result<Option<Release>, CallError> {
@@ -260,11 +259,10 @@ impl Outside for Process<'_> {
         let mut bytes = Vec::with_capacity(upload.size as usize);
         feed(&mut bytes).map_err(CallError::Local)?;
         let ask = Ask::Upload { release: upload.release.id, name: upload.name.to_owned(), bytes };
-        told!(self.change(how, permit, ask), Asset).map(|asset: Box<Asset>| *asset)
-    }
-
-    fn rename_asset(&self, how: How, permit: &Permit<'_>, id: u64, name: &str) -> Result<Asset, CallError> {
-        told!(self.change(how, permit, Ask::Rename(id, name.to_owned())), Asset).map(|asset: Box<Asset>| *asset)
+        permit.check(self.elapsed())?;
+        self.hand_over(Asked { ask: Ask::Begin, patience: None, heeds_signals: false })?;
+        permit.check(self.elapsed())?;
+        told!(self.ask(how, ask), Asset).map(|asset: Box<Asset>| *asset)
     }
 
     fn delete_asset(&self, how: How, permit: &Permit<'_>, id: u64) -> Result<(), CallError> {
@@ -276,10 +274,7 @@ impl Outside for Process<'_> {
     }
 
     fn commit_of_tag(&self, how: How, tag: &str) -> Result<Option<String>, CallError> {
-        if tag != TAG {
-            return Ok(None);
-        }
-        told!(self.ask(how, Ask::CommitOfTag), Commit)
+        told!(self.ask(how, Ask::CommitOfTag(tag.to_owned())), Commit)
     }
 
     fn refs(&self, how: How) -> Result<Refs, CallError> {
@@ -302,28 +297,29 @@ impl Outside for Process<'_> {
         told!(self.ask(how, Ask::Push(push.clone())), Pushed)
     }
 
-    fn hold_clone(&self) -> anyhow::Result<bool> {
+    fn hold_clone(&self) -> anyhow::Result<()> {
         let runs = self.shared.runs.borrow();
         let others = runs.iter().enumerate().filter(|(at, run)| *at != self.run && run.clone == self.state.clone);
         let alone = others.into_iter().all(|(_, run)| !run.holds_clone.get());
         self.state.holds_clone.set(alone);
-        Ok(alone)
+        Ok(())
     }
 
-    fn pushed_by_this_clone(&self, lock: &str) -> anyhow::Result<Option<Duration>> {
+    fn pushed_by_this_clone(&self, lock: &str) -> Option<Duration> {
         let locks = self.shared.locks.borrow();
         let ours = Locks::number(lock)
             .and_then(|at| locks.made.get(at))
             .is_some_and(|(_, clone)| *clone == Some(self.state.clone.get()));
         let unclear = locks.unclear.get(&self.state.clone.get()).copied().unwrap_or(0);
-        Ok(ours.then(|| Duration::from_millis(unclear.saturating_sub(self.shared.now.get()))))
+        let ours = ours && self.state.holds_clone.get();
+        ours.then(|| Duration::from_millis(unclear.saturating_sub(self.shared.now.get())))
     }
 
-    fn leave_lock(&self, unclear_for: Duration) {
-        if !self.state.holds_clone.get() {
+    fn may_arrive(&self, for_at_most: Option<Duration>) {
+        if !self.state.holds_clone.get() || self.state.dead.get() {
             return;
         }
-        let until = self.shared.now.get() + unclear_for.as_millis() as u64;
+        let until = for_at_most.map_or(0, |time| self.shared.now.get() + time.as_millis() as u64);
         self.shared.locks.borrow_mut().unclear.insert(self.state.clone.get(), until);
     }
 
@@ -373,7 +369,7 @@ impl Outside for Process<'_> {
     }
 
     fn say(&self, how: Say, text: fmt::Arguments<'_>) {
-        if self.state.still.get() {
+        if self.state.still.get() && how != Say::Urgent {
             if self.shared.tells.get() && how != Say::Detail {
                 self.state.unsaid.borrow_mut().push(text.to_string());
             }
@@ -398,7 +394,7 @@ impl Outside for Process<'_> {
         CONSOLE.transfer(what, bytes)
     }
 
-    fn side_by_side(&self, _jobs: usize, work: &(dyn Fn() + Sync)) {
+    fn side_by_side(&self, work: &(dyn Fn() + Sync)) {
         work();
     }
 
@@ -407,17 +403,17 @@ impl Outside for Process<'_> {
         let _ = self.hand_over(Asked { ask, patience: None, heeds_signals: false });
     }
 
-    fn wait(&self, bell: &Arc<Bell>, at_most: Duration) {
-        if bell.is_rung() {
+    fn wait(&self, stop: &Arc<Stop>, at_most: Duration) {
+        if stop.is_set() {
             return;
         }
-        let ask = Ask::Wait { bell: Arc::clone(bell), millis: at_most.as_millis() as u64 };
+        let ask = Ask::Wait { stop: Arc::clone(stop), millis: at_most.as_millis() as u64 };
         let _ = self.hand_over(Asked { ask, patience: None, heeds_signals: false });
     }
 
-    fn ring(&self, bell: &Arc<Bell>) {
-        bell.ring();
-        let _ = self.hand_over(Asked { ask: Ask::Ring(Arc::clone(bell)), patience: None, heeds_signals: false });
+    fn stop(&self, stop: &Arc<Stop>) {
+        stop.set();
+        let _ = self.hand_over(Asked { ask: Ask::Stop(Arc::clone(stop)), patience: None, heeds_signals: false });
     }
 
     fn hold_still(&self, still: bool) {

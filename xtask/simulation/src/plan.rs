@@ -1,7 +1,7 @@
 //! What a schedule is made of.
 
 use crate::chance::Chance;
-use crate::fault::{Fault, Planned};
+use crate::fault::{Fault, Kind, Place, Planned};
 
 /// What is there when the runs begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,8 +25,6 @@ pub enum Verb {
         source: u8,
         /// Which bytes its images have.
         images: u8,
-        discard_incoming: bool,
-        keep_previous: bool,
     },
     Rollback,
 }
@@ -39,6 +37,8 @@ pub struct Run {
     pub after_the_one_before: bool,
     /// Runs of one clone share its git directory.
     pub clone: u8,
+    /// It replaces a lock that it finds.
+    pub take_over: bool,
 }
 
 /// All that a schedule follows from.
@@ -91,6 +91,7 @@ pub fn fault(chance: &mut Chance, latest_arrival: u64) -> Fault {
         18 => Fault::DraftInstead,
         19 => Fault::Corrupt,
         20 => chance.of_list(&[Fault::NoDigest, Fault::Starter]),
+        21 if chance.one_in(2) => Fault::LagById { lasting: chance.within(500, 25_000) },
         21 => Fault::Lag { lasting: chance.within(500, 25_000) },
         22..24 => Fault::Nap { lasting: chance.of_list(&[5_000, 60_000, 150_000, 1_200_000]) },
         24 => Fault::Signal,
@@ -101,6 +102,13 @@ pub fn fault(chance: &mut Chance, latest_arrival: u64) -> Fault {
             Fault::ClockBack { by: 86_400_000 },
             Fault::LockDeleted,
             Fault::NotesEdited,
+            Fault::FolderChanged,
+            Fault::NoPins,
+            Fault::TagDeleted,
+            Fault::TagMoved,
+            Fault::LiveDeleted,
+            Fault::PublishedByHand,
+            Fault::PinnedEdited,
         ]),
     }
 }
@@ -126,18 +134,14 @@ impl Plan {
                 starts: chance.of_list(&[0, 100, 1_000, 2_000, 3_000, 4_000, 8_000, 20_000, 60_000]),
                 after_the_one_before: at > 0 && chance.one_in(2),
                 clone: if one_clone { 0 } else { at as u8 },
+                take_over: chance.one_in(30),
             })
             .collect();
-        let drawn = |chance: &mut Chance| match fault(chance, latest_arrival) {
-            // The next run of the same clone goes on after 30 s: its own network is the one that it sees.
-            Fault::KillAfterSending { served } if one_clone => Fault::KillAfterSending { served: served.min(29_000) },
-            fault => fault,
-        };
         let faults = (0..chance.below(4))
             .map(|_| Planned {
                 run: chance.below(count as u64) as usize,
-                operation: chance.below(150),
-                fault: drawn(&mut chance),
+                place: place(&mut chance),
+                fault: fault(&mut chance, latest_arrival),
             })
             .collect();
         let pace = match chance.below(4) {
@@ -150,14 +154,30 @@ impl Plan {
     }
 }
 
+/// Half of the faults come where the protocol is at its most delicate.
+fn place(chance: &mut Chance) -> Place {
+    if chance.one_in(2) {
+        return Place::Number(chance.below(120));
+    }
+    let kind = chance.of_list(&[
+        Kind::PinsTag,
+        Kind::MovesTag,
+        Kind::Hides,
+        Kind::Hides,
+        Kind::Publishes,
+        Kind::Publishes,
+        Kind::Creates,
+        Kind::Deletes,
+    ]);
+    Place::Of(kind, chance.below(2))
+}
+
 fn verb(chance: &mut Chance) -> Verb {
     match chance.below(10) {
         0..2 => Verb::Rollback,
         _ => Verb::Publish {
             source: chance.of_list(&[44, 45, 45, 45, 46, 46]),
             images: chance.of_list(&[1, 2, 2, 3, 5]),
-            discard_incoming: chance.one_in(3),
-            keep_previous: !chance.one_in(6),
         },
     }
 }

@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use corosensei::stack::DefaultStack;
 use corosensei::{Coroutine, CoroutineResult};
+use github_stand_in::rules::Reads;
 use xtask::gh::CallError;
-use xtask::latest::outside::{Bell, Move, Outside, Push};
+use xtask::latest::outside::{Move, Outside, Push, Stop};
 
 use crate::chance::Chance;
-use crate::fault::Fault;
+use crate::fault::{Fault, Kind, Place};
 use crate::invariants::Watch;
 use crate::outside::{Answer, Ask, Asked, Process, RunState, Shared, Told};
 use crate::plan::{Pace, Plan};
@@ -62,9 +63,25 @@ struct Task {
     waits: u64,
     sleeps: bool,
     heeds_signals: bool,
-    bell: Option<Arc<Bell>>,
+    stop: Option<Arc<Stop>>,
     /// What the run is for: it ends with this task.
     is_main: bool,
+}
+
+impl Progress {
+    /// The kind of a request, and how many of that kind came before it; `None` while gh begins.
+    fn count(&mut self, ask: &Ask) -> Option<(Kind, u64)> {
+        if matches!(ask, Ask::Begin) {
+            return None;
+        }
+        let kind = Kind::of(ask);
+        let Some((_, count)) = self.sent.iter_mut().find(|(known, _)| *known == kind) else {
+            self.sent.push((kind, 1));
+            return Some((kind, 0));
+        };
+        *count += 1;
+        Some((kind, *count - 1))
+    }
 }
 
 struct Progress {
@@ -73,6 +90,8 @@ struct Progress {
     operations: u64,
     frozen_until: u64,
     signalled: Option<u64>,
+    /// How many requests of each kind it sent.
+    sent: Vec<(Kind, u64)>,
 }
 
 enum Event {
@@ -274,7 +293,14 @@ impl<'p> Schedule<'p> {
         let at = self.runs.len();
         state.clone.set(self.plan.runs.get(at).map_or(200 + at as u8, |run| run.clone));
         self.shared.runs.borrow_mut().push(Rc::new(state));
-        self.runs.push(Progress { started: 0, ended: None, operations: 0, frozen_until: 0, signalled: None });
+        self.runs.push(Progress {
+            started: 0,
+            ended: None,
+            operations: 0,
+            frozen_until: 0,
+            signalled: None,
+            sent: Vec::new(),
+        });
         self.runs.len() - 1
     }
 
@@ -349,7 +375,7 @@ impl<'p> Schedule<'p> {
             waits: 0,
             sleeps: false,
             heeds_signals: false,
-            bell: None,
+            stop: None,
             is_main,
         });
         self.resume(self.tasks.len() - 1, Ok(Told::Nothing));
@@ -436,25 +462,25 @@ impl<'p> Schedule<'p> {
         let waits = self.tasks[task].waits;
         self.tasks[task].heeds_signals = heeds_signals;
         self.tasks[task].sleeps = false;
-        self.tasks[task].bell = None;
+        self.tasks[task].stop = None;
         match &ask {
             Ask::Say(text) => {
                 let text = text.clone();
                 self.note(format_args!("run {run} says: {text}"));
                 return Some(Ok(Told::Nothing));
             }
-            Ask::Ring(bell) => {
+            Ask::Stop(stop) => {
                 let now = self.shared.now.get();
                 for at in 0..self.tasks.len() {
-                    if self.tasks[at].bell.as_ref().is_some_and(|waited| Arc::ptr_eq(waited, bell)) {
+                    if self.tasks[at].stop.as_ref().is_some_and(|waited| Arc::ptr_eq(waited, stop)) {
                         let waits = self.tasks[at].waits;
                         self.at(now, Event::Answer { task: at, waits, answer: Ok(Told::Nothing) });
                     }
                 }
                 return Some(Ok(Told::Nothing));
             }
-            Ask::Wait { bell, millis } => {
-                self.tasks[task].bell = Some(Arc::clone(bell));
+            Ask::Wait { stop, millis } => {
+                self.tasks[task].stop = Some(Arc::clone(stop));
                 self.at(now + millis, Event::Answer { task, waits, answer: Ok(Told::Nothing) });
                 return None;
             }
@@ -491,8 +517,13 @@ impl<'p> Schedule<'p> {
             (served, answered) = (now + 40, now + 40);
         }
         let (mut lost, mut again) = (false, None);
+        let of_kind = self.runs[run].count(&ask);
+        let here = |place: Place| match place {
+            Place::Number(number) => number == operation,
+            Place::Of(kind, number) => of_kind == Some((kind, number)),
+        };
         let faults: Vec<Fault> = (self.plan.faults.iter())
-            .filter(|planned| planned.run == run && planned.operation == operation)
+            .filter(|planned| planned.run == run && here(planned.place))
             .map(|planned| planned.fault)
             // While gh begins nothing is under way yet.
             .filter(|fault| !matches!(ask, Ask::Begin) || fault.is_of_the_machine())
@@ -535,7 +566,8 @@ impl<'p> Schedule<'p> {
                 Fault::Corrupt => meets.corrupt = true,
                 Fault::NoDigest => meets.no_digest = true,
                 Fault::Starter => meets.starter = true,
-                Fault::Lag { lasting } => self.world.lag(now + lasting),
+                Fault::Lag { lasting } => self.world.lag(Reads::Listings, now + lasting),
+                Fault::LagById { lasting } => self.world.lag(Reads::ById, now + lasting),
                 Fault::Nap { lasting } => {
                     let progress = &mut self.runs[run];
                     progress.frozen_until = now + lasting;
@@ -555,6 +587,17 @@ impl<'p> Schedule<'p> {
                 Fault::LockDeleted => {
                     self.note(format_args!("somebody deletes the lock"));
                     self.delete_lock();
+                }
+                Fault::FolderChanged => self.watch.folder_changes(run),
+                Fault::NoPins => self.world.refuse_pins(),
+                Fault::TagDeleted
+                | Fault::TagMoved
+                | Fault::LiveDeleted
+                | Fault::PublishedByHand
+                | Fault::PinnedEdited => {
+                    self.note(format_args!("somebody changes the releases by hand: {fault:?}"));
+                    self.world.by_a_person(fault);
+                    self.watch.changed_by_hand(&self.world, now);
                 }
                 Fault::NotesEdited => {
                     let edited = self.world.edit_notes();
@@ -677,10 +720,7 @@ fn is_git(ask: &Ask) -> bool {
 
 /// Whether it changes something on GitHub.
 pub fn changes(ask: &Ask) -> bool {
-    matches!(
-        ask,
-        Ask::Create(_) | Ask::Update(..) | Ask::Delete(_) | Ask::Upload { .. } | Ask::Rename(..) | Ask::DeleteAsset(_)
-    )
+    matches!(ask, Ask::Create(_) | Ask::Update(..) | Ask::Delete(_) | Ask::Upload { .. } | Ask::DeleteAsset(_))
 }
 
 /// An operation in a few words.

@@ -1,26 +1,24 @@
 //! GitHub and the git repository of a simulation: the stand-in's own rules, with what they hold in memory.
 
-mod staging;
-
 use std::cell::{OnceCell, RefCell};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use github_stand_in::AssetState;
-use github_stand_in::rules::{self, Change, MakeLatest, Refusal, Repo, Tag, Target};
+use github_stand_in::rules::{self, Change, Lag, MakeLatest, Reads, Refusal, Repo, Tag, Target};
+use xtask::digest::Digest;
 use xtask::gh::{Asset, CallError, NewRelease, Release};
 use xtask::git::{Pushed, TagRef};
 use xtask::image::checksum;
-use xtask::image::digest::Digest;
 use xtask::image::parts::PartSize;
 use xtask::latest::TAG;
 use xtask::latest::files::Signing;
-use xtask::latest::outside::{Budget, Push, Refs};
+use xtask::latest::outside::{Budget, Move, Push, Refs};
 use xtask::latest::set::{Facts, Origin, Piece, Set, SetImage};
-use xtask::manifest::{self, Expected, Manifest};
+use xtask::manifest::{self, FileEntry, Manifest};
 
-use crate::fault::{Fault, Planned};
+use crate::fault::{Fault, Kind, Place, Planned};
 use crate::outside::{Answer, Ask, Told};
 use crate::plan::{Pace, Plan, Run, Start, Verb};
 use crate::schedule;
@@ -49,8 +47,9 @@ pub struct World {
     lock: Option<String>,
     /// A draft that is never published.
     refuses: Option<u64>,
-    /// What listings show instead, until then.
-    stale: Option<(u64, Rc<Vec<github_stand_in::Release>>)>,
+    refuses_pins: bool,
+    /// What reads show instead, until then.
+    stale: Lag<u64>,
     now: u64,
     judged: Judged,
 }
@@ -59,25 +58,25 @@ pub struct World {
 #[derive(Clone, Default)]
 struct Judged {
     shown: OnceCell<Option<Rc<Shown>>>,
-    back_in_place: OnceCell<bool>,
 }
 
 /// What a reader sees.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shown {
-    /// `v0.<source>`.
-    pub source: Option<u8>,
+    /// The version that the notes name, `v0.<label>`.
+    pub label: Option<u8>,
     /// Which images, if they are one of the sets that runs publish.
     pub images: Option<u8>,
     pub whole: bool,
     /// Whether it has a manifest.
     pub by_us: bool,
     pub tag: Option<String>,
-    /// The manifest's commit.
-    pub commit: Option<String>,
     pub title: Option<String>,
     pub prerelease: bool,
 }
+
+/// What a release holds: each asset's name and digest.
+pub type Held = Vec<(u64, String, Option<Digest>)>;
 
 /// A commit's id in this world.
 pub fn commit(source: u8) -> String {
@@ -130,17 +129,14 @@ fn stored(bytes: &[u8]) -> Stored {
 
 /// A manifest that was read before, by its digest: schedules meet the same few over and over.
 struct Known {
-    source: String,
-    commit: String,
-    assets: Vec<Expected>,
+    assets: Vec<FileEntry>,
 }
 
 impl Known {
     fn of(digest: Digest, bytes: &[u8]) -> Option<Rc<Self>> {
         let read = || {
             let manifest = Manifest::parse(bytes).ok()?;
-            let assets = manifest.assets();
-            Some(Rc::new(Self { source: manifest.source, commit: manifest.commit, assets }))
+            Some(Rc::new(Self { assets: manifest.assets() }))
         };
         KNOWN.with_borrow_mut(|known| known.entry(digest).or_insert_with(read).clone())
     }
@@ -164,7 +160,15 @@ fn new_set(source: u8, images: u8) -> Set {
         };
         let sha256 = Digest::of(&bytes);
         WHOLE.with_borrow_mut(|whole| whole.insert(sha256, images));
-        SetImage { name: name.to_owned(), size, sha256, pieces, origin: Origin::Memory(bytes), facts: Facts::default() }
+        SetImage {
+            name: name.to_owned(),
+            size,
+            sha256,
+            pieces,
+            origin: Origin::Memory(bytes),
+            facts: Facts::default(),
+            lists: Vec::new(),
+        }
     };
     Set {
         source: format!("v0.{source}"),
@@ -178,6 +182,7 @@ fn new_set(source: u8, images: u8) -> Set {
 struct NoGit;
 
 impl rules::Git for NoGit {
+    // A tag that publishing makes is at the head of the default branch: see `World::serve`.
     fn is_tag_name(&self, _name: &str) -> Result<bool, Refusal> {
         Ok(true)
     }
@@ -192,7 +197,10 @@ impl rules::Git for NoGit {
 }
 
 fn play_first(start: Start, verbs: &[Verb], faults: &[Planned]) -> World {
-    let runs = verbs.iter().map(|verb| Run { verb: *verb, starts: 0, after_the_one_before: true, clone: 0 }).collect();
+    let runs = verbs
+        .iter()
+        .map(|verb| Run { verb: *verb, starts: 0, after_the_one_before: true, clone: 0, take_over: false })
+        .collect();
     let plan = Plan {
         seed: 0,
         start,
@@ -206,7 +214,7 @@ fn play_first(start: Start, verbs: &[Verb], faults: &[Planned]) -> World {
 }
 
 fn publish(source: u8, images: u8) -> Verb {
-    Verb::Publish { source, images, discard_incoming: false, keep_previous: true }
+    Verb::Publish { source, images }
 }
 
 impl World {
@@ -221,18 +229,8 @@ impl World {
             Start::OursOverOlder => play_first(Start::Nothing, &[publish(43, 9), publish(44, 1)], &[]),
             Start::ByHand => Self::by_hand(),
             Start::Draft => {
-                let killed = |operation| {
-                    let kill = Planned { run: 0, operation, fault: Fault::Kill };
-                    play_first(Start::OursOverOlder, &[publish(46, 3)], &[kill])
-                };
-                let worlds = (0..200).rev().map(killed);
-                let stopped = |world: &World| {
-                    world
-                        .live()
-                        .is_some_and(|live| live.id == Self::new(Start::OursOverOlder).live().map_or(0, |it| it.id))
-                        && world.tag().is_some_and(|tag| tag.commit == commit(44))
-                };
-                worlds.into_iter().find(stopped).expect("a run that was killed before its switch")
+                let kill = Planned { run: 0, place: Place::Of(Kind::PinsTag, 0), fault: Fault::Kill };
+                play_first(Start::OursOverOlder, &[publish(46, 3)], &[kill])
             }
         };
         STARTS.with_borrow_mut(|starts| starts.insert(start as u8, world.clone()));
@@ -240,12 +238,18 @@ impl World {
     }
 
     fn empty() -> Self {
+        let mut repo = Repo::new(1, "o/n");
+        for source in 40..60 {
+            let commit = commit(source);
+            repo.tags.insert(format!("v0.{source}"), Tag { object: commit.clone(), commit, date: UNIX_EPOCH });
+        }
         Self {
-            repo: Repo::new(1, "o/n"),
+            repo,
             bytes: HashMap::new(),
             lock: None,
             refuses: None,
-            stale: None,
+            refuses_pins: false,
+            stale: Lag::default(),
             now: 0,
             judged: Judged::default(),
         }
@@ -253,7 +257,14 @@ impl World {
 
     fn by_hand() -> Self {
         let mut world = Self::empty();
-        world.set_tag(annotated(&commit(44)));
+        world.set_tag(TAG, annotated(&commit(44)));
+        world.publish_by_hand().expect("a release");
+        world
+    }
+
+    /// As somebody publishes who knows nothing of this tool.
+    fn publish_by_hand(&mut self) -> Result<(), Refusal> {
+        let moment = self.moment();
         let change = Change {
             tag_name: Some(TAG.to_owned()),
             name: Some(Some("Our images".to_owned())),
@@ -262,19 +273,67 @@ impl World {
             prerelease: Some(false),
             ..Change::default()
         };
-        let id = world.repo.create(&mut NoGit, &change, "ana", UNIX_EPOCH).expect("a release").id;
+        let id = self.repo.create(&mut NoGit, &change, "ana", moment)?.id;
         for image in &set(44, 1).images {
             let bytes = image_bytes(&image.name, 1);
             for piece in &image.pieces {
-                world.store(id, &piece.file, &bytes[piece.range.start as usize..piece.range.end as usize]);
+                self.store(id, &piece.file, &bytes[piece.range.start as usize..piece.range.end as usize]);
             }
-            world.store(
+            self.store(
                 id,
                 &format!("{}.qcow2.sha256", image.name),
                 checksum::line(&image.name, image.sha256).as_bytes(),
             );
         }
-        world
+        Ok(())
+    }
+
+    /// What somebody does by hand.
+    pub fn by_a_person(&mut self, what: Fault) {
+        self.judged = Judged::default();
+        match what {
+            Fault::TagDeleted => {
+                self.repo.tags.remove(TAG);
+                self.repo.tags_changed();
+            }
+            Fault::TagMoved => self.set_tag(TAG, commit(59)),
+            Fault::LiveDeleted => {
+                if let Some(id) = self.live().map(|live| live.id) {
+                    let _ = self.repo.delete(id);
+                }
+            }
+            Fault::PublishedByHand if self.live().is_none() => {
+                self.set_tag(TAG, commit(44));
+                let _ = self.publish_by_hand();
+            }
+            Fault::PinnedEdited => {
+                let pinned = self.repo.releases.iter().rev().find(|it| it.tag_name.starts_with("images-"));
+                if let Some((id, notes)) = pinned.map(|it| (it.id, it.body.clone().unwrap_or_default())) {
+                    let body = Some(Some(format!("{notes}{BY_A_PERSON}")));
+                    let moment = self.moment();
+                    let _ = self.repo.edit(&mut NoGit, id, &Change { body, ..Change::default() }, moment);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// From now on the repository refuses the tags of pinned sets.
+    pub fn refuse_pins(&mut self) {
+        self.refuses_pins = true;
+    }
+
+    /// What a release holds, by its id; `None`: it is gone.
+    pub fn holds(&self, release: u64) -> Option<Held> {
+        let digest = |id: u64| self.bytes.get(&id).map(|(_, digest)| *digest);
+        let assets = &self.repo.releases.iter().find(|it| it.id == release)?.assets;
+        Some(assets.iter().map(|it| (it.id, it.name.clone(), digest(it.id))).collect())
+    }
+
+    /// The commits of tags of pinned sets, by name.
+    pub fn pins(&self) -> BTreeMap<String, String> {
+        let pins = self.repo.tags.iter().filter(|(name, _)| name.starts_with("images-"));
+        pins.map(|(name, tag)| (name.clone(), tag.commit.clone())).collect()
     }
 
     fn store(&mut self, release: u64, name: &str, bytes: &[u8]) {
@@ -282,13 +341,17 @@ impl World {
         self.upload(release, name, bytes, meets).expect("an asset");
     }
 
-    fn set_tag(&mut self, object: String) {
+    fn set_tag(&mut self, name: &str, object: String) {
         let commit = peel(&object);
-        self.repo.tags.insert(TAG.to_owned(), Tag { object, commit, date: UNIX_EPOCH });
+        self.repo.tags.insert(name.to_owned(), Tag { object, commit, date: UNIX_EPOCH });
     }
 
     pub fn tag(&self) -> Option<TagRef> {
-        self.repo.tags.get(TAG).map(|tag| TagRef { object: tag.object.clone(), commit: tag.commit.clone() })
+        self.tag_of(TAG)
+    }
+
+    fn tag_of(&self, name: &str) -> Option<TagRef> {
+        self.repo.tags.get(name).map(|tag| TagRef { object: tag.object.clone(), commit: tag.commit.clone() })
     }
 
     /// All releases, the oldest first.
@@ -305,14 +368,16 @@ impl World {
         self.repo.published(TAG).ok()
     }
 
-    pub fn lag(&mut self, until: u64) {
-        let view = self.listed().to_vec();
-        self.stale = Some((until, Rc::new(view)));
+    pub fn lag(&mut self, reads: Reads, until: u64) {
+        let now = self.now;
+        self.stale.begin(reads, &self.repo, until, |until| *until <= now);
     }
 
-    /// Whether listings lack what was done.
+    /// Whether reads lack what was done.
     pub fn lags(&self) -> bool {
-        self.stale.as_ref().is_some_and(|(until, _)| self.now < *until)
+        let same =
+            |reads| std::ptr::eq(self.stale.shown(reads, &self.repo, |until| *until <= self.now), &*self.repo.releases);
+        !same(Reads::Listings) || !same(Reads::ById)
     }
 
     pub fn lock(&self) -> Option<&String> {
@@ -321,14 +386,11 @@ impl World {
 
     /// The clock begins anew.
     pub fn forget_time(&mut self) {
-        (self.now, self.stale, self.lock) = (0, None, None);
+        (self.now, self.stale, self.lock) = (0, Lag::default(), None);
     }
 
     fn listed(&self) -> &[github_stand_in::Release] {
-        match &self.stale {
-            Some((until, view)) if self.now < *until => view,
-            _ => &self.repo.releases,
-        }
+        self.stale.shown(Reads::Listings, &self.repo, |until| *until <= self.now)
     }
 
     fn moment(&self) -> SystemTime {
@@ -360,7 +422,10 @@ impl World {
                 Told::Maybe(github_stand_in::Release::published(self.listed(), tag).map(release).map(Box::new))
             }
             Ask::Releases => Told::Releases(self.listed().iter().rev().map(release).collect()),
-            Ask::Release(id) => Told::Release(Box::new(release(self.repo.release(*id)?))),
+            Ask::Release(id) => {
+                let found = self.stale.release(&self.repo, *id, |until| *until <= self.now)?;
+                Told::Release(Box::new(release(found)))
+            }
             Ask::Assets(id) => {
                 let current = self.repo.release(*id)?;
                 let listed = self.listed().iter().find(|it| it.id == current.id);
@@ -385,6 +450,10 @@ impl World {
                     return Err(Refusal::new(422, "Validation Failed"));
                 }
                 let mut changed = release(self.repo.edit(&mut NoGit, *id, &change(new), moment)?);
+                // Publishing makes a tag that isn't there, at the head of the default branch.
+                if !changed.draft && !self.repo.tags.contains_key(&changed.tag_name) {
+                    self.set_tag(&changed.tag_name.clone(), commit(99));
+                }
                 if meets.draft_instead && publishes {
                     let untagged = self.repo.release(*id)?.untagged();
                     let lost = self.repo.release_mut(*id)?;
@@ -393,23 +462,22 @@ impl World {
                 }
                 Told::Release(Box::new(changed))
             }
-            Ask::Delete(id) => {
-                self.repo.delete(*id)?;
-                Told::Nothing
-            }
+            // What is gone already is no error to gh.
+            Ask::Delete(id) => gone(self.repo.delete(*id).map(drop))?,
             Ask::Upload { release, name, bytes } => self.upload(*release, name, bytes, meets)?,
-            Ask::Rename(id, name) => Told::Asset(Box::new(asset(self.repo.rename_asset(*id, name, moment)?))),
-            Ask::DeleteAsset(id) => {
-                self.repo.delete_asset(*id)?;
-                Told::Nothing
+            Ask::DeleteAsset(id) => gone(self.repo.delete_asset(*id).map(drop))?,
+            Ask::Refs => {
+                let pinned = self.pins().into_keys().filter_map(|name| Some((name.clone(), self.tag_of(&name)?)));
+                Told::Refs(Refs { tag: self.tag(), lock: self.lock.clone(), pinned: pinned.collect() })
             }
-            Ask::Refs => Told::Refs(Refs { tag: self.tag(), lock: self.lock.clone() }),
             // The notes of locks are where the runs keep them.
             Ask::LockNote(_) => Told::Note(None),
             Ask::Push(push) => Told::Pushed(self.push(push)),
-            Ask::Budget => Told::Budget(Budget { remaining: 5_000, renews_in: Duration::from_secs(3_600) }),
-            Ask::CommitOfTag => Told::Commit(self.tag().map(|tag| tag.commit)),
-            Ask::Begin | Ask::Sleep { .. } | Ask::Wait { .. } | Ask::Ring(_) | Ask::Beside(_) | Ask::Say(_) => {
+            Ask::Budget => {
+                Told::Budget(Budget { remaining: 5_000, renews_in: Duration::from_secs(3_600), date: moment })
+            }
+            Ask::CommitOfTag(name) => Told::Commit(self.tag_of(name).map(|tag| tag.commit)),
+            Ask::Begin | Ask::Sleep { .. } | Ask::Wait { .. } | Ask::Stop(_) | Ask::Beside(_) | Ask::Say(_) => {
                 Told::Nothing
             }
         })
@@ -417,14 +485,18 @@ impl World {
 
     /// Both refs, or none.
     fn push(&mut self, push: &Push) -> Pushed {
-        let tag = self.tag().map(|tag| tag.object);
-        let stale = self.lock != push.lock.expected || push.tag.as_ref().is_some_and(|it| tag != it.expected);
-        if stale {
+        // git compares nothing where a ref is what it is to be.
+        let stands = |there: Option<String>, it: &Move| there == it.to || there == it.expected;
+        let tag = push.tag.as_ref().map(|(name, it)| (self.tag_of(name).map(|tag| tag.object), it));
+        if !stands(self.lock.clone(), &push.lock) || !tag.is_none_or(|(there, it)| stands(there, it)) {
             return Pushed::Stale;
         }
+        if self.refuses_pins && push.tag.as_ref().is_some_and(|(name, _)| name != TAG) {
+            return Pushed::Refused("GH013: Repository rule violations found".to_owned());
+        }
         self.lock.clone_from(&push.lock.to);
-        if let Some(object) = push.tag.as_ref().and_then(|it| it.to.clone()) {
-            self.set_tag(object);
+        if let Some((name, Move { to: Some(object), .. })) = &push.tag {
+            self.set_tag(name, object.clone());
             self.repo.tags_changed();
         }
         Pushed::Moved
@@ -463,17 +535,22 @@ impl World {
             let digest: Digest = str::from_utf8(line).ok()?.split(' ').next()?.parse().ok()?;
             WHOLE.with_borrow(|known| known.get(&digest).copied())
         });
-        let source = manifest.as_ref().and_then(|it| it.source.strip_prefix("v0.")?.parse().ok());
+        let notes = live.body.as_deref().unwrap_or_default();
+        let named = notes.lines().find_map(|line| line.strip_prefix("Points to v0."));
         Some(Shown {
-            source,
+            label: named.and_then(|version| version.split_whitespace().next()?.parse().ok()),
             images,
             whole,
             by_us: manifest.is_some(),
             tag: self.tag().map(|tag| tag.commit),
-            commit: manifest.map(|it| it.commit.clone()),
             title: live.name.clone(),
             prerelease: live.prerelease,
         })
+    }
+
+    /// What a release that is not live shows, as it would if it were.
+    pub fn is_whole(&self, release: u64) -> bool {
+        self.repo.releases.iter().find(|it| it.id == release).is_some_and(|it| self.judge(it).0)
     }
 
     /// Whether all of a set is there by its bytes, and its manifest.
@@ -495,7 +572,7 @@ impl World {
             return (by_hand, None);
         };
         let Some(known) = Known::of(*digest, bytes) else { return (false, None) };
-        let right = |wanted: &Expected| bytes_of(&wanted.file).is_some_and(|(_, digest)| *digest == wanted.sha256);
+        let right = |wanted: &FileEntry| bytes_of(&wanted.file).is_some_and(|(_, digest)| *digest == wanted.sha256);
         (known.assets.iter().all(right), Some(known))
     }
 
@@ -510,10 +587,7 @@ impl World {
 
     /// How many whole sets there are, live or as drafts of ours.
     pub fn whole_sets(&self) -> usize {
-        let ours = |release: &&github_stand_in::Release| {
-            release.tag_name.starts_with(TAG) || release.tag_name.starts_with("untagged")
-        };
-        self.repo.releases.iter().filter(ours).filter(|release| self.judge(release).0).count()
+        self.repo.releases.iter().filter(|release| self.judge(release).0).count()
     }
 }
 
@@ -526,6 +600,13 @@ fn change(new: &NewRelease) -> Change {
         draft: Some(new.draft),
         prerelease: Some(new.prerelease),
         make_latest: Some(MakeLatest::False),
+    }
+}
+
+fn gone(deleted: Result<(), Refusal>) -> Result<Told, Refusal> {
+    match deleted {
+        Err(refusal) if refusal.status != 404 => Err(refusal),
+        _ => Ok(Told::Nothing),
     }
 }
 

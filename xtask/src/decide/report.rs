@@ -1,22 +1,24 @@
 //! The decision with its reasons, for people and for programs.
+//!
+//! A [`Report`] has one [`ImageReport`] for each image asked about; the strongest of these decisions is the decision about all.
+//! `verbs/check.rs` shows it, `phase` and `document` read it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
 use super::baseline::Baseline;
-use super::compare::{self, Change, Difference};
-use super::history::History;
-use super::inputs::{self, Listing};
-use super::security::SecurityReport;
-use super::upstream::BaseImageReport;
 use crate::git::LastChange;
-use crate::image::inputs::Files;
+use crate::packages::security::Finding;
+use crate::sources::{Change, Difference, because};
 
 /// What to do about an image, or about all of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Decision {
     Skip,
+    /// No file tells of a change, but something that was asked for got no answer. In JSON: `null`.
+    Unknown,
     Rebuild,
 }
 
@@ -24,16 +26,43 @@ impl Decision {
     pub fn word(self) -> &'static str {
         match self {
             Self::Skip => "skip",
+            Self::Unknown => "unknown",
             Self::Rebuild => "rebuild",
         }
     }
 }
 
-/// One file that differs.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct FileChange {
-    pub change: Change,
-    pub uncommitted: bool,
+impl Serialize for Decision {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Some(self.word()).filter(|_| *self != Self::Unknown).serialize(serializer)
+    }
+}
+
+/// An image's base compared with upstream.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct BaseImageReport {
+    /// `same`, `differs`, or `unknown`, which is never taken for the same.
+    pub state: &'static str,
+    /// Why it is unknown.
+    pub reason: Option<&'static str>,
+    pub url: Option<String>,
+    /// The digest of what the image was built on.
+    pub built_on: Option<String>,
+    /// The digest of what upstream publishes.
+    pub upstream: Option<String>,
+    pub version: Option<String>,
+}
+
+impl BaseImageReport {
+    /// `upstream has another base image 20260101-1`
+    pub fn describe(&self) -> String {
+        let version = self.version.as_ref().map_or_else(String::new, |version| format!(" {version}"));
+        match (self.state, self.reason) {
+            (_, Some(why)) => format!("base image unknown: {why}"),
+            ("differs", None) => format!("upstream has another base image{version}"),
+            _ => format!("base image{version} unchanged"),
+        }
+    }
 }
 
 /// The decision for one image.
@@ -44,13 +73,13 @@ pub struct ImageReport {
     pub reason: String,
     pub baseline: Option<Baseline>,
     /// Why it must be built.
-    pub files: BTreeSet<FileChange>,
-    /// What differs in comment lines and blank lines alone.
-    pub comments: BTreeSet<FileChange>,
-    /// Where it was asked for.
+    pub files: BTreeSet<Change>,
+    /// Files that differ in comment lines and blank lines alone.
+    pub comments: BTreeSet<Change>,
+    /// With `--base-images`.
     pub base_image: Option<BaseImageReport>,
-    /// Where it was asked for.
-    pub security: Option<SecurityReport>,
+    /// With `--security`; an error says why the fixes are unknown.
+    pub security: Option<Result<Vec<Finding>, String>>,
 }
 
 impl ImageReport {
@@ -62,19 +91,17 @@ impl ImageReport {
     }
 
     /// By what differs from the baseline.
-    pub fn compared(name: &str, baseline: Baseline, difference: Difference, uncommitted: Uncommitted<'_>) -> Self {
-        let mark = |change| FileChange::new(change, uncommitted);
-        let files: BTreeSet<FileChange> = difference.counted.into_iter().map(mark).collect();
-        let comments: BTreeSet<FileChange> = difference.comments.into_iter().map(mark).collect();
+    pub fn compared(name: &str, baseline: Baseline, differs: Difference, uncommitted: &BTreeSet<String>) -> Self {
         let since = baseline.short();
-        let (decision, reason) = match (files.first(), files.len()) {
-            (None, _) if comments.is_empty() => (Decision::Skip, format!("unchanged since {since}")),
-            (None, _) => (Decision::Skip, format!("unchanged but for comments since {since}")),
-            (Some(first), 1) => (Decision::Rebuild, first.describe()),
-            (Some(first), more) => {
-                (Decision::Rebuild, format!("{more} inputs differ since {since}, the first: {}", first.describe()))
+        let (decision, reason) = match differs.counted.first() {
+            None if differs.comments.is_empty() => (Decision::Skip, format!("unchanged since {since}")),
+            None => (Decision::Skip, format!("unchanged but for comments since {since}")),
+            Some(first) => {
+                let uncommitted = if uncommitted.contains(&first.path) { ", uncommitted" } else { "" };
+                (Decision::Rebuild, because(&differs.counted, since) + uncommitted)
             }
         };
+        let (files, comments) = (differs.counted, differs.comments);
         Self { decision, files, comments, ..Self::rebuild(name, Some(baseline), reason) }
     }
 
@@ -82,41 +109,9 @@ impl ImageReport {
     pub fn rebuild_for(&mut self, reason: &str) {
         self.reason = match self.decision {
             Decision::Rebuild => format!("{}; {reason}", self.reason),
-            Decision::Skip => reason.to_owned(),
+            Decision::Skip | Decision::Unknown => reason.to_owned(),
         };
         self.decision = Decision::Rebuild;
-    }
-}
-
-/// Whether a file is not as HEAD has it.
-pub type Uncommitted<'a> = &'a dyn Fn(&str) -> bool;
-
-impl FileChange {
-    pub fn new(change: Change, uncommitted: Uncommitted<'_>) -> Self {
-        Self { uncommitted: uncommitted(&change.path), change }
-    }
-
-    /// `shared/a.sh changed, uncommitted`
-    pub fn describe(&self) -> String {
-        let Change { path, how } = &self.change;
-        let uncommitted = if self.uncommitted { ", uncommitted" } else { "" };
-        format!("{path} {}{uncommitted}", how.word())
-    }
-
-    fn to_json(&self, authors: &BTreeMap<String, LastChange>) -> Value {
-        let last = authors.get(&self.change.path).filter(|_| !self.uncommitted);
-        json!({
-            "path": self.change.path,
-            "change": self.change.how.word(),
-            "was": Value::Null,
-            "uncommitted": self.uncommitted,
-            "last_commit": last.map(|last| json!({
-                "commit": last.commit,
-                "author": last.author,
-                "date": last.date,
-                "subject": last.subject,
-            })),
-        })
     }
 }
 
@@ -128,9 +123,11 @@ pub struct Report {
     /// Published or built once, and without a template now.
     pub removed: BTreeSet<String>,
     /// Build scripts that differ: only a person can tell whether that changes an image.
-    pub review: BTreeSet<FileChange>,
+    pub review: BTreeSet<Change>,
     /// What a person should know about how this was found.
     pub notes: Vec<String>,
+    /// Paths that are not as HEAD has them.
+    pub uncommitted: BTreeSet<String>,
     /// Who changed each of the files last, by its path from the packer directory.
     pub authors: BTreeMap<String, LastChange>,
 }
@@ -149,21 +146,27 @@ impl Report {
 
     /// What the images are compared with, in words.
     pub fn against(&self) -> String {
-        if let Some(base) = self.baseline() {
-            return format!("{}{}", base.what, base.commit_in_brackets());
+        match self.baseline() {
+            Some(base) => base.describe(),
+            None if self.images.iter().all(|image| image.baseline.is_none()) => "nothing".to_owned(),
+            None => "each image's own baseline".to_owned(),
         }
-        let known = self.images.iter().filter(|image| image.baseline.is_some()).count();
-        if known == 0 { "nothing".into() } else { "each image's own baseline".into() }
+    }
+
+    /// `shared/a.sh changed, uncommitted`
+    pub fn describe(&self, change: &Change) -> String {
+        let uncommitted = if self.uncommitted.contains(&change.path) { ", uncommitted" } else { "" };
+        format!("{}{uncommitted}", change.describe())
     }
 
     /// Files that differ in comments alone, over all images.
-    pub fn comments(&self) -> BTreeSet<&FileChange> {
+    pub fn comments(&self) -> BTreeSet<&Change> {
         self.images.iter().flat_map(|image| &image.comments).collect()
     }
 
     /// Files that count, with the images that they count for.
-    pub fn files(&self) -> BTreeMap<&FileChange, Vec<&str>> {
-        let mut files: BTreeMap<&FileChange, Vec<&str>> = BTreeMap::new();
+    pub fn files(&self) -> BTreeMap<&Change, Vec<&str>> {
+        let mut files: BTreeMap<&Change, Vec<&str>> = BTreeMap::new();
         for image in &self.images {
             for file in &image.files {
                 files.entry(file).or_default().push(&image.name);
@@ -175,74 +178,58 @@ impl Report {
     /// The files that a commit changed.
     pub fn committed(&self) -> BTreeSet<String> {
         let files = self.images.iter().flat_map(|image| image.files.iter().chain(&image.comments)).chain(&self.review);
-        files.filter(|file| !file.uncommitted).map(|file| file.change.path.clone()).collect()
+        files.map(|file| file.path.clone()).filter(|path| !self.uncommitted.contains(path)).collect()
     }
 
     /// The fields of `check --json`.
     pub fn to_json(&self) -> Value {
-        let paths = |files: &mut dyn Iterator<Item = &FileChange>| -> Vec<String> {
-            let paths: BTreeSet<String> = files.map(|file| file.change.path.clone()).collect();
-            paths.into_iter().collect()
-        };
-        let baseline = |base: Option<&Baseline>| match base {
-            None => Value::Null,
-            Some(base) => {
-                json!({ "kind": base.kind, "what": base.what, "name": base.name, "commit": base.commit })
-            }
-        };
-        let all = |files: &mut dyn Iterator<Item = &FileChange>| -> Vec<Value> {
-            files.map(|file| file.to_json(&self.authors)).collect()
-        };
-        let images: Vec<Value> = self
-            .images
-            .iter()
-            .map(|image| {
-                json!({
-                    "name": image.name,
-                    "decision": image.decision.word(),
-                    "reason": image.reason,
-                    "baseline": baseline(image.baseline.as_ref()),
-                    "files": paths(&mut image.files.iter()),
-                    "changes": all(&mut image.files.iter()),
-                    "comment_only": paths(&mut image.comments.iter()),
-                    "base_image": image.base_image.as_ref().map(BaseImageReport::to_json),
-                    "security": image.security.as_ref().map(SecurityReport::to_json),
-                })
+        let image = |image: &ImageReport| {
+            json!({
+                "name": image.name,
+                "decision": image.decision,
+                "reason": image.reason,
+                "baseline": image.baseline,
+                "files": paths(&image.files),
+                "changes": self.changes(&image.files),
+                "comment_only": paths(&image.comments),
+                "base_image": image.base_image,
+                "security": image.security.as_ref().map(security),
             })
-            .collect();
+        };
+        let none = || json!({ "kind": null, "what": self.against(), "name": null, "commit": null });
         json!({
-            "decision": self.decision().word(),
-            "baseline": match self.baseline() {
-                Some(base) => baseline(Some(base)),
-                None => json!({ "kind": Value::Null, "what": self.against(), "name": Value::Null, "commit": Value::Null }),
-            },
-            "images": images,
+            "decision": self.decision(),
+            "baseline": self.baseline().map_or_else(none, |base| json!(base)),
+            "images": self.images.iter().map(image).collect::<Vec<_>>(),
             "removed": self.removed,
-            "review": paths(&mut self.review.iter()),
-            "review_changes": all(&mut self.review.iter()),
-            "comment_only": all(&mut self.comments().into_iter()),
+            "review": paths(&self.review),
+            "review_changes": self.changes(&self.review),
+            "comment_only": self.changes(self.comments()),
             "notes": self.notes,
         })
     }
+
+    fn changes<'a>(&self, changes: impl IntoIterator<Item = &'a Change>) -> Vec<Value> {
+        let with_author = |change: &Change| {
+            let mut value = json!(change);
+            let uncommitted = self.uncommitted.contains(&change.path);
+            value["uncommitted"] = json!(uncommitted);
+            value["last_commit"] = json!(self.authors.get(&change.path).filter(|_| !uncommitted));
+            value
+        };
+        changes.into_iter().map(with_author).collect()
+    }
 }
 
-/// The build scripts that differ and belong to no image.
-pub fn review(
-    history: &mut History,
-    old: &Listing,
-    new: &Listing,
-    uncommitted: Uncommitted<'_>,
-) -> anyhow::Result<BTreeSet<FileChange>> {
-    let mut text = String::new();
-    let mut owned = BTreeSet::new();
-    for side in [old, new] {
-        for (_, file) in side.files.iter().filter(|(path, _)| inputs::is_build_script(path)) {
-            text.extend(history.read(&file.id)?.map(|text| String::from_utf8_lossy(&text).into_owned()));
-        }
-        owned.extend(side.names().iter().filter_map(|name| side.of_image(name)).flat_map(Files::into_keys));
-    }
-    let concerned =
-        |path: &str| !owned.contains(path) && (inputs::is_build_script(path) || inputs::is_build_helper(path, &text));
-    let changes = compare::changes(&old.files, &new.files).filter(|change| concerned(&change.path));
-    Ok(changes.map(|change| FileChange::new(change, uncommitted)).collect())
+/// Newer packages for the JSON object.
+fn security(found: &Result<Vec<Finding>, String>) -> Value {
+    let (state, findings) = match found {
+        Err(_) => ("unknown", &[][..]),
+        Ok(findings) => (if findings.is_empty() { "none" } else { "fixes" }, findings.as_slice()),
+    };
+    json!({ "state": state, "reason": found.as_ref().err(), "findings": findings })
+}
+
+fn paths(changes: &BTreeSet<Change>) -> Vec<&str> {
+    changes.iter().map(|change| change.path.as_str()).collect()
 }

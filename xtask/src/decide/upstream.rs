@@ -1,68 +1,68 @@
-//! Whether upstream publishes another base image than the one that an image was built on: no diff shows that.
+//! Whether upstream publishes a newer base image than an image was built on: no diff shows that.
+//!
+//! The engine's script asks upstream; for an engine without it, [`Template`] reads the templates. A base image that could
+//! not be asked for leaves a skip undecided. Used by `check --base-images`.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use serde_json::{Value, json};
-use xshell::cmd;
-
-use crate::failure;
+use super::report::{BaseImageReport, Decision, Report};
+use crate::failure::Problems;
 use crate::manifest::Manifest;
-use crate::process;
+use crate::sources::base_image::{SCRIPT, Template, Upstream};
+use crate::sources::{History, Moment};
 
-/// The script in the packer directory that asks upstream.
-const SCRIPT: &str = "base-images.sh";
-
-/// What upstream publishes for a template today.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Upstream {
-    pub url: String,
-    /// `sha512:<hex>`; `None` when nobody answers.
-    pub digest: Option<String>,
-    pub version: Option<String>,
-}
-
-/// An image's base compared with upstream.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BaseImageReport {
-    pub state: State,
-    pub url: Option<String>,
-    /// What the image was built on.
-    pub built_on: Option<String>,
-    pub upstream: Option<String>,
-    pub version: Option<String>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum State {
-    Same,
-    /// A reason to rebuild.
-    Differs,
-    /// Nobody can tell, and why. Never taken for "the same".
-    Unknown(String),
-}
-
-/// Asks upstream for each template's base image; what it says about failures comes along.
+/// Adds what upstream publishes as a base image today: a new base image is a reason to rebuild.
 ///
 /// # Errors
 ///
-/// Exit code 3 when the script is missing.
-pub fn ask(packer_dir: &Path, names: &[&str]) -> anyhow::Result<(BTreeMap<String, Upstream>, Vec<String>)> {
-    // A bare name would be looked for in PATH.
-    let script = packer_dir.canonicalize().unwrap_or_else(|_| packer_dir.to_owned()).join(SCRIPT);
-    if !script.is_file() {
-        return Err(failure::missing(format!(
-            "no {}, which asks upstream for the base images; leave --base-images out, or take it from a newer version",
-            script.display()
-        )));
+/// Exit code 3 when a template doesn't say what to ask for.
+pub fn add(
+    report: &mut Report,
+    history: &mut History,
+    packer_dir: &Path,
+    manifest: Option<&Manifest>,
+) -> anyhow::Result<()> {
+    let names: Vec<&str> = report.images.iter().map(|image| image.name.as_str()).collect();
+    let (upstream, notes) = ask(history, packer_dir, &names)?;
+    for image in &mut report.images {
+        let found = compare(&image.name, manifest, upstream.get(&image.name));
+        if found.state == "differs" {
+            image.rebuild_for(&found.describe());
+        }
+        if found.upstream.is_none() {
+            image.decision = image.decision.max(Decision::Unknown);
+        }
+        image.base_image = Some(found);
     }
-    let sh = process::shell()?;
-    let finished = process::output(cmd!(sh, "{script} {names...}"))?;
-    let mut notes: Vec<String> = finished.stderr.lines().map(str::to_owned).collect();
-    if !finished.status.success() {
-        notes.push(format!("`{}` failed ({})", finished.command, finished.status));
+    report.notes.extend(notes);
+    Ok(())
+}
+
+/// What upstream publishes for each template, and what was said about failures.
+fn ask(
+    history: &mut History,
+    packer_dir: &Path,
+    names: &[&str],
+) -> anyhow::Result<(BTreeMap<String, Upstream>, Vec<String>)> {
+    if let Some(finished) = super::script(packer_dir, SCRIPT, names)? {
+        let mut notes: Vec<String> = finished.stderr.lines().map(str::to_owned).collect();
+        if !finished.status.success() {
+            notes.push(format!("`{}` failed ({})", finished.command, finished.status));
+        }
+        return Ok((parse(&finished.text()), notes));
     }
-    Ok((parse(&finished.text()), notes))
+    let now = history.listing(&Moment::WorkTree)?;
+    let (mut found, mut notes, mut problems) = (BTreeMap::new(), Vec::new(), Problems::default());
+    for name in names {
+        match Template::read(history, &now, name)?.ask() {
+            Ok(Ok(upstream)) => drop(found.insert((*name).to_owned(), upstream)),
+            Ok(Err(why)) => notes.push(format!("{name}: {why}")),
+            Err(error) => problems.push(error),
+        }
+    }
+    problems.into_result()?;
+    Ok((found, notes))
 }
 
 /// Lines of template, URL, digest and version, with TAB between them.
@@ -78,21 +78,22 @@ fn parse(text: &str) -> BTreeMap<String, Upstream> {
 }
 
 /// Compares what an image was built on with what upstream publishes.
-pub fn compare(name: &str, manifest: Option<&Manifest>, upstream: Option<&Upstream>) -> BaseImageReport {
-    let built_on = manifest.and_then(|manifest| manifest.image(name)).and_then(|image| image.base_image.as_ref());
+fn compare(name: &str, manifest: Option<&Manifest>, upstream: Option<&Upstream>) -> BaseImageReport {
+    let built_on = manifest.and_then(|manifest| manifest.image(name)).and_then(|image| image.facts.base_image.as_ref());
     let digest = upstream.and_then(|upstream| upstream.digest.as_deref());
-    let unknown = |why: &str| State::Unknown(why.to_owned());
-    let state = match (built_on.map(|base| base.digest.as_str()), digest) {
-        (None, _) => unknown("the manifest doesn't say which base image it was built on"),
-        (_, None) => unknown("upstream doesn't say what it publishes"),
-        (Some(was), Some(now)) if was.eq_ignore_ascii_case(now) => State::Same,
+    let algorithm = |digest: &str| digest.split(':').next().map(str::to_owned);
+    let (state, reason) = match (built_on.map(|base| base.digest.as_str()), digest) {
+        (None, _) => ("unknown", Some("the manifest doesn't say which base image it was built on")),
+        (_, None) => ("unknown", Some("upstream doesn't say what it publishes")),
+        (Some(was), Some(now)) if was.eq_ignore_ascii_case(now) => ("same", None),
         (Some(was), Some(now)) if algorithm(was) != algorithm(now) => {
-            unknown("the manifest and upstream have digests of different kinds")
+            ("unknown", Some("the manifest and upstream have digests of different kinds"))
         }
-        _ => State::Differs,
+        _ => ("differs", None),
     };
     BaseImageReport {
         state,
+        reason,
         url: upstream.map(|upstream| upstream.url.clone()).or_else(|| built_on.map(|base| base.url.clone())),
         built_on: built_on.map(|base| base.digest.clone()),
         upstream: digest.map(str::to_owned),
@@ -100,40 +101,10 @@ pub fn compare(name: &str, manifest: Option<&Manifest>, upstream: Option<&Upstre
     }
 }
 
-fn algorithm(digest: &str) -> &str {
-    digest.split(':').next().unwrap_or(digest)
-}
-
-impl BaseImageReport {
-    /// `new base image 20260101-1 upstream`
-    pub fn describe(&self) -> String {
-        let version = self.version.as_ref().map_or_else(String::new, |version| format!(" {version}"));
-        match &self.state {
-            State::Same => format!("base image{version} unchanged"),
-            State::Differs => format!("upstream has another base image{version}"),
-            State::Unknown(why) => format!("base image unknown: {why}"),
-        }
-    }
-
-    pub fn to_json(&self) -> Value {
-        let (state, reason) = match &self.state {
-            State::Same => ("same", None),
-            State::Differs => ("differs", None),
-            State::Unknown(why) => ("unknown", Some(why)),
-        };
-        json!({
-            "state": state,
-            "reason": reason,
-            "url": self.url,
-            "built_on": self.built_on,
-            "upstream": self.upstream,
-            "version": self.version,
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -152,22 +123,23 @@ mod tests {
                 "name": "a", "file": "a.qcow2", "size": 1, "sha256": "0".repeat(64), "built_from": null,
                 "versions": null, "base_image": { "url": "u", "digest": digest }, "parts": [],
             });
-            serde_json::from_value(json!({ "schema": 1, "source": "v1", "commit": "c", "images": [image] })).unwrap()
+            serde_json::from_value(json!({ "schema": 1, "source": "v1", "commit": "c".repeat(40), "images": [image] }))
+                .unwrap()
         };
         let upstream =
             |digest: Option<&str>| Upstream { url: "u".into(), digest: digest.map(str::to_owned), version: None };
         let state =
             |manifest: Option<&Manifest>, upstream: Option<Upstream>| compare("a", manifest, upstream.as_ref()).state;
         let built = manifest("sha512:1");
-        assert_eq!(state(Some(&built), Some(upstream(Some("sha512:1")))), State::Same);
-        assert_eq!(state(Some(&built), Some(upstream(Some("sha512:2")))), State::Differs);
+        assert_eq!(state(Some(&built), Some(upstream(Some("sha512:1")))), "same");
+        assert_eq!(state(Some(&built), Some(upstream(Some("sha512:2")))), "differs");
         for (manifest, upstream) in [
             (Some(&built), Some(upstream(None))),
             (Some(&built), None),
             (Some(&built), Some(upstream(Some("sha256:1")))),
             (None, Some(upstream(Some("sha512:1")))),
         ] {
-            assert!(matches!(state(manifest, upstream.clone()), State::Unknown(_)), "{upstream:?}");
+            assert_eq!(state(manifest, upstream.clone()), "unknown", "{upstream:?}");
         }
     }
 }

@@ -1,5 +1,5 @@
-//! The line about the images in a release's notes. It is known by its form, so that no mark is needed, and nothing else of
-//! the notes is touched.
+//! The line about the images in a release's notes. Its form identifies it, so the notes need no mark, and the rest of the
+//! notes stays as it is.
 
 /// What most releases say.
 pub const SEE: &str = "Images: See `latest` release";
@@ -10,22 +10,24 @@ const BEFORE: &str = "Images: to be rebuilt for ";
 
 /// What a release with new images says.
 pub fn rebuilt(release: &str, reason: &str) -> String {
-    // One line, whatever a file's name holds.
-    let reason = reason.split_whitespace().collect::<Vec<_>>().join(" ");
-    format!("{BEGIN}{release} ({reason}){END}")
+    format!("{BEGIN}{release} ({}){END}", one_line(reason))
 }
 
-/// What it says until they are there.
+/// What a release says until its images are published.
 pub fn to_be_rebuilt(release: &str, reason: &str) -> String {
-    let reason = reason.split_whitespace().collect::<Vec<_>>().join(" ");
-    format!("{BEFORE}{release} ({reason})")
+    format!("{BEFORE}{release} ({})", one_line(reason))
+}
+
+/// A file's name may have line breaks.
+fn one_line(reason: &str) -> String {
+    reason.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 fn is_ours(line: &str) -> bool {
     line == SEE || (line.starts_with(BEGIN) && line.ends_with(END)) || (line.starts_with(BEFORE) && line.ends_with(')'))
 }
 
-/// The notes with this line: in the place of one of ours, else at the end.
+/// The notes with this line: in place of an earlier line of this form, else at the end.
 pub fn put(notes: &str, line: &str) -> String {
     let mut text = String::with_capacity(notes.len() + line.len() + 2);
     let mut done = false;

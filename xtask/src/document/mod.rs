@@ -1,26 +1,30 @@
-//! The decision about the images, written where people look for it: a line in the release's notes, and a comment on the
-//! release issue.
+//! The decision about the images as text: a line in the release's notes, and a comment on the release issue.
+//!
+//! It says only what is true at the time: before the publish what `check` decides, afterwards what the manifests show. The
+//! picture of the phase plans it, and `document` writes it.
 
 mod comment;
 mod line;
+mod plan;
 mod published;
 
-pub use comment::{is_comment_for, text as comment};
 pub use line::put;
-pub use published::{AfterPublish, after_publish};
+pub use plan::{CommentPlan, Plan, no_release};
+pub use published::record;
+
+use serde::Serialize;
 
 use crate::decide::{Decision, Report};
 
-/// What is to be written down.
+/// What to write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
     /// `v0.46`
     pub release: String,
-    /// Whether any image was, or is to be, built anew.
+    /// Whether any image was, or must be, rebuilt.
     pub rebuilt: bool,
-    /// Whether `latest` already stands for the release.
-    pub published: bool,
-    /// What the images were compared with, in words.
+    pub stage: Stage,
+    /// What the images were compared with.
     pub against: String,
     pub images: Vec<ImageRecord>,
     pub removed: Vec<String>,
@@ -28,8 +32,21 @@ pub struct Record {
     pub review: Vec<String>,
 }
 
-/// What becomes of one image.
+/// How far a release's images are.
 #[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Stage {
+    /// `latest` does not stand for the release: the decision is that of `check`.
+    Decided,
+    /// `latest` stands for it.
+    Published,
+    /// `latest` stands for it and was made by hand: what changed is not recorded.
+    ByHand,
+    /// The images were live until a rollback; `latest` is this version again.
+    TakenBack(String),
+}
+
+/// What becomes of one image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ImageRecord {
     pub name: String,
     pub rebuilt: bool,
@@ -37,7 +54,13 @@ pub struct ImageRecord {
 }
 
 impl Record {
-    /// Before the publish: the decision is check's.
+    fn new(release: &str, stage: Stage, against: impl Into<String>, images: Vec<ImageRecord>) -> Self {
+        let rebuilt = images.iter().any(|image| image.rebuilt);
+        let (release, against) = (release.to_owned(), against.into());
+        Self { release, rebuilt, stage, against, images, removed: Vec::new(), review: Vec::new() }
+    }
+
+    /// Before the publish: the decision of `check`.
     pub fn before_publish(release: &str, report: &Report) -> Self {
         let image = |image: &crate::decide::ImageReport| ImageRecord {
             name: image.name.clone(),
@@ -45,26 +68,28 @@ impl Record {
             reason: image.reason.clone(),
         };
         Self {
-            release: release.to_owned(),
-            rebuilt: report.decision() == Decision::Rebuild,
-            published: false,
-            against: report.against(),
-            images: report.images.iter().map(image).collect(),
             removed: report.removed.iter().cloned().collect(),
-            review: report.review.iter().map(crate::decide::FileChange::describe).collect(),
+            review: report.review.iter().map(|change| report.describe(change)).collect(),
+            ..Self::new(release, Stage::Decided, report.against(), report.images.iter().map(image).collect())
         }
     }
 
     /// The line in the notes.
     pub fn line(&self) -> String {
-        match (self.rebuilt, self.published) {
+        match (self.rebuilt, &self.stage) {
+            (_, Stage::TakenBack(_)) => line::rebuilt(&self.release, "taken back"),
             (false, _) => line::SEE.to_owned(),
-            (true, true) => line::rebuilt(&self.release, &self.reason()),
-            (true, false) => line::to_be_rebuilt(&self.release, &self.reason()),
+            (true, Stage::Decided) => line::to_be_rebuilt(&self.release, &self.reason()),
+            (true, _) => line::rebuilt(&self.release, &self.reason()),
         }
     }
 
-    /// Why, in few words: the reason of all rebuilt images where they have one, else each one's.
+    /// The images that were, or must be, rebuilt.
+    pub fn rebuilt(&self) -> impl Iterator<Item = &str> {
+        self.images.iter().filter(|image| image.rebuilt).map(|image| image.name.as_str())
+    }
+
+    /// Why, in few words: the common reason of all images, else a reason for each rebuilt image.
     fn reason(&self) -> String {
         let rebuilt: Vec<&ImageRecord> = self.images.iter().filter(|image| image.rebuilt).collect();
         match rebuilt.as_slice() {
@@ -92,15 +117,7 @@ mod tests {
             rebuilt: *rebuilt,
             reason: (*reason).into(),
         };
-        Record {
-            release: "v2".into(),
-            rebuilt: images.iter().any(|(_, rebuilt, _)| *rebuilt),
-            published: false,
-            against: "v1".into(),
-            images: images.iter().map(image).collect(),
-            removed: Vec::new(),
-            review: Vec::new(),
-        }
+        Record::new("v2", Stage::Decided, "v1", images.iter().map(image).collect())
     }
 
     #[test]
@@ -113,10 +130,10 @@ mod tests {
             (&[("a", true, "x\ny")], "Images: rebuilt for v2 (x y), see `latest` release"),
         ] {
             let mut record = record(images);
-            record.published = true;
+            record.stage = Stage::Published;
             assert_eq!(record.line(), line);
-            // Before, it is not true yet.
-            record.published = false;
+            // Before the publish, the line is not true yet.
+            record.stage = Stage::Decided;
             let before = line.replace("Images: rebuilt", "Images: to be rebuilt").replace(", see `latest` release", "");
             assert_eq!(record.line(), before);
             assert_eq!(put(&put("", &before), line), format!("{line}\n"));

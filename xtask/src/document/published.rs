@@ -1,153 +1,151 @@
-//! After the publish: what the manifest on `latest` says against the one that it replaced. By then `check` finds nothing
-//! to do, rightly, and that must not be what gets written down.
+//! The record after the publish: what the manifest on `latest` says, compared with the set that it replaced.
+//!
+//! Once a set is live, `check` rightly finds nothing to do; that must not be what is written down. The record is made from
+//! what GitHub shows, so it is true also for a publish that another person made.
 
 use std::collections::BTreeMap;
 
-use super::{ImageRecord, Record};
-use crate::decide::History;
-use crate::gh::Asset;
-use crate::image::checksum;
-use crate::image::digest::Digest;
-use crate::latest::changes;
-use crate::latest::doors::Doors;
-use crate::latest::fits::{self, Fit, Made};
-use crate::latest::look::{Live, Look};
-use crate::latest::previous::{self, Kept};
-use crate::manifest::{self, Image, Manifest};
+use super::{ImageRecord, Record, Stage};
+use crate::decide::Report;
+use crate::digest::Digest;
+use crate::failure::{self, Advice as _};
+use crate::image::record::Facts;
+use crate::latest::client::Client;
+use crate::latest::look::{Contents, Live, Look, Pinned};
+use crate::latest::{audit, changes};
+use crate::manifest::{Image, Manifest};
+use crate::sources::{self, BuiltFrom, Fit, History, fits};
+use crate::version;
 
-/// What `latest` has to do with a release.
-#[derive(Debug)]
-pub enum AfterPublish {
-    /// It stands for the release; this is what was published for it.
-    Published(Box<Record>),
-    /// It stands for the release, and nobody recorded what was published: it was made by hand.
-    Unrecorded,
-    /// It stands for a newer release than this.
-    Overtaken(String),
-    /// It doesn't stand for the release yet.
-    NotYet,
-}
+const SAME: &str = "the same bytes as before";
 
-/// What was published for a release, if it was.
-pub fn after_publish(
-    doors: Doors<'_>,
+/// What to write for a release: what was published for it, else what `check` decides for it.
+///
+/// # Errors
+///
+/// Exit code 1: `latest` stands for a newer release, so the decision for this release is not known any more.
+pub fn record(
+    client: Client<'_>,
     history: &mut History,
     look: &Look,
+    report: &Report,
+    (label, taken_back): (Option<&str>, bool),
     release: &str,
-) -> anyhow::Result<AfterPublish> {
-    let Some(live) = &look.live else { return Ok(AfterPublish::NotYet) };
+) -> anyhow::Result<Record> {
+    let (Some(live), Some(label)) = (&look.live, label) else { return Ok(Record::before_publish(release, report)) };
+    if taken_back {
+        return taken(client, look, live, label, release);
+    }
+    if label != release {
+        if version::is_newer(label, release) {
+            let what = format!("`latest` stands for {label}, so the decision for {release} is no longer known");
+            return Err(failure::failed(what).fix("write the line by hand"));
+        }
+        return Ok(Record::before_publish(release, report));
+    }
     let Some(manifest) = &live.manifest else {
-        let by_hand = crate::latest::notes::points_to(live.release.notes()) == Some(release);
-        return Ok(if by_hand { AfterPublish::Unrecorded } else { AfterPublish::NotYet });
+        let reason = "published by hand: what changed is not recorded";
+        let image = |name: String| ImageRecord { name, rebuilt: false, reason: reason.to_owned() };
+        let images = audit::images(&live.assets).into_iter().map(image).collect();
+        return Ok(Record::new(release, Stage::ByHand, "nothing", images));
     };
-    if manifest.source != release {
-        let newer = crate::version::is_newer(&manifest.source, release);
-        return Ok(if newer { AfterPublish::Overtaken(manifest.source.clone()) } else { AfterPublish::NotYet });
-    }
-    let before = if was_relabelled(live) {
-        Before::TheSame
+    // A set that was published for an earlier version only got another label.
+    let before = if label == manifest.source {
+        look.way_back(live).map(|(set, _)| Before::of(client, history, set)).transpose()?
     } else {
-        let kept = look.way_back(live).map(|(draft, stamp)| previous::kept(doors, draft, stamp)).transpose()?;
-        kept.flatten().map_or(Ok(Before::Nothing), |kept| before(doors, kept))?
+        Some(Before::of_manifest(manifest))
     };
-    Ok(AfterPublish::Published(Box::new(record(history, live.release.notes(), manifest, &before)?)))
+    published(history, live.release.notes(), release, manifest, before.as_ref())
 }
 
-/// What was on `latest` before.
-enum Before {
-    /// These images, under another version.
-    TheSame,
-    /// With a manifest.
-    Set(Manifest),
-    /// Made by hand: the digests in its checksum files, by image.
-    ByHand(BTreeMap<String, Digest>),
-    /// Nothing that is known.
-    Nothing,
+/// What a rollback took back: the images that are other images on `latest` now.
+fn taken(client: Client<'_>, look: &Look, live: &Live, label: &str, release: &str) -> anyhow::Result<Record> {
+    let manifest = match look.way_back(live) {
+        Some((set, _)) => set.contents(client)?.manifest,
+        None => None,
+    };
+    let now = |image: &Image| live.manifest.as_ref()?.image(&image.name).map(|now| now.sha256);
+    let image = |image: &Image| {
+        let rebuilt = now(image) != Some(image.sha256);
+        let reason = if rebuilt { format!("`latest` has the image of {label} again") } else { SAME.to_owned() };
+        ImageRecord { name: image.name.clone(), rebuilt, reason }
+    };
+    let images = manifest.iter().flat_map(|manifest| &manifest.images).map(image).collect();
+    let against = format!("the images published for {label}");
+    Ok(Record { rebuilt: true, ..Record::new(release, Stage::TakenBack(label.to_owned()), against, images) })
 }
 
-/// Whether the release got its manifest after it went live: then only its version changed. Both times are GitHub's.
-fn was_relabelled(live: &Live) -> bool {
-    let manifest = live.asset(manifest::FILE).and_then(|asset| asset.updated_at.as_deref());
-    manifest.zip(live.release.published_at.as_deref()).is_some_and(|(manifest, release)| manifest > release)
+/// The set that was on `latest` before.
+struct Before {
+    what: String,
+    /// The version that changes are counted from, in words.
+    since: String,
+    /// Digest and facts of each image; of a set made by hand, the digests are those in its checksum files.
+    images: BTreeMap<String, (Digest, Facts)>,
 }
 
-fn before(doors: Doors<'_>, kept: Kept) -> anyhow::Result<Before> {
-    let Kept { assets, manifest, .. } = kept;
-    if let Some(manifest) = manifest {
-        return Ok(Before::Set(manifest));
-    }
-    let mut digests = BTreeMap::new();
-    for asset in assets.iter().filter(|asset| asset.is_uploaded()) {
-        if let Some(image) = asset.name.strip_suffix(".qcow2.sha256") {
-            digests.extend(digest_in(doors, asset, image)?.map(|digest| (image.to_owned(), digest)));
+impl Before {
+    fn of_manifest(manifest: &Manifest) -> Self {
+        let image = |image: &Image| (image.name.clone(), (image.sha256, image.facts.clone()));
+        Self {
+            what: format!("the images published for {}", manifest.source),
+            since: manifest.source.clone(),
+            images: manifest.images.iter().map(image).collect(),
         }
     }
-    Ok(Before::ByHand(digests))
+
+    fn of(client: Client<'_>, history: &mut History, set: &Pinned) -> anyhow::Result<Self> {
+        let Contents { manifest, assets, .. } = set.contents(client)?;
+        if let Some(manifest) = manifest {
+            return Ok(Self::of_manifest(&manifest));
+        }
+        let label = set.source();
+        let tagged = label.as_ref().map(|label| history.commit(&format!("refs/tags/{label}"))).transpose()?.flatten();
+        let commit = tagged.or_else(|| set.marker.as_ref().and_then(|marker| marker.commit.clone()));
+        let facts = Facts { built_from: commit.map(|commit| BuiltFrom { commit, dirty: false }), ..Facts::default() };
+        let digests = audit::all_promised(client, &assets)?;
+        let images = digests.into_iter().map(|(name, digest)| (name, (digest, facts.clone()))).collect();
+        let what = label.as_ref().map(|label| format!("the images published by hand for {label}"));
+        let what = what.unwrap_or_else(|| "the images published before, by hand".to_owned());
+        Ok(Self { what, since: label.unwrap_or_else(|| "then".to_owned()), images })
+    }
 }
 
-/// `None` for a checksum file that nobody can make sense of.
-fn digest_in(doors: Doors<'_>, asset: &Asset, image: &str) -> anyhow::Result<Option<Digest>> {
-    let text = String::from_utf8_lossy(&doors.read_asset(asset)?).into_owned();
-    Ok(checksum::parse(image, &text).ok())
-}
-
-fn record(history: &mut History, notes: &str, manifest: &Manifest, before: &Before) -> anyhow::Result<Record> {
+/// `before`: `None` where no earlier set is known.
+fn published(
+    history: &mut History,
+    notes: &str,
+    release: &str,
+    manifest: &Manifest,
+    before: Option<&Before>,
+) -> anyhow::Result<Record> {
     let mut images = Vec::new();
     for image in &manifest.images {
-        let (rebuilt, reason) = match before {
-            Before::TheSame => (false, "the same bytes as before".to_owned()),
-            Before::Nothing => (true, "the first that is known".to_owned()),
-            Before::Set(old) => against(history, image, old.image(&image.name))?,
-            Before::ByHand(digests) => match digests.get(&image.name) {
-                None => (true, "new image".to_owned()),
-                Some(digest) if *digest == image.sha256 => (false, "the same bytes as before".to_owned()),
-                Some(_) => (true, "other bytes than before".to_owned()),
-            },
+        let (rebuilt, mut reason) = match before.map(|before| (before, before.images.get(&image.name))) {
+            None => (true, "no earlier published image is known".to_owned()),
+            Some((_, None)) => (true, "new image".to_owned()),
+            Some((_, Some((digest, _)))) if *digest == image.sha256 => (false, SAME.to_owned()),
+            Some((before, Some((_, was)))) => (true, because(history, image, was, &before.since)?),
         };
-        let changed = changes::line(notes, &image.name).filter(|_| rebuilt);
-        let reason = changed.map_or_else(|| reason.clone(), |changed| format!("{reason}; {changed}"));
+        if let Some(changed) = changes::line(notes, &image.name).filter(|_| rebuilt) {
+            reason = format!("{reason}; {changed}");
+        }
         images.push(ImageRecord { name: image.name.clone(), rebuilt, reason });
     }
-    let old_names: Vec<&String> = match before {
-        Before::Set(old) => old.images.iter().map(|image| &image.name).collect(),
-        Before::ByHand(digests) => digests.keys().collect(),
-        Before::TheSame | Before::Nothing => Vec::new(),
-    };
-    let against = match before {
-        Before::Set(old) => format!("the images published for {}", old.source),
-        Before::ByHand(_) => "the images published before, by hand".to_owned(),
-        Before::TheSame => "the images published before, which only got another version".to_owned(),
-        Before::Nothing => "nothing: no earlier images are known".to_owned(),
-    };
-    Ok(Record {
-        release: manifest.source.clone(),
-        rebuilt: images.iter().any(|image| image.rebuilt),
-        published: true,
-        against,
-        removed: old_names.into_iter().filter(|name| manifest.image(name).is_none()).cloned().collect(),
-        images,
-        review: Vec::new(),
-    })
+    let against = before.map_or("nothing: no earlier images are known", |before| &before.what);
+    let names = before.into_iter().flat_map(|before| before.images.keys());
+    let removed = names.filter(|name| manifest.image(name).is_none()).cloned().collect();
+    Ok(Record { removed, ..Record::new(release, Stage::Published, against, images) })
 }
 
-/// Whether an image is another than the one before, and why it was built.
-fn against(history: &mut History, now: &Image, old: Option<&Image>) -> anyhow::Result<(bool, String)> {
-    let Some(old) = old else { return Ok((true, "new image".to_owned())) };
-    if old.sha256 == now.sha256 {
-        return Ok((false, "the same bytes as before".to_owned()));
-    }
-    let bases = old.base_image.as_ref().zip(now.base_image.as_ref());
+/// What of an image's inputs changed, in the words of `check`.
+fn because(history: &mut History, now: &Image, was: &Facts, since: &str) -> anyhow::Result<String> {
+    let bases = was.base_image.as_ref().zip(now.facts.base_image.as_ref());
     if bases.is_some_and(|(was, is)| was.digest != is.digest) {
-        return Ok((true, "another base image upstream".to_owned()));
+        return Ok("another base image upstream".to_owned());
     }
-    let reason = match fits::fits(history, &now.name, made_of(old), made_of(now))? {
-        Fit::Differs(paths) if paths.len() == 1 => format!("{} changed", paths[0]),
-        Fit::Differs(paths) => format!("{} inputs changed, the first: {}", paths.len(), paths[0]),
-        Fit::Same | Fit::Unknown(_) => "built anew".to_owned(),
-    };
-    Ok((true, reason))
-}
-
-fn made_of(image: &Image) -> Made<'_> {
-    Made { inputs: image.inputs.as_ref(), built_from: image.built_from.as_ref() }
+    Ok(match fits::fits(history, &now.name, was.made(), now.facts.made())? {
+        Fit::Differs(changes) => sources::because(&changes, since),
+        Fit::Same | Fit::Unknown(_) => "rebuilt".to_owned(),
+    })
 }

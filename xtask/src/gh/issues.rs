@@ -25,7 +25,7 @@ impl Gh {
     pub fn comments(&self, issue: u64) -> Result<Option<Vec<Comment>>, CallError> {
         match self.pages(&format!("issues/{issue}/comments")) {
             Ok(comments) => Ok(Some(comments)),
-            Err(error) if matches!(error.status(), Some(404 | 410)) => Ok(None),
+            Err(error) if error.status() == Some(404) => Ok(None),
             Err(error) => Err(error),
         }
     }

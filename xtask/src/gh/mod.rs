@@ -3,7 +3,6 @@
 //! `gh api repos/…` is the same across versions of gh, where its other commands differ or use GraphQL. `--include` prints
 //! the response headers, without which there is no `Retry-After` to obey.
 
-mod error;
 mod gate;
 mod issues;
 mod releases;
@@ -20,41 +19,42 @@ use serde_json::Value;
 use xshell::cmd;
 
 use crate::console::Console;
-use crate::failure;
-use crate::packer::Repo;
+use crate::failure::{self, Advice as _};
 use crate::process::{self, Cut, Patience, Stream, Streamed};
+use crate::refusal::{Reason, Refusal};
+use crate::repo::Repo;
+use crate::testing;
 
-pub use error::{CallError, Http};
+use crate::refusal::call::Head;
+pub use crate::refusal::call::{CallError, Http};
 pub use gate::Gate;
 use gate::{Closed, Gated};
 pub use issues::Comment;
-pub use releases::{Asset, Immutability, NewRelease, Release};
+pub use releases::{Asset, Immutability, NewRelease, Release, Repository};
 pub use transfer::{Download, SMALL, Upload};
 
-/// How long to wait and how often to try.
+/// How long to wait and how often to try: `--stall-timeout` is the one setting for both.
 #[derive(clap::Args, Debug, Clone, Copy)]
 #[command(next_help_heading = "Transfers")]
 pub struct Tries {
-    /// End an attempt that moves no byte for so many seconds
+    /// Seconds without a transferred byte after which gh or git is restarted; five times that for GitHub to accept an upload
     #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = clap::value_parser!(u64).range(1..))]
     pub stall_timeout: u64,
-    /// End an attempt that gets no answer for so many seconds once all bytes are handed over
-    #[arg(long, value_name = "SECONDS", default_value = "300", value_parser = clap::value_parser!(u64).range(1..))]
-    pub answer_timeout: u64,
-    /// Try each request so often
-    #[arg(long, value_name = "N", default_value = "5", value_parser = clap::value_parser!(u32).range(1..))]
+    /// How often each request is tried.
+    #[arg(skip = testing::attempts())]
     pub attempts: u32,
 }
 
 impl Default for Tries {
     fn default() -> Self {
-        Self { stall_timeout: 60, answer_timeout: 300, attempts: 5 }
+        Self { stall_timeout: 60, attempts: testing::attempts() }
     }
 }
 
 impl Tries {
-    pub fn patience(self) -> Patience {
-        Patience { stall: Duration::from_secs(self.stall_timeout), answer: Duration::from_secs(self.answer_timeout) }
+    /// How long nothing may move.
+    pub fn stall(self) -> Duration {
+        Duration::from_secs(self.stall_timeout)
     }
 }
 
@@ -104,8 +104,7 @@ impl Request {
 /// An answer with a status from 200 to 299.
 #[derive(Debug)]
 pub(crate) struct Answer {
-    /// Names in lower case.
-    headers: Vec<(String, String)>,
+    head: Head,
     body: Vec<u8>,
 }
 
@@ -121,12 +120,21 @@ impl Gh {
         Self { repo, tries, heed_signals: true, console: console.clone(), seen: Arc::default() }
     }
 
+    /// The same person's door to another repository.
+    pub fn of(&self, repo: Repo) -> Self {
+        Self::new(repo, self.tries, &self.console)
+    }
+
     pub fn repo(&self) -> &Repo {
         &self.repo
     }
 
     pub fn tries(&self) -> Tries {
         self.tries
+    }
+
+    pub fn console(&self) -> &Console {
+        &self.console
     }
 
     /// The same door, which tries each request so often.
@@ -138,8 +146,7 @@ impl Gh {
     pub fn like(&self, at_most: Option<Duration>, heed_signals: bool) -> Self {
         let mut tries = self.tries;
         if let Some(at_most) = at_most {
-            let seconds = at_most.as_secs().max(1).min(tries.answer_timeout);
-            (tries.stall_timeout, tries.answer_timeout) = (seconds, seconds);
+            tries.stall_timeout = at_most.as_secs().clamp(1, tries.stall_timeout);
         }
         Self { tries, heed_signals, ..self.clone() }
     }
@@ -166,9 +173,7 @@ impl Gh {
         let length = format!("Content-Length: {}", body.as_ref().map_or(0, String::len));
         let input: &[&str] =
             if body.is_some() { &["-H", "Content-Type: application/json", "-H", &length, "--input", "-"] } else { &[] };
-        // A small question is answered at once or not at all; the long patience is for GitHub taking in an upload.
-        let mut patience = self.tries.patience();
-        patience.answer = patience.answer.min(patience.stall);
+        let stall = self.tries.stall();
         let (method, accept) = (request.method, format!("Accept: {JSON}"));
         let (host, url) = (&self.repo.host, self.url(&request.path));
         let sh = process::shell().map_err(CallError::Local)?;
@@ -181,7 +186,7 @@ impl Gh {
                 Ok(Gated { to: pipe, left: body.len() as u64, gate, closed }.write_all(body.as_bytes())?)
             })
         });
-        let streamed = self.stream(cmd, patience, feed, None)?;
+        let streamed = self.stream(cmd, Patience { stall, answer: stall }, feed, None)?;
         let answer = closed.why().map_or_else(|| judge(&streamed, &self.repo), Err);
         self.heed(answer, &self.in_words(request))
     }
@@ -252,6 +257,13 @@ impl Gh {
     }
 }
 
+/// The token that gh has for a host; `None` without one, and for one that no header can carry.
+pub fn token(host: &str) -> Option<String> {
+    let sh = process::shell().ok()?;
+    let token = process::read(cmd!(sh, "gh auth token --hostname {host}")).ok()?;
+    (!token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic())).then_some(token)
+}
+
 /// What an ended `gh api --include` says.
 fn judge(streamed: &Streamed, repo: &Repo) -> Result<Answer, CallError> {
     let finished = &streamed.finished;
@@ -263,7 +275,7 @@ fn judge(streamed: &Streamed, repo: &Repo) -> Result<Answer, CallError> {
             Err(CallError::Lost("a web page came in place of GitHub's answer".to_owned()))
         }
         Some(head) if (200..300).contains(&head.status) && finished.status.success() => {
-            Ok(Answer { headers: head.headers, body: body.to_vec() })
+            Ok(Answer { head, body: body.to_vec() })
         }
         Some(head) if !(200..300).contains(&head.status) => Err(CallError::Http(Http::new(&head, body))),
         _ => Err(no_answer(streamed, repo)),
@@ -285,35 +297,16 @@ fn no_answer(streamed: &Streamed, repo: &Repo) -> CallError {
     }
     if said.contains("invalid header field value") {
         let host = &repo.host;
-        return CallError::Local(failure::missing(format!(
-            "gh can't send its token for {host}: a line end or another control character is in it; set GH_TOKEN anew, \
-             or run `gh auth login --hostname {host}`"
-        )));
+        let error =
+            failure::missing(format!("gh can't send its token for {host}: the token holds a control character"));
+        return CallError::Local(error.fix(format!("set GH_TOKEN again, or run `gh auth login --hostname {host}`")));
     }
+    let refusal = Refusal::of(said);
     let said = said.lines().next().unwrap_or_default();
+    if matches!(refusal.reason, Reason::Certificate | Reason::Proxy) {
+        return CallError::Local(failure::missing(format!("asking {}: {said}", repo.host)).fix(refusal.fix(true)));
+    }
     CallError::Lost(if said.is_empty() { format!("gh ended with {}", finished.status) } else { said.to_owned() })
-}
-
-/// The status line and headers of an answer.
-#[derive(Debug)]
-pub(crate) struct Head {
-    status: u16,
-    headers: Vec<(String, String)>,
-}
-
-impl Head {
-    fn parse(text: &str) -> Option<Self> {
-        let mut lines = text.lines();
-        let status = lines.next()?.strip_prefix("HTTP/")?.split(' ').nth(1)?.parse().ok()?;
-        let header = |line: &str| {
-            line.split_once(':').map(|(name, value)| (name.trim().to_lowercase(), value.trim().to_owned()))
-        };
-        Some(Self { status, headers: lines.filter_map(header).collect() })
-    }
-
-    fn is_page(&self) -> bool {
-        self.headers.iter().any(|(name, value)| name == "content-type" && value.starts_with("text/html"))
-    }
 }
 
 /// What stands before and after the first empty line.

@@ -3,10 +3,11 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use super::{CallError, Gate, Gh, Request, retry};
-use crate::image::digest::Digest;
+use crate::digest::Digest;
+use crate::failure::{self, Advice as _};
 
 /// A release, published or draft.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -159,8 +160,8 @@ impl Gh {
     pub fn repository(&self) -> Result<Repository, CallError> {
         let answer = self.call(&Request::get(""))?;
         let mut repository: Repository = answer.json()?;
-        let scopes = answer.headers.iter().find(|(name, _)| name == "x-oauth-scopes");
-        repository.scopes = scopes.map(|(_, scopes)| scopes.split(',').map(|scope| scope.trim().to_owned()).collect());
+        let scopes = answer.head.header("x-oauth-scopes");
+        repository.scopes = scopes.map(|scopes| scopes.split(',').map(|scope| scope.trim().to_owned()).collect());
         Ok(repository)
     }
 
@@ -232,6 +233,26 @@ impl Gh {
         }
     }
 
+    /// The release of a version: published, else a draft.
+    ///
+    /// # Errors
+    ///
+    /// Exit code 1: it has several drafts.
+    pub fn release_or_draft(&self, tag: &str) -> anyhow::Result<Option<Release>> {
+        if let Some(release) = self.release_by_tag(tag)? {
+            return Ok(Some(release));
+        }
+        let mut drafts: Vec<Release> = self.releases()?.into_iter().filter(|release| release.tag_name == tag).collect();
+        match (drafts.pop(), drafts.len()) {
+            (draft, 0) => Ok(draft),
+            (None, _) => Ok(None),
+            (Some(_), more) => {
+                Err(failure::failed(format!("{} has {} drafts of release {tag}", self.repo(), more + 1))
+                    .fix("delete all but one"))
+            }
+        }
+    }
+
     pub fn create_release(&self, gate: Gate<'_>, new: &NewRelease) -> Result<Release, CallError> {
         self.gated(gate, &Request::send("POST", "releases", new.to_json()))?.json()
     }
@@ -256,17 +277,14 @@ impl Gh {
         self.pages(&format!("releases/{release}/assets"))
     }
 
-    pub fn rename_asset(&self, gate: Gate<'_>, id: u64, name: &str) -> Result<Asset, CallError> {
-        self.gated(gate, &Request::send("PATCH", format!("releases/assets/{id}"), json!({ "name": name })))?.json()
-    }
-
     /// One that is gone already is no error.
     pub fn delete_asset(&self, gate: Gate<'_>, id: u64) -> Result<(), CallError> {
         absent(self.gated(gate, &Request::delete(format!("releases/assets/{id}")))).map(drop)
     }
 
-    /// How many requests the token has left, and the seconds until the count begins anew. Asking costs none.
-    pub fn rate_limit(&self) -> Result<(u64, Duration), CallError> {
+    /// How many requests the token has left, how long until the count begins anew, and the time since 1970 by GitHub's clock. Asking
+    /// costs none.
+    pub fn rate_limit(&self) -> Result<(u64, Duration, Duration), CallError> {
         #[derive(Deserialize)]
         struct Limits {
             resources: Resources,
@@ -280,9 +298,10 @@ impl Gh {
             remaining: u64,
             reset: u64,
         }
-        let Limits { resources } = self.call(&Request::get("/rate_limit"))?.json()?;
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Ok((resources.core.remaining, Duration::from_secs(resources.core.reset).saturating_sub(now)))
+        let answer = self.call(&Request::get("/rate_limit"))?;
+        let Limits { resources } = answer.json()?;
+        let now = answer.head.now();
+        Ok((resources.core.remaining, Duration::from_secs(resources.core.reset).saturating_sub(now), now))
     }
 
     /// The commit that a tag peels to. An annotated tag points to a tag object, which points on.

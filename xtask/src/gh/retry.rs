@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use super::CallError;
 use crate::backoff;
-use crate::console::{Console, seconds};
+use crate::console::Console;
+use crate::text::seconds;
 
 /// Counts attempts and waits between them.
 pub struct Backoff {

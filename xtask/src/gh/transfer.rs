@@ -7,9 +7,11 @@ use xshell::cmd;
 
 use super::gate::{Closed, Gate, Gated};
 use super::{Asset, CallError, Gh, Head, Http, Release, judge, no_answer, retry};
-use crate::console::count;
+use crate::digest::BUFFER;
+use crate::failure::{self, Advice as _};
+use crate::process;
 use crate::process::Patience;
-use crate::{failure, process};
+use crate::text::count;
 
 /// An asset to be sent.
 #[derive(Clone, Copy)]
@@ -45,7 +47,9 @@ impl Gh {
         let closed = Closed::default();
         let feed: process::Feed<'_> =
             Box::new(|pipe| feed(&mut Gated { to: pipe, left: upload.size, gate, closed: &closed }));
-        let streamed = self.stream(cmd, self.tries.patience(), Some(feed), None)?;
+        let stall = self.tries.stall();
+        // GitHub takes in a large asset for longer than it is silent at any other time.
+        let streamed = self.stream(cmd, Patience { stall, answer: stall * 5 }, Some(feed), None)?;
         if let Some(why) = closed.why() {
             return Err(why);
         }
@@ -81,7 +85,7 @@ impl Gh {
         let cmd = cmd!(sh, "gh api --include --hostname {host} -H 'Accept: application/octet-stream' {range...} {url}");
         let mut refusal = None;
         // Nothing is handed over here: from the start to the end it is bytes that are waited for.
-        let stall = self.tries.patience().stall;
+        let stall = self.tries.stall();
         let streamed = self.stream(
             cmd,
             Patience { stall, answer: stall },
@@ -100,30 +104,20 @@ impl Gh {
     /// Reads a small asset: the manifest, a checksum file.
     pub fn read_asset(&self, asset: &Asset) -> Result<Vec<u8>, CallError> {
         if asset.size > SMALL {
-            return Err(CallError::Local(failure::failed(format!(
-                "asset {} has {} bytes, more than the {SMALL} that its kind can have; remove it from the release",
-                asset.name, asset.size
-            ))));
+            let (name, size) = (&asset.name, asset.size);
+            let large = failure::failed(format!("asset {name} has {size} bytes, more than the {SMALL} of its kind"));
+            return Err(CallError::Local(large.fix("remove it from the release")));
         }
         let mut bytes = Vec::new();
-        self.read_through(asset, |piece| {
+        self.read_from(asset, 0, |piece| {
             bytes.extend_from_slice(piece);
             Ok(())
         })?;
         Ok(bytes)
     }
 
-    /// Reads all of an asset, going on where an attempt broke off.
-    pub fn read_through(
-        &self,
-        asset: &Asset,
-        take: impl FnMut(&[u8]) -> anyhow::Result<()> + Send,
-    ) -> Result<(), CallError> {
-        self.read_from(asset, 0, take)
-    }
-
-    /// Reads an asset from byte `start` to its end, going on where an attempt broke off. Attempts that moved bytes don't
-    /// count.
+    /// Reads an asset from byte `start` to its end, going on where an attempt broke off. Attempts that moved [`HEADWAY`] don't
+    /// count: a byte a connection is none.
     pub fn read_from(
         &self,
         asset: &Asset,
@@ -150,7 +144,7 @@ impl Gh {
                 Ok(()) => CallError::Lost(format!("{at} of {} arrived", count(asset.size, "byte"))),
                 Err(error) => error,
             };
-            if at > began {
+            if at - began >= HEADWAY {
                 backoff = retry::Backoff::new(self.tries.attempts, self.heed_signals);
             }
             backoff.wait(&self.console, &what, error)?;
@@ -158,6 +152,9 @@ impl Gh {
         Ok(())
     }
 }
+
+/// Bytes that make an attempt worth another one.
+const HEADWAY: u64 = 64 << 10;
 
 /// More than a manifest of a thousand parts has.
 pub const SMALL: u64 = 1 << 20;
@@ -177,7 +174,7 @@ fn drain_asset(
     mut take: impl FnMut(&[u8]) -> anyhow::Result<()>,
     refusal: &mut Option<Refused>,
 ) -> anyhow::Result<()> {
-    let mut reader = BufReader::with_capacity(crate::image::hash::BUFFER, pipe);
+    let mut reader = BufReader::with_capacity(BUFFER, pipe);
     let mut head = String::new();
     while reader.read_line(&mut head)? > 2 {}
     match Head::parse(&head) {

@@ -9,7 +9,6 @@ use anyhow::Context as _;
 use xshell::cmd;
 
 use super::{Git, TagRef};
-use crate::failure;
 use crate::process;
 
 /// Where a directory is in its repository.
@@ -21,6 +20,13 @@ pub struct Checkout {
     pub prefix: String,
     /// Whether the history ends early, so that a missing commit may merely not have been fetched.
     pub shallow: bool,
+}
+
+impl Checkout {
+    /// Whether the directory is a repository of its own.
+    pub fn is_top(&self) -> bool {
+        self.prefix.is_empty()
+    }
 }
 
 /// An object's id, kind and content.
@@ -43,7 +49,7 @@ pub struct TreeEntry {
 }
 
 /// The commit that touched a file last.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct LastChange {
     pub commit: String,
     pub author: String,
@@ -148,46 +154,16 @@ impl Git {
         Ok(listing.lines().filter_map(local_tag).collect())
     }
 
-    /// All tags on a remote, from one question. Nobody is asked for a password.
-    ///
-    /// # Errors
-    ///
-    /// Exit code 3 when the remote can't be asked.
-    pub fn all_remote_tags(&self, remote: &str) -> anyhow::Result<BTreeMap<String, TagRef>> {
+    /// Which commit up to HEAD touched each of these files last, by their paths from the top; `-c`: a merge that changes a file
+    /// itself as well.
+    pub fn last_changes(&self, paths: &[String]) -> anyhow::Result<BTreeMap<String, LastChange>> {
         let (sh, dir) = (process::shell()?, &self.dir);
-        let slow = ["-c", "http.lowSpeedLimit=1", "-c", "http.lowSpeedTime=30"];
-        let question = cmd!(sh, "git -C {dir} {slow...} ls-remote --tags --end-of-options {remote}");
-        let finished = process::output(question.env("GIT_TERMINAL_PROMPT", "0"))?;
-        if !finished.status.success() {
-            return Err(failure::missing(format!(
-                "can't read the tags of remote `{remote}`; is it reachable, and is --remote right? ({})",
-                finished.stderr.trim().lines().next().unwrap_or_default()
-            )));
-        }
-        Ok(remote_tags(&finished.text()))
-    }
-
-    /// Which of the commits up to HEAD touched each file last, newest first; `since` leaves out what it can reach.
-    pub fn last_changes(&self, since: Option<&str>, prefix: &str) -> anyhow::Result<BTreeMap<String, LastChange>> {
-        let (sh, dir) = (process::shell()?, &self.dir);
-        let range = since.map_or("HEAD".to_owned(), |since| format!("{since}..HEAD"));
-        let below: &[String] = if prefix.is_empty() { &[] } else { &[format!(":(top,literal){prefix}")] };
+        let paths = paths.iter().map(|path| format!(":(top,literal){path}"));
         let finished = process::output(cmd!(
             sh,
-            "git -C {dir} log -z {LAST_CHANGE} {PLAIN...} --name-only --no-renames --end-of-options {range} -- {below...}"
+            "git -C {dir} log -z {LAST_CHANGE} {PLAIN...} -c --name-only --no-renames HEAD -- {paths...}"
         ))?;
         Ok(last_changes(&finished.success()?.stdout))
-    }
-
-    /// Which commit touched one file last.
-    pub fn last_change(&self, path: &str) -> anyhow::Result<Option<LastChange>> {
-        let (sh, dir) = (process::shell()?, &self.dir);
-        let path = format!(":(top,literal){path}");
-        let finished =
-            process::output(cmd!(sh, "git -C {dir} log -1 -z {LAST_CHANGE} {PLAIN...} --no-patch HEAD -- {path}"))?
-                .success()?;
-        let mut fields = finished.stdout.split(|byte| *byte == 0);
-        Ok(fields.next().and_then(|first| commit_line(first, &mut fields)))
     }
 }
 
@@ -228,15 +204,26 @@ fn tree_entry(line: &[u8]) -> Option<TreeEntry> {
     Some(TreeEntry { path: super::path_text(&line[tab + 1..]), mode, id })
 }
 
-/// What `git ls-remote --tags` printed: each tag's own object, then for annotated ones a line with what it peels to.
-fn remote_tags(listing: &str) -> BTreeMap<String, TagRef> {
+/// The patterns of `git ls-remote` for tags and what they peel to.
+pub(super) fn tag_patterns(tags: &[&str]) -> Vec<String> {
+    tags.iter().flat_map(|tag| [format!("refs/tags/{tag}"), format!("refs/tags/{tag}^{{}}")]).collect()
+}
+
+/// The lines that `git ls-remote` printed: an object and a ref's name.
+pub(super) fn remote_refs(listing: &str) -> impl Iterator<Item = (&str, &str)> {
+    listing.lines().filter_map(|line| line.split_once('\t'))
+}
+
+/// The tags that `git ls-remote` printed: each tag's own object, then for annotated ones a line with what it peels to.
+pub(super) fn remote_tags(listing: &str) -> BTreeMap<String, TagRef> {
     let mut tags: BTreeMap<String, TagRef> = BTreeMap::new();
-    for (id, name) in listing.lines().filter_map(|line| line.split_once("\trefs/tags/")) {
+    for (id, name) in remote_refs(listing) {
+        let Some(name) = name.strip_prefix("refs/tags/") else { continue };
         match name.strip_suffix("^{}").map(|name| tags.get_mut(name)) {
             Some(Some(tag)) => id.clone_into(&mut tag.commit),
             Some(None) => {}
             None => {
-                tags.insert(name.to_owned(), TagRef { object: id.to_owned(), commit: id.to_owned() });
+                tags.insert(name.to_owned(), TagRef::lightweight(id));
             }
         }
     }
@@ -271,6 +258,16 @@ mod tests {
         let found = last_changes(output);
         let of = |path: &str| (found[path].commit.as_str(), found[path].author.as_str());
         assert_eq!((of("p/a"), of("p/b"), of("p/z")), (("c2", "Ann"), ("c1", "Bob"), ("c2", "Ann")));
+    }
+
+    #[test]
+    fn tags_of_a_remote_are_peeled() {
+        let listing = "aaa\trefs/tags/latest\nbbb\trefs/tags/v0.45\nccc\trefs/tags/v0.45^{}\nddd\trefs/tags/x/latest";
+        let found = remote_tags(listing);
+        let tag = |object: &str, commit: &str| Some(TagRef { object: object.into(), commit: commit.into() });
+        assert_eq!(found.get("latest").cloned(), tag("aaa", "aaa"));
+        assert_eq!(found.get("v0.45").cloned(), tag("bbb", "ccc"));
+        assert_eq!(found.get("v0.4"), None);
     }
 
     #[test]

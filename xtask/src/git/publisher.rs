@@ -2,32 +2,39 @@
 //! or have another login.
 //!
 //! Pushes start from an empty bare repository of our own inside the clone's git directory, with the clone's objects as
-//! alternates: no hook, mirror, push or signing setting of the clone reaches them.
+//! alternates; of all settings only those for the [way](super::transport) there reach it.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use anyhow::Context as _;
 use xshell::cmd;
 
-use super::words::{all_lines, cure, first_line, judge, passes};
-use super::{Git, Pushed, TagRef, tag_in};
-use crate::failure;
-use crate::gh::CallError;
-use crate::packer::{Address, Place, Repo, place, without_password};
+use super::objects::{remote_refs, remote_tags, tag_patterns};
+use super::place::{Place, place};
+use super::transport::{self, Settings};
+use super::words::{all_lines, first_line, judge};
+use super::{Git, Pushed, TagRef, not_writable, object_format};
+use crate::failure::{self, Advice as _};
 use crate::process::{self, Cut, Feed, Finished, Patience, Stream};
+use crate::refusal::call::CallError;
+use crate::refusal::{Reason, Refusal, passes};
+use crate::repo::{Address, Repo};
+use crate::text::without_logins;
 
 /// Where the tag and the lock live.
 pub struct Publisher {
     git: Git,
     address: Address,
     repo: Repo,
+    /// How long git may stand still.
+    stall: Duration,
     bare: OnceLock<PathBuf>,
-    /// The settings of the clone were looked at: reading leads to the repository.
-    leads_there: OnceLock<()>,
+    /// All of the clone's, and those that hold on the way.
+    settings: OnceLock<(Settings, Settings)>,
     /// A push was let in, if only one without an effect.
     let_in: AtomicBool,
 }
@@ -45,34 +52,82 @@ pub type Update<'a> = (&'a str, Option<&'a str>, Option<&'a str>);
 /// On this machine it takes a moment; after a signal as well, when the lock is renewed to put the tag back.
 const HERE: Waits = Waits { at_most: Duration::from_secs(60), heeds_signals: false };
 
-/// Long enough for a slow line to list a few refs.
-const OWN: Waits = Waits { at_most: Duration::from_secs(60), heeds_signals: true };
+/// Where no repository is: reading needs none, and so nothing is written for it.
+const NOWHERE: &str = "/dev/null";
 
 impl Publisher {
-    pub fn new(git: &Git, repo: &Repo, address: Address) -> Self {
-        let (bare, leads_there, let_in) = (OnceLock::new(), OnceLock::new(), AtomicBool::new(false));
-        Self { git: git.clone(), address, repo: repo.clone(), bare, leads_there, let_in }
+    pub fn new(git: &Git, repo: &Repo, address: Address, stall: Duration) -> Self {
+        let (bare, settings, let_in) = (OnceLock::new(), OnceLock::new(), AtomicBool::new(false));
+        Self { git: git.clone(), address, repo: repo.clone(), stall, bare, settings, let_in }
+    }
+
+    fn own(&self) -> Waits {
+        Waits { at_most: self.stall, heeds_signals: true }
+    }
+
+    /// The settings on the way there, looked at once: reading leads to the repository.
+    fn settings(&self) -> Result<&(Settings, Settings), CallError> {
+        if let Some(settings) = self.settings.get() {
+            return Ok(settings);
+        }
+        let all = transport::all(&self.git).map_err(CallError::Local)?;
+        self.leads_there(&all, "insteadOf")?;
+        let way = transport::of_the_way(&all, &self.address, &self.repo);
+        Ok(self.settings.get_or_init(|| (all, way)))
     }
 
     pub fn url(&self) -> &str {
         &self.address.url
     }
 
-    /// The tag, and the object of another ref, from one question.
-    pub fn refs(&self, waits: Waits, tag: &str, other: &str) -> Result<(Option<TagRef>, Option<String>), CallError> {
-        if self.leads_there.get().is_none() {
-            self.reads_there(self.git.dir())?;
-            self.leads_there.get_or_init(|| ());
+    /// The clone's own git directory.
+    pub fn git_dir(&self) -> anyhow::Result<PathBuf> {
+        self.git.common_dir()
+    }
+
+    /// Refs below these, which keep them from being made.
+    pub fn in_the_way(&self, refs: &[&str]) -> Result<Vec<String>, CallError> {
+        let below: Vec<String> = refs.iter().map(|name| format!("{name}/*")).collect();
+        let listing = self.list(self.own(), &below)?;
+        let names = remote_refs(&listing).map(|(_, name)| name).filter(|name| !name.ends_with("^{}"));
+        let is_below = |name: &&str| below.iter().any(|below| name.starts_with(below.trim_end_matches('*')));
+        Ok(names.filter(is_below).map(str::to_owned).collect())
+    }
+
+    /// Tags, by patterns of git's, and the object of another ref, from one question.
+    pub fn refs(
+        &self,
+        waits: Waits,
+        tags: &[&str],
+        other: &str,
+    ) -> Result<(BTreeMap<String, TagRef>, Option<String>), CallError> {
+        let patterns = [tag_patterns(tags), vec![other.to_owned()]].concat();
+        let listing = self.list(waits, &patterns)?;
+        let object = remote_refs(&listing).find(|(_, name)| *name == other).map(|(id, _)| id.to_owned());
+        Ok((remote_tags(&listing), object))
+    }
+
+    /// What `git ls-remote` prints.
+    fn list(&self, waits: Waits, patterns: &[String]) -> Result<String, CallError> {
+        let mut args = vec!["ls-remote", "--end-of-options", &self.address.url];
+        args.extend(patterns.iter().map(String::as_str));
+        let finished = self.run(waits, Path::new(NOWHERE), &args, None)?;
+        if finished.status.success() { Ok(finished.text()) } else { Err(self.refused_to_read(&finished)) }
+    }
+
+    /// Has an object where pushes start from, fetched from the repository where it isn't here.
+    pub fn bring(&self, id: &str) -> anyhow::Result<bool> {
+        let bare = self.bare()?;
+        let is_here = || self.run(HERE, &bare, &["cat-file", "-e", id], None).is_ok_and(|it| it.status.success());
+        // By its id, where the server allows it; else the tags of the repository lead to all released commits.
+        for refspec in [id, "+refs/tags/*:refs/fetched/*"] {
+            if is_here() {
+                return Ok(true);
+            }
+            let args = ["fetch", "--quiet", "--no-tags", "--end-of-options", &self.address.url, refspec];
+            let _ = self.run(self.own(), &bare, &args, None)?;
         }
-        let (full, peeled) = (format!("refs/tags/{tag}"), format!("refs/tags/{tag}^{{}}"));
-        let args = ["ls-remote", "--end-of-options", &self.address.url, &full, &peeled, other];
-        let finished = self.run(waits, self.git.dir(), &args, None)?;
-        if !finished.status.success() {
-            return Err(self.refused_to_read(&finished));
-        }
-        let listing = finished.text();
-        let object = |line: &str| line.split_once('\t').filter(|(_, name)| *name == other).map(|(id, _)| id.to_owned());
-        Ok((tag_in(&listing, tag), listing.lines().find_map(object)))
+        Ok(is_here())
     }
 
     /// Moves refs, all or none, each only from where it is expected.
@@ -82,10 +137,7 @@ impl Publisher {
     /// No answer. A refusal is no error.
     pub fn push(&self, waits: Waits, updates: &[Update<'_>]) -> Result<Pushed, CallError> {
         let bare = self.bare().map_err(CallError::Local)?;
-        let mut args: Vec<String> =
-            ["push", "--porcelain", "--atomic", "--no-verify", "--no-follow-tags", "--no-signed"]
-                .map(str::to_owned)
-                .to_vec();
+        let mut args: Vec<String> = PUSH.iter().chain(&["--atomic"]).map(|word| (*word).to_owned()).collect();
         for (name, _, expected) in updates {
             args.push(format!("--force-with-lease={name}:{}", expected.unwrap_or_default()));
         }
@@ -109,31 +161,17 @@ impl Publisher {
     /// Exit code 3: what stands in the way; or no answer.
     pub fn may_push(&self, name: &str) -> Result<(), CallError> {
         let bare = self.bare().map_err(CallError::Local)?;
-        // Settings of the person reach the pushes; those of the clone don't, and mislead whoever reads there.
-        for dir in [self.git.dir(), &bare] {
-            self.reads_there(dir)?;
-            self.pushes_there(dir)?;
-        }
+        self.leads_there(&self.settings()?.0, "pushInsteadOf")?;
         let id = self.commit("{}").map_err(CallError::Local)?;
         let refspec = format!("{id}:{name}");
-        let args = [
-            "push",
-            "--dry-run",
-            "--porcelain",
-            "--no-verify",
-            "--no-follow-tags",
-            "--no-signed",
-            "--force",
-            "--",
-            &self.address.url,
-            &refspec,
-        ];
-        match judge(&self.run(OWN, &bare, &args, None)?)? {
-            Pushed::Refused(said) => Err(CallError::Local(failure::missing(format!(
-                "a push to {} is not let in, so nothing was sent: {said}{}",
-                self.address.shown(),
-                cure(&said)
-            )))),
+        let args = [PUSH, &["--dry-run", "--force", "--", &self.address.url, &refspec]].concat();
+        match judge(&self.run(self.own(), &bare, &args, None)?)? {
+            Pushed::Refused(said) => {
+                let fix = Refusal::of(&said).fix(!self.address.is_given());
+                let error =
+                    failure::missing(format!("{} refuses the push, so nothing was sent: {said}", self.address.shown()));
+                Err(CallError::Local(error.fix(fix)))
+            }
             Pushed::Moved | Pushed::Already | Pushed::Stale => {
                 self.let_in.store(true, Ordering::Relaxed);
                 Ok(())
@@ -143,39 +181,23 @@ impl Publisher {
 
     /// # Errors
     ///
-    /// Exit code 3: `insteadOf` leads to another repository.
-    fn reads_there(&self, dir: &Path) -> Result<(), CallError> {
+    /// Exit code 3: the address, or a setting for it, leads to another repository.
+    fn leads_there(&self, all: &Settings, setting: &str) -> Result<(), CallError> {
         let host_of = |repo: &Repo| repo.host.to_lowercase();
         match place(&self.address.url) {
             // Another host may be a way there; on the same one it is what it says.
             Place::Repo(there) if host_of(&there) == host_of(&self.repo) && !there.is(&self.repo) => {
-                return Err(CallError::Local(failure::missing(format!(
-                    "--git-url (HOMESTAK_PACKER_GIT_URL) names {there}, and {} publishes; name a way to that",
+                let error = failure::missing(format!(
+                    "--git-url (HOMESTAK_PACKER_GIT_URL) is a URL of {there}, not of {}",
                     self.repo
-                ))));
+                ));
+                return Err(CallError::Local(
+                    error.fix(format!("give a URL of {}, or leave --git-url out", self.repo)),
+                ));
             }
             _ => {}
         }
-        let found = self.run(OWN, dir, &["ls-remote", "--get-url", "--", &self.address.url], None)?;
-        if found.status.success() { self.is_the_same(&found.text(), "insteadOf") } else { Ok(()) }
-    }
-
-    /// git has no question for the address of a push to a URL, so the longest setting that fits is found here, as git does.
-    /// <https://git-scm.com/docs/git-config#Documentation/git-config.txt-urlbasepushInsteadOf>
-    ///
-    /// # Errors
-    ///
-    /// Exit code 3: `pushInsteadOf` leads to another repository.
-    fn pushes_there(&self, dir: &Path) -> Result<(), CallError> {
-        let asked = ["config", "-z", "--get-regexp", r"^url\..*\.pushinsteadof$"];
-        let found = self.run(OWN, dir, &asked, None)?;
-        let settings = String::from_utf8_lossy(&found.stdout).into_owned();
-        let fits = settings.split('\0').filter_map(|setting| {
-            let (key, start) = setting.split_once('\n')?;
-            let base = key.strip_prefix("url.")?.strip_suffix(".pushinsteadof")?;
-            Some((start.len(), format!("{base}{}", self.address.url.strip_prefix(start)?)))
-        });
-        fits.max_by_key(|(length, _)| *length).map_or(Ok(()), |(_, leads)| self.is_the_same(&leads, "pushInsteadOf"))
+        transport::leads(all, &self.address.url, setting).map_or(Ok(()), |leads| self.is_the_same(&leads, setting))
     }
 
     fn is_the_same(&self, leads: &str, setting: &str) -> Result<(), CallError> {
@@ -191,13 +213,15 @@ impl Publisher {
         if same {
             return Ok(());
         }
-        Err(CallError::Local(failure::missing(format!(
-            "git's setting `{setting}` leads {} to {}, which is another repository than {}; take the setting away \
-             (`git config --show-origin --get-regexp '^url'` shows where it stands), or name the way with --git-url",
+        let error = failure::missing(format!(
+            "git's setting `{setting}` redirects {} to {}, which is not {}",
             self.address.shown(),
-            without_password(leads),
+            without_logins(leads),
             self.repo
-        ))))
+        ));
+        Err(CallError::Local(error.fix(
+            "remove the setting (`git config --show-origin --get-regexp '^url'` shows its file), or name the URL with --git-url",
+        )))
     }
 
     /// A parentless commit on the empty tree with this message; it says nothing of who makes it.
@@ -212,12 +236,16 @@ impl Publisher {
     fn hash(&self, bare: &Path, kind: &str, content: &str) -> anyhow::Result<String> {
         let feed: Feed<'_> = Box::new(|pipe| Ok(pipe.write_all(content.as_bytes())?));
         let finished = self.run(HERE, bare, &["hash-object", "-t", kind, "-w", "--stdin"], Some(feed))?;
+        if Refusal::of(&finished.stderr).reason == Reason::NotWritable {
+            return Err(not_writable(bare, all_lines(&finished.stderr)));
+        }
         Ok(finished.success()?.text())
     }
 
     /// The message of a commit that a ref there points to; `None` when it is no commit, or another by now.
     pub fn message(&self, waits: Waits, name: &str, id: &str) -> Result<Option<String>, CallError> {
-        let bare = self.bare().map_err(CallError::Local)?;
+        // Who may only read the clone sees no more of the lock than that it is there.
+        let Ok(bare) = self.bare() else { return Ok(None) };
         let args =
             ["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--end-of-options", &self.address.url, name];
         let fetched = self.run(waits, &bare, &args, None)?;
@@ -234,46 +262,69 @@ impl Publisher {
             return CallError::Lost(format!("{}: {}", self.address.shown(), first_line(&finished.stderr)));
         }
         let said = all_lines(&finished.stderr);
-        CallError::Local(failure::missing(format!(
-            "can't read the tags of {}: {said}{}",
-            self.address.shown(),
-            cure(&said)
-        )))
+        let fix = Refusal::of(&said).fix(!self.address.is_given());
+        CallError::Local(failure::missing(format!("reading the tags of {}: {said}", self.address.shown())).fix(fix))
     }
 
-    /// Made when it is first needed.
+    /// Made when it is first needed, and anew when it isn't of the clone's kind.
     fn bare(&self) -> anyhow::Result<PathBuf> {
         if let Some(bare) = self.bare.get() {
             return Ok(bare.clone());
         }
         let common = self.git.common_dir()?;
-        let bare = common.join("packer").join("publish.git");
-        if !bare.join("HEAD").is_file() {
-            let parent = bare.parent().unwrap_or(&common);
-            fs::create_dir_all(parent).with_context(|| format!("making {}", parent.display()))?;
-            let sh = process::shell()?;
-            process::read(cmd!(sh, "git init --quiet --bare --template= -- {bare}"))?;
+        let (folder, bare) = (common.join("packer"), common.join("packer/publish.git"));
+        let format = self.git.object_format()?;
+        if bare.exists() && object_format(&bare)?.as_ref() != Some(&format) {
+            fs::remove_dir_all(&bare).map_err(|error| not_writable(&bare, error))?;
         }
-        let info = bare.join("objects").join("info");
-        let alternates = format!("{}\n", common.join("objects").display());
-        fs::create_dir_all(&info)
-            .and_then(|()| fs::write(info.join("alternates"), alternates))
-            .with_context(|| format!("writing {}", info.join("alternates").display()))?;
-        // Where the clone's history ends early, ours does as well.
-        match fs::read(common.join("shallow")) {
-            Ok(shallow) => fs::write(bare.join("shallow"), shallow).context("writing the shallow list")?,
-            Err(_) => drop(fs::remove_file(bare.join("shallow"))),
+        fs::create_dir_all(&folder).map_err(|error| not_writable(&folder, error))?;
+        if !bare.exists() {
+            let sh = process::shell()?;
+            let init = cmd!(sh, "git init --quiet --bare --template= --object-format={format} -- {bare}");
+            let made = process::output(init.env("GIT_CONFIG_GLOBAL", NOWHERE).env("GIT_DEFAULT_REF_FORMAT", "files"))?;
+            if !made.status.success() {
+                return Err(not_writable(&bare, all_lines(&made.stderr)));
+            }
+        }
+        self.lend_objects(&common, &bare).map_err(|error| not_writable(&bare, error))?;
+        for entry in fs::read_dir(&folder).into_iter().flatten().flatten().filter(|entry| entry.path().is_file()) {
+            let opened = fs::OpenOptions::new().append(true).open(entry.path());
+            opened.map_err(|error| not_writable(&entry.path(), error))?;
         }
         Ok(self.bare.get_or_init(|| bare).clone())
+    }
+
+    /// The clone's objects are ours as well, and where its history ends early, ours does.
+    fn lend_objects(&self, common: &Path, bare: &Path) -> std::io::Result<()> {
+        let info = bare.join("objects/info");
+        fs::create_dir_all(&info)?;
+        fs::write(info.join("alternates"), format!("{}\n", common.join("objects").display()))?;
+        let ours = bare.join("shallow");
+        match fs::read(common.join("shallow")) {
+            Ok(shallow) => fs::write(ours, shallow),
+            Err(_) if ours.exists() => fs::remove_file(ours),
+            Err(_) => Ok(()),
+        }
     }
 
     /// With gh as the only helper for a login, no prompt, no hook, and an end to silence.
     fn run(&self, waits: Waits, dir: &Path, args: &[&str], feed: Option<Feed<'_>>) -> Result<Finished, CallError> {
         let sh = process::shell().map_err(CallError::Local)?;
-        let login: &[String] = &self.address.login();
-        let cmd = cmd!(sh, "git -C {dir} -c core.hooksPath=/dev/null -c core.askPass= {login...} {args...}")
+        let (all, way) = self.settings()?;
+        let mut cmd = cmd!(sh, "git --git-dir={dir} {args...}")
+            .env("GIT_CONFIG_PARAMETERS", transport::parameters(way))
+            .env_remove("GIT_CONFIG_COUNT")
             .env("GIT_TERMINAL_PROMPT", "0");
-        let patience = Patience { stall: waits.at_most, answer: waits.at_most };
+        if !self.address.is_given() {
+            cmd = cmd.env("GIT_ASKPASS", "");
+        }
+        // A server that is a folder here trusts whom the person trusts, and reads that from these files alone.
+        let trusts = all.iter().any(|(key, _)| key == "safe.directory") && place(&self.address.url) == Place::Here;
+        if !trusts {
+            cmd = cmd.env("GIT_CONFIG_GLOBAL", NOWHERE).env("GIT_CONFIG_NOSYSTEM", "1");
+        }
+        let at_most = waits.at_most.min(self.stall);
+        let patience = Patience { stall: at_most, answer: at_most };
         let streamed = process::stream(cmd, Stream { feed, drain: None, patience, heed_signals: waits.heeds_signals })
             .map_err(CallError::Local)?;
         match streamed.cut {
@@ -283,6 +334,17 @@ impl Publisher {
         }
     }
 }
+
+/// Of a push, whatever the settings are.
+const PUSH: &[&str] = &[
+    "push",
+    "--porcelain",
+    "--no-verify",
+    "--no-follow-tags",
+    "--no-signed",
+    "--no-recurse-submodules",
+    "--no-force-if-includes",
+];
 
 fn is_same_folder(one: &str, other: &str) -> bool {
     let folder = |url: &str| fs::canonicalize(url.strip_prefix("file://").unwrap_or(url)).ok();

@@ -1,7 +1,8 @@
 //! What git says, and the other side through it: of a push, and of a connection that didn't hold.
 
-use crate::gh::CallError;
 use crate::process::Finished;
+use crate::refusal::call::CallError;
+use crate::refusal::{Reason, Refusal, passes};
 
 use super::Pushed;
 
@@ -15,7 +16,10 @@ pub(super) fn judge(finished: &Finished) -> Result<Pushed, CallError> {
     // "cannot lock ref" is a rival that moved it while this push was under way.
     const STALE: [&str; 5] =
         ["stale info", "cannot lock ref", "fetch first", "reference already exists", "failed to update ref"];
-    if rejected.iter().any(|line| STALE.iter().any(|word| line.contains(word))) {
+    let is_stale = |line: &&str| {
+        STALE.iter().any(|word| line.contains(word)) && Refusal::of(line).reason != Reason::FolderInTheWay
+    };
+    if rejected.iter().any(is_stale) {
         return Ok(Pushed::Stale);
     }
     // A receiver on the same machine may say it and send no report, or one that names no reason of a ref's own.
@@ -45,25 +49,6 @@ fn refused(said: String) -> Pushed {
     Pushed::Refused(if said.trim().is_empty() { "no reason was given".to_owned() } else { said })
 }
 
-/// Words of a connection that didn't hold, which another try can mend.
-pub(super) fn passes(stderr: &str) -> bool {
-    const WORDS: [&str; 12] = [
-        "Could not resolve",
-        "Network is unreachable",
-        "unexpected disconnect",
-        "timed out",
-        "Connection re",
-        "Failed to connect",
-        "hung up",
-        "early EOF",
-        "RPC failed",
-        "Temporary failure",
-        "returned error: 5",
-        "returned error: 429",
-    ];
-    WORDS.iter().any(|word| stderr.contains(word))
-}
-
 /// All that was said, in one line.
 pub(super) fn all_lines(text: &str) -> String {
     let lines = text.lines().map(|line| line.strip_prefix("remote:").unwrap_or(line).trim().trim_end_matches('.'));
@@ -72,34 +57,6 @@ pub(super) fn all_lines(text: &str) -> String {
 
 fn without_controls(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).collect()
-}
-
-/// What helps against a refusal, where its words are known.
-pub fn cure(said: &str) -> &'static str {
-    let said = said.to_lowercase();
-    let has = |words: &[&str]| words.iter().any(|word| said.contains(word));
-    if has(&["`workflow` scope", "`workflows` permission", "without `workflow"]) {
-        return "; the source has other workflows than the default branch: publish with a login that may change them (`gh auth refresh --scopes workflow`), which the token of a workflow run never may";
-    }
-    if has(&["gh013", "rule violations", "protected", "gh006"]) {
-        return "; an administrator can let you pass under Settings, Rules";
-    }
-    if has(&["archived", "read-only"]) {
-        return "; the repository takes no changes: unarchive it in its settings";
-    }
-    if has(&[
-        "401",
-        "403",
-        "denied",
-        "authentication failed",
-        "could not read username",
-        "permission",
-        "not authorized",
-        "write access",
-    ]) {
-        return "; the login needs Contents: read and write there (`repo` of a classic token): `gh auth status` shows which one it is; for another way see --git-url";
-    }
-    "; ask an administrator of the repository what stops it"
 }
 
 pub(super) fn first_line(text: &str) -> String {
@@ -198,13 +155,12 @@ mod tests {
                 match judge(&ended(1, stdout, stderr)) {
                     Ok(Pushed::Refused(said)) => {
                         assert!(!said.is_empty() && !said.contains(char::is_control));
-                        cure(&said);
+                        Refusal::of(&said).fix(true);
                     }
                     Ok(pushed) => assert_eq!(pushed, Pushed::Stale, "it failed"),
                     Err(error) => assert!(!error.to_string().contains(char::is_control)),
                 }
             }
-            super::super::tag_in(&text, "latest");
         });
     }
 }

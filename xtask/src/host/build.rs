@@ -1,4 +1,7 @@
-//! Runs build.sh on a build host: its output live and in a log, and never longer than this process lives.
+//! Runs the build script on a build host, with its output shown live and kept in a log.
+//!
+//! A build never outlives this process for long: on a signal the host is asked to end it, and after a grace the connection is
+//! cut. [`super::run`] calls this for each image.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -11,104 +14,125 @@ use anyhow::Context as _;
 
 use super::Voice;
 use super::output::Lines;
+use crate::failure::{self, Advice as _};
 use crate::image::durable;
+use crate::interrupt;
 use crate::ssh::trouble::{self, Fault};
-use crate::ssh::{BuildScript, Ssh, Told};
-use crate::text::{self, Quoted};
-use crate::{failure, interrupt};
+use crate::ssh::{BuildScript, Built, Host, Ssh};
+use crate::text;
 
-/// How long a build may take to end once it was told to; then its connection is cut. The host ends it by force after 18 s:
-/// our build.sh takes 15 at most.
+/// How long a build may take to end after a signal; then its connection is cut. The host ends the build by force after 18 s,
+/// of which our build.sh takes 15 at most.
 const GRACE: Duration = Duration::from_secs(25);
 
-/// So many lines of a failed build are shown again below it.
+/// The most bytes that a log gets. Builds say far less; a host can't fill the disk here.
+const LARGEST_LOG: usize = 64 << 20;
+
+/// Lines of a failed build that are shown again below the error.
 const LAST: usize = 12;
 
 /// Builds one image. Exit status 0 means built, or nothing to do.
 ///
 /// # Errors
 ///
-/// Exit code 1 with build.sh's own exit code, its last lines and where the log is; or with the build that runs there
+/// Exit code 1 with the build script's own exit code, its last lines and the log; or with a build of this image that runs there
 /// already.
 pub fn run(ssh: &Ssh, voice: &Voice<'_>, script: BuildScript<'_>, log: &Log) -> Result<(), Fault> {
-    let (host, image) = (&ssh.host, script.image);
-    let mut file = &log.file;
-    let _ = writeln!(file, "# {host}: cd {} && {}", script.dir, script.line());
-    let told_to_end = OnceLock::new();
-    let mut last: VecDeque<String> = VecDeque::new();
-    let mut log_works = true;
-    let mut line = |line: &str| {
-        voice.quote(line);
-        let plain = text::drawn(line, false);
-        // A full disk here is no reason to stop a build there.
-        if log_works && writeln!(file, "{plain}").is_err() {
-            log_works = false;
-            voice.warn(format_args!("can't write {} any further; the build goes on", log.path.display()));
-        }
-        if !plain.trim().is_empty() {
-            last.push_back(plain);
-        }
-        if last.len() > LAST {
-            last.pop_front();
-        }
-    };
+    let host = &ssh.host;
+    let _ = writeln!(&log.file, "# {host}: cd {} && {}", script.dir, script.line());
+    let stopping = OnceLock::new();
+    let mut output = Output { voice, log, works: true, written: 0, last: VecDeque::new() };
     let mut lines = Lines::default();
     let take = |bytes: &[u8]| {
-        // It goes on and says so, whatever it was told.
-        if told_to_end.get().is_some_and(|told: &Instant| told.elapsed() > GRACE) {
-            return Err(failure::failed("the build goes on"));
+        // The build was asked to end, has not ended, and still prints.
+        if stopping.get().is_some_and(|since: &Instant| since.elapsed() > GRACE) {
+            return Err(failure::failed("the build does not stop"));
         }
-        lines.push(bytes, &mut line);
+        lines.push(bytes, |line| output.line(line));
         Ok(())
     };
     let stop = || {
         let stop = interrupt::seen().is_some();
         if stop {
-            told_to_end.get_or_init(|| {
-                voice.warn(format_args!("telling the build on {host} to end"));
+            stopping.get_or_init(|| {
+                voice.warn(format_args!("stopping the build on {host}"));
                 Instant::now()
             });
         }
         stop
     };
     let built = ssh.build(script, stop, take, GRACE)?;
-    lines.end(&mut line);
-    let Told { running, ended, left, .. } = built.told;
-    let finished = &built.streamed.finished;
-    if !left.is_empty() {
-        voice.warn(format_args!("the build on {host} has ended and left running there: {}", left.join("; ")));
+    lines.end(|line| output.line(line));
+    if !built.told.left.is_empty() {
+        let left = built.told.left.join("; ");
+        voice.warn(format_args!("the build on {host} has ended, but left processes running there: {left}"));
     }
     if interrupt::seen().is_some() {
-        if ended.is_none() {
-            voice.warn(format_args!("the build on {host} didn't end when told to, and may go on there"));
+        if built.told.ended.is_none() {
+            voice.warn(format_args!("the build on {host} did not stop, and may still be running there"));
         }
         return Err(Fault::here(trouble::interrupted()));
     }
-    if let Some(running) = running {
+    let last = Vec::from(output.last).join("\n");
+    judge(host, script, &built, log, &last)
+}
+
+/// Whether the build ended well.
+fn judge(host: &Host, script: BuildScript<'_>, built: &Built, log: &Log, last: &str) -> Result<(), Fault> {
+    let (image, log, finished) = (script.image, log.path.display(), &built.streamed.finished);
+    if let Some(running) = &built.told.running {
         let pid = running.split(' ').next().unwrap_or_default();
-        return Err(Fault::image(failure::failed(format!(
-            "{host} is building {image} already, as process {}; let it end, or end it there: `kill {}`",
-            text::line(&running),
-            text::line(pid)
-        ))));
+        let running = text::line(running);
+        let error = failure::failed(format!("{host} is building {image} already, as process {running}"));
+        return Err(Fault::image(error.fix(format!("wait for that build, or stop it there: `kill {pid}`"))));
     }
-    let log = log.path.display();
-    let Some(code) = ended else {
-        // Nobody there said how it ended.
-        let fault = trouble::of(host, &built.streamed).unwrap_or_else(|| {
-            if built.told.began { trouble::on_the_host(host, finished) } else { trouble::no_shell(host, finished) }
-        });
-        return Err(Fault { error: fault.error.context(format!("building {image} on {host} (log: {log})")), ..fault });
-    };
-    if code == 0 {
-        return Ok(());
+    match built.told.ended {
+        Some(0) => Ok(()),
+        Some(code) => {
+            let error =
+                failure::failed(format!("{} on {host} failed to build {image}: exit code {code}", script.script));
+            Err(Fault::image(error.fix(format!("read the log: {log}")).quote(script.script, text::last_lines(last))))
+        }
+        // The connection ended before the build.
+        None => {
+            let fault = trouble::of(host, &built.streamed).unwrap_or_else(|| match built.told.began {
+                true => trouble::on_the_host(host, finished),
+                false => trouble::no_shell(host, finished),
+            });
+            Err(Fault { error: fault.error.context(format!("building {image} on {host} (log: {log})")), ..fault })
+        }
     }
-    let last: Vec<String> = last.into();
-    Err(Fault::image(failure::failed(format!(
-        "{} on {host} failed to build {image}: exit code {code}; log: {log}; its last lines:\n  {}",
-        script.script,
-        Quoted(&last.join("\n"))
-    ))))
+}
+
+/// A build's output: on the terminal, in the log, and its last lines.
+struct Output<'a> {
+    voice: &'a Voice<'a>,
+    log: &'a Log,
+    /// The log can be written.
+    works: bool,
+    written: usize,
+    last: VecDeque<String>,
+}
+
+impl Output<'_> {
+    fn line(&mut self, line: &str) {
+        self.voice.quote(line);
+        let plain = text::plain(line);
+        self.written += plain.len() + 1;
+        // Neither a full disk here nor a build that prints too much is a reason to stop the build there.
+        let full = self.written > LARGEST_LOG;
+        if self.works && (full || writeln!(&self.log.file, "{plain}").is_err()) {
+            self.works = false;
+            let why = if full { format!("it has {LARGEST_LOG} bytes") } else { "it can't be written".to_owned() };
+            self.voice.warn(format_args!("the log {} ends here: {why}; the build continues", self.log.path.display()));
+        }
+        if !plain.trim().is_empty() {
+            self.last.push_back(plain);
+        }
+        if self.last.len() > LAST {
+            self.last.pop_front();
+        }
+    }
 }
 
 /// Where a build's output is kept.

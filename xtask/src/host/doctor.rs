@@ -1,61 +1,45 @@
 //! Whether a build host has what a build needs, asked with one connection.
+//!
+//! Each need is found, or missing with its fix; only what makes a build impossible is an error. `doctor --host` shows the needs.
 
 use std::collections::BTreeMap;
 
-use crate::console::size;
-use crate::failure;
+use crate::failure::{self, Advice as _};
 use crate::ssh::trouble::{self, Fault};
-use crate::ssh::{Host, RemoteDir, Ssh};
-use crate::text;
+use crate::ssh::{Host, Ssh};
+use crate::text::size;
 
-/// What a build takes at most besides the images: a base image, a disk of 10 GiB at work, its compressed copy.
+use super::folder::{self, FIX, PackerDir};
+
+/// The most that a build takes besides the images, in bytes: a base image, a disk of 10 GiB, its compressed copy.
 const ROOM: u64 = 20 << 30;
 
-/// What a need is called that `--sync` meets.
+/// The need that `--sync` meets.
 pub const FOLDER: &str = "packer directory";
 
-/// One thing that a build needs: what was found, or what is wrong with its cure.
+/// One thing that a build needs: what was found, or what is wrong and its fix.
 pub struct Need {
     pub what: &'static str,
     pub found: Result<String, String>,
-    /// Without it a build is slow or may run out, and yet may work.
+    /// A build may work without it.
     pub optional: bool,
 }
 
 /// Asks the host.
-pub fn ask(ssh: &Ssh, dir: &RemoteDir) -> Result<Vec<Need>, Fault> {
+pub fn ask(ssh: &Ssh, folder: &PackerDir) -> Result<Vec<Need>, Fault> {
     let host = &ssh.host;
-    let answer = ssh.script(include_str!("doctor.sh"), "packer-doctor\n", &[&dir.to_string()])?;
-    let facts = parse(&String::from_utf8_lossy(&answer.text))
-        .ok_or_else(|| Fault::line(failure::failed(format!("the answer of {host} is not complete; try again"))))?;
-    let mut needs = judge(host, &facts, &dir.to_string());
-    if facts.get("build-script").is_some_and(|found| found == "yes") {
-        needs.push(Need { what: "scp", found: try_scp(ssh, dir, &answer.noise), optional: true });
-    }
-    Ok(needs)
-}
-
-/// Whether scp works there: by letting it copy a small file.
-fn try_scp(ssh: &Ssh, dir: &RemoteDir, noise: &[u8]) -> Result<String, String> {
-    const WITHOUT: &str = "images are fetched without it";
-    let noise = String::from_utf8_lossy(noise);
-    if let Some(said) = noise.lines().find(|line| !line.trim().is_empty()) {
-        return Err(format!(
-            "the login there prints `{}`, and scp can't work so ({WITHOUT}); {}",
-            text::line(said.trim()),
-            trouble::NOISE_CURE
-        ));
-    }
-    let to = std::env::temp_dir().join(format!("packer-doctor-{}-{}", std::process::id(), ssh.host));
-    let copied = ssh.copy(&format!("{dir}/build.sh"), &to, || Some(0));
-    // Without a copy there is none.
-    let _ = std::fs::remove_file(&to);
-    match copied {
-        Ok(()) => Ok("works".to_owned()),
-        Err(fault) => {
-            Err(format!("doesn't work ({WITHOUT}); is `Subsystem sftp` set in sshd_config? {:#}", fault.error))
-        }
-    }
+    let found = folder.find(ssh)?;
+    // Without a packer directory the tools and KVM are asked for all the same.
+    let places = folder::USUAL.join(", ");
+    let (dir, shown) = match &found {
+        Some(dir) => (dir.to_string(), dir.to_string()),
+        None => (folder::USUAL[0].trim_start_matches("~/").to_owned(), places),
+    };
+    let answer = ssh.script(include_str!("doctor.sh"), &[&dir])?;
+    let facts = parse(&String::from_utf8_lossy(&answer)).ok_or_else(|| {
+        Fault::line(failure::failed(format!("the answer from {host} is incomplete")).fix("try again"))
+    })?;
+    Ok(judge(host, &facts, &shown))
 }
 
 /// `None` when it was cut short.
@@ -64,10 +48,6 @@ fn parse(text: &str) -> Option<BTreeMap<String, String>> {
     Some(body.lines().filter_map(|line| line.split_once('=')).map(|(a, b)| (a.to_owned(), b.to_owned())).collect())
 }
 
-/// How a host comes to have an engine.
-pub const ENGINE: &str =
-    "build with --sync, which sends the packer directory, install it there, or name it with --remote-dir";
-
 fn judge(host: &Host, facts: &BTreeMap<String, String>, dir: &str) -> Vec<Need> {
     let fact = |name: &str| facts.get(name).map_or("", String::as_str);
     let need = |what, found: Result<String, String>| Need { what, found, optional: false };
@@ -75,26 +55,32 @@ fn judge(host: &Host, facts: &BTreeMap<String, String>, dir: &str) -> Vec<Need> 
     if fact("folder") == "yes" {
         needs.push(need(
             FOLDER,
-            match (fact("build-script"), fact("writable")) {
-                ("yes", "yes") => Ok(dir.to_owned()),
-                ("yes", _) => Err(format!("no permission to write in {dir}; make it yours, or log in as its owner")),
-                _ => Err(format!("no executable build.sh in {dir}; {ENGINE}")),
+            match (fact("engine"), fact("writable")) {
+                ("", _) => Err(format!("no executable build.sh or build in {dir}; {FIX}")),
+                (_, "yes") => Ok(dir.to_owned()),
+                _ => Err(format!("no permission to write in {dir}; change its owner, or log in as its owner")),
             },
         ));
+        if let Some(packages) = facts.get("missing").filter(|packages| !packages.is_empty()) {
+            let said =
+                format!("some programs that the engine calls are not installed; on Debian: `apt install {packages}`");
+            // A template need not use all of it.
+            needs.push(Need { what: "tools", optional: true, found: Err(said) });
+        }
         let free = fact("free-kib").parse::<u64>().ok().map(|kib| kib.saturating_mul(1024));
         needs.push(Need {
             what: "disk space",
             optional: true,
             found: match free {
                 Some(free) if free >= ROOM => Ok(format!("{} free", size(free))),
-                Some(free) => Err(format!("{} free, {} are safe; make room in {dir}", size(free), size(ROOM))),
-                None => Err(format!("nobody can tell how much is free in {dir}; look with `df`")),
+                Some(free) => Err(format!("{} free, {} are recommended; make room in {dir}", size(free), size(ROOM))),
+                None => Err(format!("the free space in {dir} is unknown; look with `df`")),
             },
         });
     } else if fact("folder") == "denied" {
         needs.push(need(FOLDER, Err(format!("no permission to enter {dir}; {}", trouble::readable(host)))));
     } else {
-        needs.push(need(FOLDER, Err(format!("no folder {dir}; {ENGINE}"))));
+        needs.push(need(FOLDER, Err(format!("no folder {dir}; {FIX}"))));
     }
     for (tool, package) in [("packer", "packer"), ("qemu-img", "qemu-utils"), ("qemu-system-x86_64", "qemu-system-x86")]
     {
@@ -103,29 +89,27 @@ fn judge(host: &Host, facts: &BTreeMap<String, String>, dir: &str) -> Vec<Need> 
             match fact(tool) {
                 "" => Err(format!("not installed; on Debian: `apt install {package}`")),
                 version if tool == "packer" && !is_packer(version) => Err(format!(
-                    "another program is called packer here ({}), as cracklib's is on some systems; install HashiCorp's, \
-                     and let its folder come first in PATH",
+                    "`packer` is another program here ({}; on some systems it is cracklib's); install HashiCorp's packer, \
+                     and put its folder first in PATH",
                     fact("packer-path")
                 )),
                 version => Ok(version.to_owned()),
             },
         ));
     }
-    needs.push(Need {
-        what: "KVM",
-        optional: true,
-        found: match fact("kvm") {
-            "yes" => Ok("/dev/kvm".to_owned()),
-            "denied" => {
-                Err("no permission for /dev/kvm, and without it a build takes hours; `adduser USER kvm`".to_owned())
-            }
-            _ => {
-                Err("no /dev/kvm, and without it a build takes hours; turn virtualisation on in the firmware"
-                    .to_owned())
-            }
-        },
-    });
+    needs.push(kvm(fact("kvm"), fact("only-kvm") == "yes"));
     needs
+}
+
+/// Our engine builds without KVM; a template that asks for KVM alone does not.
+fn kvm(found: &str, only_kvm: bool) -> Need {
+    let without = if only_kvm { "the templates build only with KVM" } else { "without it a build takes hours" };
+    let found = match found {
+        "yes" => Ok("/dev/kvm".to_owned()),
+        "denied" => Err(format!("no permission for /dev/kvm, and {without}; run `adduser USER kvm` there")),
+        _ => Err(format!("no /dev/kvm, and {without}; turn on virtualisation in the firmware")),
+    };
+    Need { what: "KVM", optional: true, found }
 }
 
 /// `Packer v1.11.2`, or `1.8.5` from older ones.
@@ -148,12 +132,14 @@ mod tests {
     #[test]
     fn an_answer_is_judged() {
         let tools = "packer=1.8.5\nqemu-img=1\nqemu-system-x86_64=1\n";
-        let good = format!("folder=yes\nbuild-script=yes\nwritable=yes\nfree-kib=99999999\n{tools}kvm=yes\n");
+        let good = format!("folder=yes\nengine=build.sh\nwritable=yes\nfree-kib=99999999\n{tools}kvm=yes\n");
         let answer = |text: &str| format!("{text}end\nlogout\n");
         assert_eq!(wrong(&answer(&good)), []);
         for (from, to, expected) in [
             ("folder=yes", "folder=no", ("packer directory", true)),
-            ("build-script=yes", "build-script=no", ("packer directory", true)),
+            ("engine=build.sh\n", "", ("packer directory", true)),
+            ("engine=build.sh", "engine=build.sh\nmissing=xorriso", ("tools", false)),
+            ("kvm=yes", "kvm=no\nonly-kvm=yes", ("KVM", false)),
             ("writable=yes", "writable=no", ("packer directory", true)),
             ("free-kib=99999999", "free-kib=5", ("disk space", false)),
             ("folder=yes", "folder=denied", ("packer directory", true)),
@@ -173,7 +159,7 @@ mod tests {
     #[test]
     fn hostile_answers_to_doctor() {
         crate::hostile::try_with(
-            &[b"folder=yes\nbuild-script=yes\nfree-kib=99\npacker=1.8.5\nkvm=no\nend\n"],
+            &[b"folder=yes\nengine=build.sh\nfree-kib=99\npacker=1.8.5\nkvm=no\nend\n"],
             |bytes| {
                 if let Some(facts) = parse(&String::from_utf8_lossy(bytes)) {
                     judge(&"build1".parse().unwrap(), &facts, "/dir");

@@ -1,11 +1,33 @@
 # shellcheck shell=sh
 # Read by `sh -s -- PACKER_DIR` on a build host: a line NAME=VALUE for each thing that a build needs.
 dir=$1
-# A login script may have said something before.
-echo packer-doctor
+# missing PACKAGE COMMAND…: names the package where none of the commands is there.
+missing() {
+    package=$1
+    shift
+    for command; do
+        if command -v "$command" >/dev/null 2>&1; then return; fi
+    done
+    printf ' %s' "$package"
+}
 if cd "$dir" 2>/dev/null; then
     echo folder=yes
-    if [ -x build.sh ]; then echo build-script=yes; else echo build-script=no; fi
+    for engine in build.sh build; do
+        if [ -f "$engine" ] && [ -x "$engine" ]; then
+            echo "engine=$engine"
+            # What it calls itself: ours downloads base images and locks; packer makes a CD of cloud-init's data.
+            packages="$(missing openssh-client ssh-keygen)$(missing xorriso xorriso mkisofs genisoimage)"
+            if [ -f lib/base-image.sh ]; then
+                packages="$packages$(missing curl curl)$(missing util-linux flock)$(missing procps ps)"
+            fi
+            echo "missing=${packages# }"
+            break
+        fi
+    done
+    if cat templates/*.pkr.hcl templates/*/*.pkr.hcl 2>/dev/null </dev/null | head -c 1048576 |
+        grep -q '^[[:space:]]*accelerator[[:space:]]*=[[:space:]]*"kvm"'; then
+        echo only-kvm=yes
+    fi
     # Where images are written; df of a folder that isn't there yet fails.
     if [ -d images ]; then place=images; else place=.; fi
     if [ -w "$place" ]; then echo writable=yes; else echo writable=no; fi

@@ -1,43 +1,38 @@
-//! Brings an image here: by scp, resumed with `tail -c +N` where it was cut, verified at the end, always.
+//! Brings an image here: by scp first, and by `tail` over ssh where a transfer broke or scp doesn't work.
+//!
+//! Both write into one hidden file, which becomes the image when its digest is the one that the host's checksum file
+//! promises; a transfer that was interrupted goes on there. [`super::run`] calls this after each build.
 
-use std::io::Write as _;
 use std::path::Path;
 
 use super::Voice;
 use super::listing::{self, Remote};
-use super::packages;
-use super::partial::{Partial, Source};
-use super::place::{self, Place};
+use super::lists;
+use super::place::Place;
 use crate::backoff;
-use crate::console::{Transfer, count, size};
-use crate::failure::{self, Failure};
-use crate::image::digest::Digest;
-use crate::image::{durable, qcow2};
+use crate::console::Transfer;
+use crate::digest::Digest;
+use crate::failure::{self, Advice as _, Kind};
+use crate::image::arriving::{Arriving, Verified};
+use crate::image::durable;
 use crate::interrupt;
 use crate::ssh::trouble::{Blame, Fault};
 use crate::ssh::{RemoteDir, Ssh};
+use crate::testing;
+use crate::text::{seconds, size};
 
-/// An attempt that brings less than this counts against `--attempts`; one that brings more begins the count anew.
+/// An attempt that brings less than this many bytes is a failed attempt; one that brings more starts the count anew.
 const HEADWAY: u64 = 1 << 20;
+/// An image is given up when its bytes were wrong this many times.
+const WRONG: u32 = 3;
 
-/// What it takes to fetch.
+/// One image to fetch from one host.
 pub struct Fetch<'a> {
     pub ssh: &'a Ssh,
     pub voice: &'a Voice<'a>,
     pub dir: &'a RemoteDir,
     pub image: &'a str,
     pub images: &'a Path,
-    /// How often in a row without headway.
-    pub attempts: u32,
-}
-
-/// How the bytes of a file came.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Came {
-    InOnePiece,
-    InPieces,
-    /// More than the host listed: it is another file now.
-    TooMuch,
 }
 
 /// An image that is here now.
@@ -45,7 +40,7 @@ pub struct Fetched {
     pub sha256: Digest,
     /// Bytes that came over the line.
     pub bytes: u64,
-    /// It was here before.
+    /// The image was here before.
     pub already: bool,
 }
 
@@ -56,178 +51,162 @@ impl Fetch<'_> {
     /// under the final name then, and what was there stays.
     pub fn run(&self, remote: &Remote) -> Result<Fetched, Fault> {
         interrupt::check()?;
-        let Self { ssh, voice, dir, image, .. } = self;
-        let mut remote = remote.clone();
-        let mut promised = remote.promised(&ssh.host, image)?;
-        let place = Place::find(self.images, image)?;
-        if place.has(voice, remote.size, promised)? {
-            packages::fetch(ssh, self.dir, image, &place.dir, &remote, promised)?;
-            place.refresh(voice, promised, &remote)?;
-            // What an interrupted run left is of no use any more.
-            if let Ok(partial) = Partial::open(&place.dir, image) {
-                partial.clear()?;
-                partial.end();
-            }
-            return Ok(Fetched { sha256: promised, bytes: 0, already: true });
+        let sha256 = remote.promised(&self.ssh.host, self.image)?;
+        let place = Place::find(self.images, self.image)?;
+        if place.has(self.voice, remote.size, sha256)? {
+            lists::fetch(self.ssh, self.dir, self.image, &place.dir, remote, sha256)?;
+            place.describe(self.voice, sha256, remote, false)?;
+            return Ok(Fetched { sha256, bytes: 0, already: true });
         }
-        let mut partial = Partial::open(&place.dir, image)?;
         let mut bytes = 0;
-        // How often in a row what came wasn't what the host promised.
+        let (image, remote) = self.bytes(&place, remote.clone(), &mut bytes)?;
+        let sha256 = remote.promised(&self.ssh.host, self.image)?;
+        lists::fetch(self.ssh, self.dir, self.image, &place.dir, &remote, sha256)?;
+        image.finish()?;
+        place.describe(self.voice, sha256, &remote, true)?;
+        Ok(Fetched { sha256, bytes, already: false })
+    }
+
+    /// The image's bytes, verified, and what the host said of them. `bytes` counts what came over the line.
+    fn bytes(&self, place: &Place, mut remote: Remote, bytes: &mut u64) -> Result<(Verified, Remote), Fault> {
+        let Self { ssh, voice, dir, image, .. } = self;
+        let host = &ssh.host;
         let mut wrong = 0;
         loop {
-            let source = Source { size: remote.size, stamp: remote.stamp.clone(), sha256: promised };
-            let here = partial.begin(&source)?;
-            durable::check_room(&place.dir, image, source.size - here)?;
-            if here > 0 {
-                voice.note(format_args!("going on at {} of {}", size(here), size(source.size)));
+            let promised = remote.promised(host, image)?;
+            let mut arriving = Arriving::open(&place.path(), remote.size, promised, |_| {})?;
+            let resumed = arriving.at() > 0;
+            durable::check_room(&place.dir, image, remote.size - arriving.at())?;
+            if resumed {
+                voice.note(format_args!("resuming at {} of {}", size(arriving.at()), size(remote.size)));
             }
-            let came =
-                self.transfer(&remote, &partial, &source, &mut bytes).inspect_err(|_| partial.forget_if_empty())?;
-            let found = if came == Came::TooMuch { None } else { Some(place::hashed(voice, &partial.path)?) };
-            if found == Some(promised) {
-                break;
+            let pieces = self.transfer(&remote, &mut arriving, bytes)?;
+            let (here, found) = (arriving.at(), arriving.digest());
+            if here == remote.size && found == promised {
+                let verified = arriving.verified();
+                let bad = |error: anyhow::Error| error.context(format!("image {image} on {host}"));
+                return Ok((verified.map_err(|error| Fault::image(bad(error)))?, remote));
             }
-            partial.clear()?;
-            wrong += 1;
-            let host = &ssh.host;
             let mut listing = listing::ask(ssh, dir, &[image])?;
             listing.image(host, image)?;
-            let now = listing.images.remove(*image);
-            let changed = now.as_ref() != Some(&remote);
-            let whole = came == Came::InOnePiece && here == 0;
-            if wrong >= self.attempts.max(2) || whole && !changed {
-                partial.forget_if_empty();
-                return Err(Fault::image(match found {
-                    Some(found) if !changed => failure::digest(format!(
-                        "image {image} on {host} has digest {found}, but its checksum file there promises {promised}; \
-                         build it anew with `--force`"
-                    )),
-                    _ => failure::failed(format!(
-                        "image {image} on {host} changes while it is fetched: of {} as listed, more or others came; \
-                         let what writes it there end, then try again",
-                        count(source.size, "byte")
-                    )),
+            let Some(now) = listing.images.remove(*image) else {
+                arriving.restart()?;
+                let removed = failure::failed(format!("image {image} was removed on {host} while it was fetched"));
+                return Err(Fault::image(removed.fix("build the image there again")));
+            };
+            let (changed, short) = (now != remote, here < remote.size);
+            if changed || !short {
+                arriving.restart()?;
+            }
+            wrong += 1;
+            // The host's own file is wrong: another attempt would bring the same bytes.
+            let damaged = !changed && here == remote.size && !pieces && !resumed;
+            if damaged || wrong >= WRONG {
+                return Err(Fault::image(if !changed && here == remote.size {
+                    failure::digest(format!(
+                        "image {image} on {host} has digest {found}, but its checksum file there says {promised}"
+                    ))
+                    .fix("build it again with `--force`")
+                } else {
+                    failure::failed(format!("image {image} on {host} changed while it was fetched"))
+                        .fix("wait until the program that writes the image there has ended, then try again")
                 }));
             }
             voice.warn(if changed {
-                "the image changed on the host meanwhile; fetching it anew"
+                "the image changed on the host during the transfer; fetching it again"
+            } else if short {
+                "the transfer ended early; fetching the rest"
             } else {
-                "the bytes of the interrupted transfer don't fit; fetching the image whole"
+                "the bytes of the interrupted transfer don't match the checksum; fetching the whole image again"
             });
-            if let Some(now) = now {
-                promised = now.promised(host, image)?;
-                remote = now;
-            }
+            remote = now;
         }
-        if let Err(error) = qcow2::check(&partial.path) {
-            partial.clear()?;
-            partial.end();
-            let host = &ssh.host;
-            return Err(Fault::image(
-                error.context(format!("image {image} on {host} is no good, although its checksum fits")),
-            ));
-        }
-        packages::fetch(ssh, self.dir, image, &place.dir, &remote, promised)?;
-        place.install(voice, partial, promised, &remote)?;
-        Ok(Fetched { sha256: promised, bytes, already: false })
     }
 
-    /// Fills the partial up to the source's size, or sees that more would come.
-    fn transfer(&self, remote: &Remote, partial: &Partial, source: &Source, bytes: &mut u64) -> Result<Came, Fault> {
+    /// Fetches until the host has no more bytes, or too many came. `true` when that took more than one connection.
+    fn transfer(&self, remote: &Remote, arriving: &mut Arriving, bytes: &mut u64) -> Result<bool, Fault> {
         let files: Vec<String> = remote.files.iter().map(|file| format!("{}/{file}", self.dir)).collect();
-        let mut came = Came::InOnePiece;
-        let mut failures = 0;
-        let mut scp = true;
-        let bar = self.voice.transfer("fetching", source.size);
+        // Parts are joined on the host, which scp can't do.
+        let (mut pieces, mut failures, mut scp) = (false, 0, files.len() == 1);
+        let bar = self.voice.transfer("fetching", remote.size);
         loop {
-            let before = partial.len();
+            let before = arriving.at();
             bar.restart_at(before);
-            if before == source.size && before > 0 {
+            if before == remote.size && before > 0 {
                 bar.finish("done");
-                return Ok(came);
+                return Ok(pieces);
             }
-            // Parts are joined on the host, which is nothing for scp.
-            let by_scp = if let [file] = &files[..] { Some(file).filter(|_| scp && before == 0) } else { None };
-            let result = match by_scp {
-                Some(file) => self.copy(file, partial, source, &bar),
-                None => self.tail(&files, partial, source, before, &bar),
+            let by_scp = scp && before == 0;
+            let result = if by_scp {
+                self.copy(&files[0], arriving, remote.size, &bar)
+            } else {
+                self.tail(&files, arriving, remote.size, &bar)
             };
-            let after = partial.len();
-            *bytes += after.saturating_sub(before);
-            if after > source.size {
-                return Ok(Came::TooMuch);
+            let came = arriving.at().saturating_sub(before);
+            *bytes += came;
+            let Err(fault) = result else {
+                if arriving.at() == remote.size {
+                    continue;
+                }
+                return Ok(pieces);
+            };
+            if arriving.at() > remote.size {
+                return Ok(pieces);
             }
-            let fault = match result {
-                Ok(()) if after == source.size => continue,
-                Ok(()) => Fault::line(failure::failed(format!(
-                    "{} of {} of image {} came from {}; it may be changing there",
-                    after,
-                    count(source.size, "byte"),
-                    self.image,
-                    self.ssh.host
-                ))),
-                Err(fault) => fault,
-            };
-            came = Came::InPieces;
-            // A host without sftp, or with a login that isn't silent, has no scp; the rest, and that can be all, comes
-            // by tail.
-            if by_scp.is_some() && after == 0 && fault.blame == Blame::Line && interrupt::seen().is_none() {
+            pieces = true;
+            // scp fails where there is no sftp, where a login script prints, and where sftp starts in another folder. `tail`
+            // needs none of it, and sees the files that the listing saw.
+            if by_scp && came == 0 && fault.blame != Blame::Here && fault.blame != Blame::Host {
                 scp = false;
-                self.voice.warn(format_args!("{:#}\ngoing on without scp", fault.error));
+                self.voice.warn(format_args!("{:#}\ncontinuing without scp", fault.error));
                 continue;
             }
-            failures = if after.saturating_sub(before) >= HEADWAY { 1 } else { failures + 1 };
-            if fault.blame != Blame::Line || failures >= self.attempts {
-                return Err(self.explain(fault, partial, source));
+            failures = if came >= HEADWAY { 1 } else { failures + 1 };
+            if fault.blame != Blame::Line || failures >= testing::attempts() {
+                return Err(stopped(self.image, fault, arriving.size()?, remote.size));
             }
             let wait = backoff::delay(failures);
-            self.voice.warn(format_args!("{:#}; going on in {}", fault.error, crate::console::seconds(wait)));
+            self.voice.warn(format_args!("{:#}; resuming in {}", fault.error, seconds(wait)));
             backoff::pause(wait)?;
         }
     }
 
-    fn copy(&self, from: &str, partial: &Partial, source: &Source, bar: &Transfer) -> Result<(), Fault> {
+    fn copy(&self, from: &str, arriving: &mut Arriving, most: u64, bar: &Transfer) -> Result<(), Fault> {
         let mut shown = 0;
-        self.ssh.copy(from, &partial.path, || {
-            let now = partial.len();
+        let copied = self.ssh.copy(from, arriving.hidden(), || {
+            let now = arriving.size().ok()?;
             bar.moved(now.saturating_sub(shown));
             shown = now.max(shown);
-            (now <= source.size).then_some(now)
-        })
-    }
-
-    fn tail(
-        &self,
-        files: &[String],
-        partial: &Partial,
-        source: &Source,
-        before: u64,
-        bar: &Transfer,
-    ) -> Result<(), Fault> {
-        let mut file = partial.append()?;
-        let path = &partial.path;
-        let mut here = before;
-        let take = move |bytes: &[u8]| {
-            file.write_all(bytes).map_err(|error| durable::write_error(path, error))?;
-            bar.moved(bytes.len() as u64);
-            here += bytes.len() as u64;
-            // What is too much is seen by the partial's length.
-            if here > source.size { Err(failure::failed("more came than the host listed")) } else { Ok(()) }
-        };
-        self.ssh.tail(files, before, take)
-    }
-
-    /// Adds what is here of the image, and that the next run goes on with it.
-    fn explain(&self, fault: Fault, partial: &Partial, source: &Source) -> Fault {
-        if partial.len() == 0 {
-            return fault;
+            (now <= most).then_some(now)
+        });
+        // scp may write out of order: its bytes are hashed when it has ended.
+        let bar = self.voice.transfer("verifying", arriving.size()?);
+        let hashed = arriving.catch_up(|more| bar.moved(more));
+        match copied {
+            Err(fault) if hashed.is_ok() || fault.blame == Blame::Here => Err(fault),
+            _ => Ok(hashed?),
         }
-        let (here, whole) = (size(partial.len()), size(source.size));
-        let message = format!(
-            "{:#}\n{here} of {whole} of image {} are here; the next run goes on from there",
-            fault.error, self.image
-        );
-        let kind = failure::kind(&fault.error);
-        Fault { blame: fault.blame, error: Failure::error(kind, message) }
     }
+
+    fn tail(&self, files: &[String], arriving: &mut Arriving, most: u64, bar: &Transfer) -> Result<(), Fault> {
+        let from = arriving.at();
+        let take = |bytes: &[u8]| {
+            arriving.write(bytes)?;
+            bar.moved(bytes.len() as u64);
+            if arriving.at() > most { Err(failure::failed("the host sent more bytes than it listed")) } else { Ok(()) }
+        };
+        self.ssh.tail(files, from, take)
+    }
+}
+
+/// Says how much of the image is here. The next run continues there; that is the fix only where nothing else needs one.
+fn stopped(image: &str, fault: Fault, here: u64, whole: u64) -> Fault {
+    if here == 0 {
+        return fault;
+    }
+    let Fault { blame, error } = fault;
+    let error = error.context(format!("fetching {image} stopped at {} of {}", size(here), size(whole)));
+    let again = blame == Blame::Line || failure::kind(&error) == Kind::Interrupted;
+    let error = if again { error.fix("run the same command again: it resumes there") } else { error };
+    Fault { blame, error }
 }

@@ -1,10 +1,13 @@
-//! What lies in a build host's packer directory, asked for with one connection.
+//! What is in a build host's packer directory, asked with one connection.
+//!
+//! Only images that were asked for, under plain names below `images/`, are ever taken; what the host prints is text from outside.
+//! [`super::run`] asks before and after each build, [`super::fetch`] again when bytes don't match.
 
 use std::collections::BTreeMap;
 
-use crate::failure;
-use crate::image::digest::Digest;
-use crate::image::{checksum, name, record};
+use crate::digest::Digest;
+use crate::failure::{self, Advice as _};
+use crate::image::{checksum, name};
 use crate::ssh::trouble::{self, Fault};
 use crate::ssh::{Host, RemoteDir, Ssh};
 use crate::text;
@@ -25,12 +28,16 @@ pub struct Engine {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Listing {
     pub engine: Option<Engine>,
-    /// Those asked for that are there, by name.
+    /// The images asked for that are there, by name.
     pub images: BTreeMap<String, Remote>,
-    /// Of those asked for, by name: a path on the way to it, or a file of it, that this login may not read.
+    /// Images asked for, by name: a folder or a file of the image that this account may not read.
     pub unreadable: BTreeMap<String, String>,
-    /// Files beside the images under names that no image has.
+    /// What the engine's own cache compares, by image: shown to people, never trusted.
+    pub cache_keys: BTreeMap<String, Digest>,
+    /// Files beside the images, with names that no image has.
     pub odd: Vec<String>,
+    /// Copies of the images in other folders, which are not taken.
+    pub others: Vec<String>,
 }
 
 impl Listing {
@@ -46,19 +53,26 @@ impl Listing {
         }
     }
 
-    /// In one sentence, for those who may wonder.
-    pub fn odd_files(&self, host: &Host) -> Option<String> {
+    /// Files that are not taken, a sentence for each kind.
+    pub fn passed_over(&self, host: &Host) -> Vec<String> {
         const SHOWN: usize = 3;
-        let shown: Vec<String> = self.odd.iter().take(SHOWN).map(|path| format!("`{}`", text::line(path))).collect();
-        let more = self.odd.len().saturating_sub(SHOWN);
-        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-        (!shown.is_empty())
-            .then(|| format!("{host} has {}{more}, which can't be an image by its name; passed over", shown.join(", ")))
+        let reasons = [
+            (&self.odd, "ignored: not the name of an image"),
+            (&self.others, "ignored: another file of the same image is used"),
+        ];
+        let told = reasons.into_iter().filter(|(files, _)| !files.is_empty()).map(|(files, why)| {
+            let shown: Vec<String> = files.iter().take(SHOWN).map(|path| format!("`{}`", text::line(path))).collect();
+            let more = files.len().saturating_sub(SHOWN);
+            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            format!("{host} has {}{more}, {why}", shown.join(", "))
+        });
+        told.collect()
     }
 }
 
 fn denied(host: &Host, path: &str) -> anyhow::Error {
-    failure::missing(format!("no permission to read {} on {host}; {}", text::line(path), trouble::readable(host)))
+    let error = failure::missing(format!("no permission to read {} on {host}", text::line(path)));
+    error.fix(trouble::readable(host))
 }
 
 /// An image on a build host.
@@ -66,8 +80,8 @@ fn denied(host: &Host, path: &str) -> anyhow::Error {
 pub struct Remote {
     /// Bytes.
     pub size: u64,
-    /// Seconds since 1970.
-    pub modified: u64,
+    /// Seconds since 1970, or before it.
+    pub modified: i64,
     /// Inode and time to the nanosecond, of each file: another file, or other bytes in it, have another stamp.
     pub stamp: String,
     /// Below the packer directory: the image, or its parts in order.
@@ -98,20 +112,18 @@ impl Remote {
     pub fn promised(&self, host: &Host, image: &str) -> Result<Digest, Fault> {
         let file = name::checksum(image);
         let Some(text) = &self.checksum else {
-            return Err(Fault::image(failure::missing(format!(
-                "{host} has image {image} without its checksum file {file}, so it can't be verified; build it anew \
-                 with `--force`, or write the file there (`./checksums.sh {image}`) if the image is known to be good"
+            let error = failure::missing(format!("{host} has image {image} without its checksum file {file}"));
+            return Err(Fault::image(error.fix(format!(
+                "build the image again with `--force`, or, if it is known to be good, write the file there: `./checksums.sh {image}`"
             ))));
         };
         let written = self.written.strip_suffix(name::EXTENSION).unwrap_or(&self.written);
-        checksum::parse(image, text).or_else(|error| checksum::parse(written, text).map_err(|_| error)).map_err(
-            |error| {
-                Fault::image(failure::failed(format!(
-                    "checksum file {file} on {host} is damaged: {error:#}; build the image anew with \
-                 `--force`, or, if it is known to be good, remove the file there and run `./checksums.sh {image}`"
-                )))
-            },
-        )
+        checksum::parse(image, text).or_else(|error| checksum::parse(written, text).map_err(|_| error)).map_err(|error| {
+            let error = error.context(format!("checksum file {file} on {host} is damaged"));
+            Fault::image(error.fix(format!(
+                "build the image again with `--force`, or, if it is known to be good, remove the file there and run `./checksums.sh {image}`"
+            )))
+        })
     }
 }
 
@@ -119,106 +131,131 @@ impl Remote {
 pub fn ask(ssh: &Ssh, dir: &RemoteDir, images: &[&str]) -> Result<Listing, Fault> {
     let dir_text = dir.to_string();
     let arguments: Vec<&str> = std::iter::once(dir_text.as_str()).chain(images.iter().copied()).collect();
-    let answer = ssh.script(include_str!("listing.sh"), "packer-listing\0", &arguments)?;
-    parse(&ssh.host, dir, images, &answer.text)
+    let answer = ssh.script(include_str!("listing.sh"), &arguments)?;
+    parse(&ssh.host, dir, images, &answer)
 }
 
-fn parse(host: &Host, dir: &RemoteDir, asked: &[&str], output: &[u8]) -> Result<Listing, Fault> {
-    let cut_short =
-        || Fault::line(failure::failed(format!("the listing of {dir} on {host} is not complete; try again")));
-    // What follows the last NUL was cut short, or is somebody else's.
-    let whole = output.iter().rposition(|byte| *byte == 0).ok_or_else(cut_short)?;
-    let mut fields = output[..whole].split(|byte| *byte == 0);
+pub fn parse(host: &Host, dir: &RemoteDir, asked: &[&str], output: &[u8]) -> Result<Listing, Fault> {
+    let mut fields = Fields::of(host, dir, output)?;
     let mut listing = Listing::default();
     loop {
-        let mut next = || fields.next().ok_or_else(cut_short);
-        match next()? {
+        match fields.next()? {
             b"end" => return Ok(listing),
             b"no-folder" => {
-                return Err(Fault::host(failure::missing(format!(
-                    "{host} has no folder {dir}; {}",
-                    super::doctor::ENGINE
-                ))));
+                let error = failure::missing(format!("{host} has no folder {dir}"));
+                return Err(Fault::host(error.fix(super::folder::FIX)));
             }
+            b"denied" => return Err(Fault::host(denied(host, &fields.text()?))),
             b"engine" => {
-                let script = if next()? == b"build" { "build" } else { "build.sh" };
-                listing.engine = Some(Engine { script, knows_force: next()? == b"knows" });
+                let script = if fields.next()? == b"build" { "build" } else { "build.sh" };
+                listing.engine = Some(Engine { script, knows_force: fields.next()? == b"knows" });
             }
-            b"denied" => {
-                let path = String::from_utf8_lossy(next()?).into_owned();
-                return Err(Fault::host(denied(host, &path)));
+            b"file" => listing.odd.extend(Some(fields.text()?).filter(|path| !is_image_path(path))),
+            b"cache-key" => {
+                let name = fields.text()?;
+                let key = fields.text()?.parse().map_err(|_| fields.cut_short())?;
+                listing.cache_keys.insert(name, key);
             }
-            b"file" => {
-                let path = String::from_utf8_lossy(next()?).into_owned();
-                if !is_image_path(&path) {
-                    listing.odd.push(path);
-                }
+            b"other" => {
+                fields.next()?;
+                listing.others.push(fields.text()?);
             }
             b"unreadable" => {
-                let name = String::from_utf8_lossy(next()?).into_owned();
-                let path = String::from_utf8_lossy(next()?).into_owned();
-                listing.unreadable.insert(name, path);
+                let name = fields.text()?;
+                listing.unreadable.insert(name, fields.text()?);
             }
             b"image" => {
-                let name = String::from_utf8_lossy(next()?).into_owned();
-                let written = String::from_utf8_lossy(next()?).into_owned();
-                let mut files = Vec::new();
-                let (mut size, mut modified, mut stamps) = (0_u64, 0, Vec::new());
-                while next()? == b"bytes" {
-                    let path = String::from_utf8_lossy(next()?).into_owned();
-                    let stat = String::from_utf8_lossy(next()?).into_owned();
-                    let (bytes, seconds, stamp) = stat_line(&stat).ok_or_else(|| {
-                        Fault::host(failure::failed(format!(
-                            "`stat` on {host} says `{}` of image {}; GNU coreutils are needed there",
-                            stat.trim_end().escape_debug(),
-                            name.escape_debug()
-                        )))
-                    })?;
-                    size = size.saturating_add(bytes);
-                    modified = modified.max(seconds);
-                    stamps.push(stamp);
-                    files.push(path);
-                }
-                let mut small = || match next()?.split_first() {
-                    Some((b'-', [])) => Ok(None),
-                    Some((b'+', content)) if content.len() <= SMALL => {
-                        Ok(Some(String::from_utf8_lossy(content).into_owned()))
-                    }
-                    Some((b'+', _)) => Err(Fault::image(failure::failed(format!(
-                        "a file beside image {} on {host} has more than {SMALL} bytes; it can't be a checksum file, \
-                         {} or a build record",
-                        name.escape_debug(),
-                        record::VERSIONS_FILE
-                    )))),
-                    _ => Err(cut_short()),
-                };
-                let (checksum, versions, record) = (small()?, small()?, small()?);
+                let (name, image) = fields.image()?;
                 if !asked.contains(&name.as_str()) {
-                    return Err(Fault::host(failure::failed(format!(
-                        "{host} lists image `{}`, which nobody asked for",
-                        name.escape_debug()
-                    ))));
+                    let name = name.escape_debug();
+                    let error = failure::failed(format!("{host} lists image `{name}`, which was not asked for"));
+                    return Err(Fault::host(error));
                 }
-                if let Some(odd) = files.iter().find(|path| !is_image_path(of_part(path))) {
-                    listing.odd.push(odd.clone());
-                    continue;
+                match image.files.iter().find(|path| !is_image_path(of_part(path))) {
+                    Some(odd) => listing.odd.push(odd.clone()),
+                    None => drop(listing.images.insert(name, image)),
                 }
-                let stamp = stamps.join(" ");
-                let image = Remote { size, modified, stamp, files, written, checksum, versions, record };
-                listing.images.insert(name, image);
             }
             other => {
-                return Err(Fault::host(failure::failed(format!(
-                    "the listing of {dir} on {host} has `{}`, which is not understood",
-                    String::from_utf8_lossy(other).escape_debug()
-                ))));
+                let other = String::from_utf8_lossy(other);
+                let error = format!("the listing of {dir} on {host} has the unknown word `{}`", other.escape_debug());
+                return Err(Fault::host(failure::failed(error)));
             }
         }
     }
 }
 
+/// The fields of a listing, in the order in which the host wrote them.
+struct Fields<'a> {
+    host: &'a Host,
+    dir: &'a RemoteDir,
+    rest: &'a [u8],
+}
+
+impl<'a> Fields<'a> {
+    fn of(host: &'a Host, dir: &'a RemoteDir, output: &'a [u8]) -> Result<Self, Fault> {
+        // What follows the last NUL was cut short, or is another program's.
+        let whole = output.iter().rposition(|byte| *byte == 0).map_or(0, |at| at + 1);
+        Ok(Self { host, dir, rest: &output[..whole] })
+    }
+
+    fn cut_short(&self) -> Fault {
+        let error = failure::failed(format!("the listing of {} on {} is incomplete", self.dir, self.host));
+        Fault::line(error.fix("try again"))
+    }
+
+    fn next(&mut self) -> Result<&'a [u8], Fault> {
+        let end = self.rest.iter().position(|byte| *byte == 0).ok_or_else(|| self.cut_short())?;
+        let field = &self.rest[..end];
+        self.rest = &self.rest[end + 1..];
+        Ok(field)
+    }
+
+    fn text(&mut self) -> Result<String, Fault> {
+        Ok(String::from_utf8_lossy(self.next()?).into_owned())
+    }
+
+    /// An image and its name.
+    fn image(&mut self) -> Result<(String, Remote), Fault> {
+        let (name, written) = (self.text()?, self.text()?);
+        let (mut size, mut modified, mut stamps, mut files) = (0_u64, i64::MIN, Vec::new(), Vec::new());
+        while self.next()? == b"bytes" {
+            files.push(self.text()?);
+            let stat = self.text()?;
+            let (bytes, seconds, stamp) = stat_line(&stat).ok_or_else(|| {
+                let (stat, name) = (stat.trim_end().escape_debug(), name.escape_debug());
+                let error = failure::failed(format!("`stat` on {} printed `{stat}` for image {name}", self.host));
+                Fault::host(error.fix("install GNU coreutils on the host"))
+            })?;
+            size = size.saturating_add(bytes);
+            modified = modified.max(seconds);
+            stamps.push(stamp);
+        }
+        let (checksum, versions, record) = (self.small(&name)?, self.small(&name)?, self.small(&name)?);
+        let stamp = stamps.join(" ");
+        Ok((name, Remote { size, modified, stamp, files, written, checksum, versions, record }))
+    }
+
+    /// The content of a small file, if it is there.
+    fn small(&mut self, name: &str) -> Result<Option<String>, Fault> {
+        match self.next()?.split_first() {
+            Some((b'-', [])) => Ok(None),
+            Some((b'+', content)) if content.len() <= SMALL => Ok(Some(String::from_utf8_lossy(content).into_owned())),
+            Some((b'+', _)) => Err(Fault::image(
+                failure::failed(format!(
+                    "the checksum file, version file or build record of image {} on {} has more than {SMALL} bytes",
+                    name.escape_debug(),
+                    self.host
+                ))
+                .fix("build the image again there with `--force`"),
+            )),
+            _ => Err(self.cut_short()),
+        }
+    }
+}
+
 /// `size seconds inode time`
-fn stat_line(line: &str) -> Option<(u64, u64, String)> {
+fn stat_line(line: &str) -> Option<(u64, i64, String)> {
     let mut words = line.trim_end().splitn(3, ' ');
     Some((words.next()?.parse().ok()?, words.next()?.parse().ok()?, words.next()?.to_owned()))
 }
@@ -277,6 +314,9 @@ mod tests {
             "+x\n",
             "-",
             "+",
+            "cache-key",
+            "a",
+            &"0a".repeat(32),
             "end",
         ])
         .unwrap();
@@ -292,6 +332,8 @@ mod tests {
             record: Some(String::new()),
         };
         assert_eq!(listing.images, BTreeMap::from([("a".to_owned(), expected)]));
+        assert_eq!(listing.cache_keys["a"].to_string(), "0a".repeat(32));
+        assert!(listed(&["cache-key", "a", "x", "end"]).is_err());
     }
 
     #[test]
@@ -308,10 +350,12 @@ mod tests {
             ("/etc/x.qcow2", "/etc/x.qcow2"),
             ("images/a/\u{1b}[2J.qcow2", "\\u{1b}[2J"),
         ] {
-            let said = listed(&["file", path, "file", "images/a/b.qcow2", "end"]).unwrap().odd_files(&host).unwrap();
-            assert!(said.contains(shown), "{said}");
+            let said = listed(&["file", path, "file", "images/a/b.qcow2", "end"]).unwrap().passed_over(&host);
+            assert!(said.len() == 1 && said[0].contains(shown), "{said:?}");
         }
-        assert_eq!(Listing::default().odd_files(&host), None);
+        assert!(Listing::default().passed_over(&host).is_empty());
+        let said = listed(&["other", "a", "images/old/a.qcow2", "end"]).unwrap().passed_over(&host);
+        assert!(said.len() == 1 && said[0].contains("`images/old/a.qcow2`"), "{said:?}");
     }
 
     #[test]
@@ -321,7 +365,10 @@ mod tests {
         assert!(fault.error.to_string().contains("no permission to read /srv/packer on build1"), "{}", fault.error);
         let listing = listed(&["unreadable", "a", "/srv/packer/images/a/a.qcow2.sha256", "end"]).unwrap();
         let error = listing.image(&host, "a").unwrap_err().error;
-        assert!(error.to_string().contains("images/a/a.qcow2.sha256 on build1; on build1, let this login"), "{error}");
+        assert!(
+            error.to_string().contains("images/a/a.qcow2.sha256 on build1\nfix: on build1, let this account"),
+            "{error}"
+        );
         assert_eq!(failure::kind(&error), failure::Kind::Missing);
         assert!(listing.image(&host, "b").unwrap().is_none());
     }
@@ -365,7 +412,7 @@ mod tests {
             let host = "build1".parse().unwrap();
             if let Ok(listing) = parse(&host, &"/srv/packer".parse().unwrap(), &["a", "b"], bytes) {
                 assert!(listing.images.keys().all(|name| name == "a" || name == "b"));
-                let said = listing.odd_files(&host).unwrap_or_default();
+                let said = listing.passed_over(&host).concat();
                 assert!(!said.contains(crate::text::is_obeyed), "{said:?}");
             }
         });

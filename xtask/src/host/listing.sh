@@ -47,13 +47,12 @@ is_open() {
         fi
     done
 }
-# A login script may have said something before.
-printf 'packer-listing\0'
 if cd "$dir" 2>/dev/null; then
     for engine in build.sh build; do
         if [ -f "$engine" ] && [ -x "$engine" ]; then
             printf 'engine\0%s\0' "$engine"
-            if grep -q -e '--force' "$engine" 2>/dev/null; then printf 'knows\0'; else printf '%s\0' -; fi
+            # No script is larger, and a host may have any file of that name.
+            if head -c 1048576 "$engine" 2>/dev/null </dev/null | grep -q -e '--force'; then printf 'knows\0'; else printf '%s\0' -; fi
             break
         fi
     done
@@ -61,8 +60,8 @@ if cd "$dir" 2>/dev/null; then
         if [ -e "$file" ]; then printf 'file\0%s\0' "$file"; fi
     done
     for name; do
-        # Wherever an engine left it, the newest of several. What is over a size can be in parts that a link names. The
-        # first one is looked for by name: a folder that a login may enter need not be one that it may list.
+        # The engine's own place first; else wherever it lies, the newest of several. What is over a size can be in parts that a
+        # link names. The first one is looked for by name: a folder that a login may enter need not be one that it may list.
         newest='' first='' base=images/$name/$name.qcow2
         # shellcheck disable=SC3013 # dash, bash and busybox have -nt
         for file in "$base" images/*/"$name.qcow2"; do
@@ -74,7 +73,16 @@ if cd "$dir" 2>/dev/null; then
             else
                 continue
             fi
-            if [ -z "$newest" ] || [ "$bytes" -nt "$first" ]; then newest=$file first=$bytes; fi
+            if [ "$newest" = "$base" ]; then
+                [ "$file" = "$base" ] || printf 'other\0%s\0%s\0' "$name" "$file"
+            elif [ -z "$newest" ]; then
+                newest=$file first=$bytes
+            elif [ "$bytes" -nt "$first" ]; then
+                printf 'other\0%s\0%s\0' "$name" "$newest"
+                newest=$file first=$bytes
+            else
+                printf 'other\0%s\0%s\0' "$name" "$file"
+            fi
         done
         if [ -z "$newest" ]; then
             # It may lie where this login can't look.
@@ -100,6 +108,9 @@ if cd "$dir" 2>/dev/null; then
         small "$checksum"
         small "$folder/image-version.txt"
         small "$folder/$name.build.json"
+        # What an engine's own cache compares: a SHA-256 where it is upstream's.
+        key=$(head -c 64 "$folder/.cache-key" 2>/dev/null </dev/null | tr -dc 0-9a-f)
+        if [ ${#key} -eq 64 ]; then printf 'cache-key\0%s\0%s\0' "$name" "$key"; fi
     done
 else
     denied=$(closed "$dir")

@@ -1,14 +1,16 @@
-//! Build hosts: what lies there, who builds what, and how an image comes here whole or not at all.
+//! Build hosts: whether they are ready, the builds there, and the fetch of each image.
+//!
+//! A host builds only what was asked for, and an image arrives whole and verified or not at all. `build-and-fetch` calls
+//! [`run`], `doctor` asks [`doctor`].
 
 pub mod build;
 pub mod doctor;
 pub mod fetch;
+pub mod folder;
 pub mod listing;
+mod lists;
 pub mod made;
-pub mod obstacles;
 pub mod output;
-mod packages;
-pub mod partial;
 pub mod place;
 pub mod run;
 pub mod schedule;
@@ -21,7 +23,7 @@ use std::fmt::Display;
 use crate::console::{Console, Transfer};
 use crate::ssh::Host;
 
-/// Says how one image fares on one host. With several hosts at work each line names both.
+/// Reports what happens to one image on one host. With several hosts each line names both.
 pub struct Voice<'a> {
     console: &'a Console,
     image: String,
@@ -41,12 +43,12 @@ impl<'a> Voice<'a> {
         self.console.warn(format_args!("{}{text}", self.prefix()));
     }
 
-    /// A line that another machine said.
+    /// A line that another machine printed.
     pub fn quote(&self, line: &str) {
         self.console.quote(self.prefix(), line);
     }
 
-    /// Shows how what is done with the image goes: `fetching debian-12-custom`.
+    /// The progress of something done with the image: `fetching debian-12-custom`.
     pub fn transfer(&self, doing: &str, bytes: u64) -> Transfer {
         let what = match &self.prefix {
             Some(prefix) => format!("{prefix}{doing}"),

@@ -1,23 +1,31 @@
-//! A build's output as lines.
+//! Cuts a build's output into lines.
+//!
+//! A line never takes more than 64 KiB of memory, and of a line that is drawn again and again the last drawing counts.
+//! [`super::build`] uses this.
 
-/// Longer than any line that a person reads; what is longer comes in pieces.
-const LONGEST: usize = 16 * 1024;
+/// The longest line, in bytes; the rest of a longer line is left out.
+const LONGEST: usize = 64 * 1024;
 
 /// Cuts a stream into lines.
 #[derive(Debug, Default)]
 pub struct Lines {
     rest: Vec<u8>,
+    /// Bytes of the same line that were left out.
+    more: u64,
 }
 
 impl Lines {
     /// Takes more bytes; gives each line that is complete now.
     pub fn push(&mut self, bytes: &[u8], mut line: impl FnMut(&str)) {
         for byte in bytes {
-            if *byte == b'\n' || self.rest.len() >= LONGEST {
-                self.flush(&mut line);
+            // A line that draws itself again, as a progress bar does, may never end.
+            if self.rest.last() == Some(&b'\r') && !matches!(byte, b'\r' | b'\n') {
+                self.rest.clear();
             }
-            if *byte != b'\n' {
-                self.rest.push(*byte);
+            match byte {
+                b'\n' => self.flush(&mut line),
+                _ if self.rest.len() < LONGEST => self.rest.push(*byte),
+                _ => self.more += 1,
             }
         }
     }
@@ -33,8 +41,11 @@ impl Lines {
         let bytes = std::mem::take(&mut self.rest);
         let text = String::from_utf8_lossy(&bytes);
         let text = text.strip_suffix('\r').unwrap_or(&text);
-        // A line that draws itself anew, as progress does, ends as its last drawing.
-        line(text.rsplit('\r').find(|drawn| !drawn.is_empty()).unwrap_or_default());
+        let drawn = text.rsplit('\r').find(|drawn| !drawn.is_empty()).unwrap_or_default();
+        match std::mem::take(&mut self.more) {
+            0 => line(drawn),
+            more => line(&format!("{drawn} … and {more} bytes more in this line")),
+        }
     }
 }
 
@@ -54,11 +65,30 @@ mod tests {
     }
 
     #[test]
-    fn an_endless_line_comes_in_pieces() {
+    fn of_an_endless_line_the_beginning_is_shown() {
         let mut lines = Lines::default();
-        let mut longest = 0;
-        lines.push(&vec![b'x'; LONGEST * 3 + 1], |line| longest = longest.max(line.len()));
-        assert_eq!(longest, LONGEST);
+        let mut seen = Vec::new();
+        for _ in 0..100 {
+            lines.push(&vec![b'x'; LONGEST], |line| seen.push(line.to_owned()));
+        }
+        assert!(lines.rest.len() <= LONGEST && lines.rest.capacity() <= 2 * LONGEST);
+        lines.push(b"\nnext\n", |line| seen.push(line.to_owned()));
+        let left_out = 99 * LONGEST;
+        assert_eq!(
+            seen,
+            [format!("{} … and {left_out} bytes more in this line", "x".repeat(LONGEST)), "next".to_owned()]
+        );
+    }
+
+    #[test]
+    fn what_draws_itself_anew_for_ever_ends_as_its_last_drawing() {
+        let mut lines = Lines::default();
+        let mut seen = Vec::new();
+        for percent in 0..100_000 {
+            lines.push(format!("\r{percent} of 100000").as_bytes(), |line| seen.push(line.to_owned()));
+        }
+        lines.push(b"\rdone\n", |line| seen.push(line.to_owned()));
+        assert_eq!(seen, ["done"]);
     }
 
     #[test]
@@ -69,7 +99,7 @@ mod tests {
             lines.push(bytes, |line| longest = longest.max(line.len()));
             lines.end(|line| longest = longest.max(line.len()));
             // What is no UTF-8 takes three bytes.
-            assert!(longest <= 3 * LONGEST);
+            assert!(longest <= 3 * LONGEST + 100);
         });
     }
 }

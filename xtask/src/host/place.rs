@@ -1,24 +1,23 @@
-//! Where a fetched image goes, and how it gets there: verified bytes first, then what describes them.
+//! Where a fetched image goes, and the files that describe it: checksum, build record and versions.
+//!
+//! An image that is here already stays where it is; a record of another build is never written. [`super::fetch`] uses this.
 
 use std::fs::{self, File};
-use std::io::Write as _;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
 use super::Voice;
 use super::listing::Remote;
-use super::partial::Partial;
-use crate::failure;
-use crate::image::digest::Digest;
-use crate::image::durable::{self, Pending};
+use crate::digest::Digest;
+use crate::failure::{self, Advice as _};
+use crate::image::durable;
 use crate::image::local::{self, LocalImage};
 use crate::image::record::{self, BuildRecord};
 use crate::image::{checksum, hash, name};
-use crate::typed;
+use crate::suggest;
 
-/// The folder that an image is, or is to be, in.
+/// The folder of an image, here already or to be fetched.
 pub struct Place {
     pub dir: PathBuf,
     image: String,
@@ -39,12 +38,13 @@ impl Place {
         let found = local::scan(images)?.remove(image).unwrap_or_default();
         if let [first, second, ..] = found.whole.as_slice() {
             return Err(failure::failed(format!(
-                "two files for image {image}: {} and {}; remove one",
+                "two files for image {image}: {} and {}",
                 first.display(),
                 second.display()
-            )));
+            ))
+            .fix("remove one of them"));
         }
-        // Parts with a gap are no image; a whole one is fetched then.
+        // Parts with a gap are no image: then the whole image is fetched.
         let split = found.whole.is_empty() && !found.parts.is_empty();
         let parts = if split { LocalImage::open(images, image, &found).ok() } else { None };
         let own = images.join(image);
@@ -54,7 +54,7 @@ impl Place {
         let place = Self { alone: dir != images, dir, image: image.to_owned(), parts };
         let path = place.path();
         if fs::symlink_metadata(&path).is_ok_and(|meta| !meta.is_file()) {
-            return Err(failure::failed(format!("{} is not a regular file; move it away", path.display())));
+            return Err(failure::failed(format!("{} is not a regular file", path.display())).fix("move it away"));
         }
         Ok(place)
     }
@@ -71,7 +71,7 @@ impl Place {
                 return Ok(false);
             }
             let bar = voice.transfer("verifying", size);
-            let found = hash::image(parts, |more| bar.moved(more));
+            let found = parts.hash(|more| bar.moved(more));
             drop(bar);
             return Ok(found? == digest);
         }
@@ -82,58 +82,34 @@ impl Place {
         Ok(hashed(voice, &path)? == digest)
     }
 
-    /// Gives verified bytes their name, then the small files theirs. They are on the disk before the first rename, so
-    /// what a power cut can leave between two renames is a checksum file that doesn't fit, which everything notices.
-    pub fn install(&self, voice: &Voice<'_>, partial: Partial, digest: Digest, remote: &Remote) -> anyhow::Result<()> {
-        let small = self.small_files(voice, digest, remote);
-        let mut pending = Vec::new();
-        for (path, content) in &small {
-            if let Some(content) = content {
-                let (file, mut open) = Pending::create(path)?;
-                open.write_all(content.as_bytes())
-                    .and_then(|()| open.sync_all())
-                    .map_err(|error| durable::write_error(path, error))?;
-                pending.push(file);
-            }
-        }
-        let (from, to) = (&partial.path, self.path());
-        fs::set_permissions(from, fs::Permissions::from_mode(0o644))
-            .and_then(|()| File::open(from)?.sync_all())
-            .map_err(|error| durable::write_error(from, error))?;
-        fs::rename(from, &to).with_context(|| format!("renaming to {}", to.display()))?;
-        pending.into_iter().try_for_each(Pending::finish)?;
-        // What described the image before describes it no longer.
-        for (path, _) in small.iter().filter(|(_, content)| content.is_none()) {
-            let _ = fs::remove_file(path);
-        }
-        partial.end();
-        if self.parts.is_some() {
-            voice.warn(format_args!("the parts here are of an older image; run {} again", typed::line("split")));
-        }
-        durable::sync_dir_of(&to)
-    }
-
-    /// Brings the small files of an image that is here; those that the host doesn't have stay.
-    pub fn refresh(&self, voice: &Voice<'_>, digest: Digest, remote: &Remote) -> anyhow::Result<()> {
+    /// Writes what describes the image: its checksum file, record and versions. Beside a new image (`replaced`), a file that the
+    /// host doesn't have describes an older image and is removed.
+    pub fn describe(&self, voice: &Voice<'_>, digest: Digest, remote: &Remote, replaced: bool) -> anyhow::Result<()> {
         for (path, content) in self.small_files(voice, digest, remote) {
-            let Some(content) = content else { continue };
-            if fs::read(&path).ok().as_deref() != Some(content.as_bytes()) {
-                durable::write(&path, content.as_bytes())?;
+            match content {
+                Some(content) if fs::read(&path).ok().as_deref() != Some(content.as_bytes()) => {
+                    durable::write(&path, content.as_bytes())?;
+                }
+                None if replaced => drop(fs::remove_file(path)),
+                _ => {}
             }
+        }
+        if replaced && self.parts.is_some() {
+            voice.warn(format_args!("the parts here are of an older image; run {}", suggest::command("split")));
         }
         Ok(())
     }
 
     /// What lies beside an image, in the order in which it appears; `None` is what the host doesn't have.
     fn small_files(&self, voice: &Voice<'_>, digest: Digest, remote: &Remote) -> Vec<(PathBuf, Option<String>)> {
-        let record = remote.record.clone().filter(|text| match serde_json::from_str::<BuildRecord>(text) {
+        let record = remote.record.clone().filter(|text| match BuildRecord::parse(text.as_bytes()) {
             Ok(record) if record.sha256 == digest => true,
             Ok(_) => {
-                voice.warn("its build record on the host is of another build and stays there");
+                voice.warn("the build record on the host belongs to another build; it is not fetched");
                 false
             }
             Err(error) => {
-                voice.warn(format_args!("its build record on the host is damaged and stays there: {error}"));
+                voice.warn(format_args!("the build record on the host is damaged and is not fetched: {error:#}"));
                 false
             }
         });

@@ -1,4 +1,7 @@
-//! Sets the hosts to work: each builds one image at a time, and fetches what it built while it builds the next.
+//! Builds and fetches images on one or several hosts.
+//!
+//! Each host builds one image at a time, and the image is fetched while the next build runs. Every image ends here or as a
+//! problem. `build-and-fetch` calls [`look`] and [`run`].
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -10,36 +13,37 @@ use std::time::Duration;
 use super::Voice;
 use super::build::{self, Log};
 use super::fetch::{Fetch, Fetched};
+use super::folder::{self, PackerDir};
 use super::listing::{self, Engine, Listing, Remote};
 use super::made::{How, Made, RecordedBy};
 use super::schedule::{After, Job, Next, Schedule};
 use super::stale;
 use super::wanted::Wanted;
 use crate::console::Console;
-use crate::failure::{self, Problems};
+use crate::failure::{self, Advice as _, Problems};
 use crate::git::Git;
 use crate::interrupt;
 use crate::process::joined;
+use crate::sources::base_image::Template;
 use crate::ssh::trouble::{Blame, Fault};
 use crate::ssh::{BuildScript, RemoteDir, Ssh};
 
 /// What all hosts share.
 pub struct Work<'a> {
     pub console: &'a Console,
-    pub dir: &'a RemoteDir,
+    pub folder: &'a PackerDir,
     pub wanted: &'a Wanted,
-    /// Knows how far a host is behind.
+    /// The clone here, which knows how many commits a host is behind.
     pub git: &'a Git,
-    /// `--sync`: what is sent to each host before it builds.
+    /// `--sync`: the packer directory, sent to each host before it builds.
     pub archive: Option<&'a [u8]>,
     pub images: &'a Path,
     pub logs: &'a Path,
-    pub attempts: u32,
     /// Fetch what is there, build nothing.
     pub skip_build: bool,
-    /// Build also what didn't change.
+    /// Build also images that didn't change.
     pub force: bool,
-    /// Lines name host and image.
+    /// Output lines name host and image.
     pub several: bool,
 }
 
@@ -47,13 +51,14 @@ pub struct Work<'a> {
 pub struct Ready {
     pub ssh: Ssh,
     pub listing: Listing,
+    dir: RemoteDir,
     engine: Engine,
 }
 
 /// An image that is here.
 pub struct Done {
     pub host: String,
-    /// A new one lay on the host after its engine ran.
+    /// The build made a new file on the host.
     pub built: bool,
     pub recorded_by: RecordedBy,
     pub log: Option<PathBuf>,
@@ -61,50 +66,46 @@ pub struct Done {
 }
 
 /// Looks at each host, all at once.
-pub fn look(work: &Work<'_>, hosts: Vec<Ssh>, images: &[&str]) -> Vec<Result<Ready, (Ssh, Fault)>> {
-    let ask = |ssh: Ssh| match ready(work, &ssh, images) {
-        Ok((listing, engine)) => Ok(Ready { ssh, listing, engine }),
-        Err(fault) => Err((ssh, fault)),
-    };
+pub fn look(work: &Work<'_>, hosts: Vec<Ssh>, images: &[&str]) -> Vec<Result<Ready, Fault>> {
     thread::scope(|scope| {
-        let asked: Vec<_> = hosts.into_iter().map(|ssh| scope.spawn(|| ask(ssh))).collect();
+        let asked: Vec<_> = hosts.into_iter().map(|ssh| scope.spawn(|| ready(work, ssh, images))).collect();
         asked.into_iter().map(joined).collect()
     })
 }
 
 /// Whether a host can do the work, and would build what is wanted.
-fn ready(work: &Work<'_>, ssh: &Ssh, images: &[&str]) -> Result<(Listing, Engine), Fault> {
-    let (host, dir) = (&ssh.host, work.dir);
-    if let Some(archive) = work.archive {
-        stale::send(ssh, dir, archive)?;
+fn ready(work: &Work<'_>, ssh: Ssh, images: &[&str]) -> Result<Ready, Fault> {
+    let host = &ssh.host;
+    let dir = work.folder.on(&ssh)?;
+    if matches!(work.folder, PackerDir::Usual) {
+        work.console.note(format_args!("{host}: the packer directory is {dir}"));
     }
-    let listing = listing::ask(ssh, dir, images)?;
-    if let Some(odd) = listing.odd_files(host) {
+    if let Some(archive) = work.archive {
+        stale::send(&ssh, &dir, archive)?;
+    }
+    let listing = listing::ask(&ssh, &dir, images)?;
+    for odd in listing.passed_over(host) {
         work.console.warn(odd);
     }
     if work.skip_build {
         let engine = listing.engine.clone().unwrap_or(Engine { script: "build.sh", knows_force: true });
-        return Ok((listing, engine));
+        return Ok(Ready { ssh, listing, dir, engine });
     }
     let Some(engine) = listing.engine.clone() else {
-        return Err(Fault::host(failure::missing(format!(
-            "{host} has no executable {dir}/build.sh or {dir}/build; install the packer directory there, name it with \
-             --remote-dir, or send it with --sync"
-        ))));
+        let error = failure::missing(format!("{host} has no executable {dir}/build.sh or {dir}/build"));
+        return Err(Fault::host(error.fix(folder::FIX)));
     };
     if work.force && !engine.knows_force {
-        return Err(Fault::host(failure::missing(format!(
-            "{dir}/{} on {host} knows no --force; remove the image there that is to be built anew, or use --sync",
-            engine.script
-        ))));
+        let error = failure::missing(format!("{dir}/{} on {host} has no option --force", engine.script));
+        return Err(Fault::host(error.fix("remove the image there that is to be rebuilt, or use --sync")));
     }
-    stale::check(ssh, dir, work.wanted, work.git, images, &stale::ask(ssh, dir)?)?;
-    Ok((listing, engine))
+    stale::check(&ssh, &dir, work.wanted, work.git, images, &stale::ask(&ssh, &dir)?)?;
+    Ok(Ready { ssh, listing, dir, engine })
 }
 
-/// Works until each image is here or lost. Gives what is here, and what went wrong.
+/// Builds and fetches until each image is here or has failed. Returns the images that are here, and the problems.
 pub fn run(work: &Work<'_>, hosts: &[Ready], jobs: Vec<Job>) -> (BTreeMap<String, Done>, Problems) {
-    let floor = Floor {
+    let pool = Pool {
         work,
         hosts,
         state: Mutex::new(State {
@@ -116,14 +117,14 @@ pub fn run(work: &Work<'_>, hosts: &[Ready], jobs: Vec<Job>) -> (BTreeMap<String
     };
     thread::scope(|scope| {
         for host in 0..hosts.len() {
-            // One image lies ready for the fetch at most, so that a slow line doesn't collect a queue.
+            // At most one built image waits for its fetch: a slow line must not collect a queue.
             let (built, to_fetch) = mpsc::sync_channel(1);
-            let floor = &floor;
-            scope.spawn(move || floor.build_all(host, &built));
-            scope.spawn(move || floor.fetch_all(host, &to_fetch));
+            let pool = &pool;
+            scope.spawn(move || pool.build_all(host, &built));
+            scope.spawn(move || pool.fetch_all(host, &to_fetch));
         }
     });
-    let State { schedule, done, faults } = floor.state.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let State { schedule, done, faults } = pool.state.into_inner().unwrap_or_else(PoisonError::into_inner);
     let mut problems = Problems::default();
     for (image, error) in faults {
         if done.contains_key(&image) {
@@ -133,12 +134,18 @@ pub fn run(work: &Work<'_>, hosts: &[Ready], jobs: Vec<Job>) -> (BTreeMap<String
     }
     if interrupt::seen().is_none() {
         for image in schedule.left() {
-            problems.push(failure::missing(format!(
-                "image {image} was not built: no host is left to build it; name another with --host"
-            )));
+            let error = failure::missing(format!("image {image} was not built: no host is left to build it"));
+            problems.push(error.fix("name another host with --host"));
         }
     }
     (done, problems)
+}
+
+/// Whether the engine takes a tag as the image's version; it refuses others, such as `release/v0.45`.
+fn engine_takes(tag: &str) -> bool {
+    let number = tag.strip_prefix('v').unwrap_or_default();
+    number.starts_with(|first: char| first.is_ascii_digit())
+        && number.chars().all(|c| c.is_ascii_alphanumeric() || ".+-".contains(c))
 }
 
 /// An image on its way from the build to the fetch.
@@ -156,21 +163,19 @@ struct State {
     faults: Vec<(String, anyhow::Error)>,
 }
 
-struct Floor<'a> {
+struct Pool<'a> {
     work: &'a Work<'a>,
     hosts: &'a [Ready],
     state: Mutex<State>,
     changed: Condvar,
 }
 
-impl Floor<'_> {
+impl Pool<'_> {
     fn build_all(&self, host: usize, built: &mpsc::SyncSender<Built>) {
         while let Some(job) = self.next(host) {
             match self.build(host, &job) {
-                Ok((remote, how, recorded_by, log)) => {
-                    // The receiver lives as long as this sender does.
-                    let _ = built.send(Built { job, remote, how, recorded_by, log });
-                }
+                // The receiver lives as long as this sender does.
+                Ok(image) => drop(built.send(image)),
                 Err(fault) => self.failed(host, job, fault),
             }
         }
@@ -178,10 +183,9 @@ impl Floor<'_> {
 
     fn fetch_all(&self, host: usize, to_fetch: &mpsc::Receiver<Built>) {
         for Built { job, remote, how, recorded_by, log } in to_fetch {
-            let ssh = &self.hosts[host].ssh;
+            let Ready { ssh, dir, .. } = &self.hosts[host];
             let voice = self.voice(host, &job.image);
-            let Work { dir, images, attempts, .. } = *self.work;
-            let fetch = Fetch { ssh, voice: &voice, dir, image: &job.image, images, attempts };
+            let fetch = Fetch { ssh, voice: &voice, dir, image: &job.image, images: self.work.images };
             match fetch.run(&remote) {
                 Ok(fetched) => {
                     let built = matches!(how, How::Built | How::BuiltFromCopy);
@@ -197,46 +201,55 @@ impl Floor<'_> {
     }
 
     /// Builds the image unless it is only to be fetched, and looks at what is there then.
-    fn build(&self, host: usize, job: &Job) -> Result<(Remote, How, RecordedBy, Option<PathBuf>), Fault> {
-        let Ready { ssh, listing, engine } = &self.hosts[host];
-        let Work { dir, wanted, images, .. } = *self.work;
+    fn build(&self, host: usize, job: &Job) -> Result<Built, Fault> {
+        let Ready { ssh, listing, dir, engine } = &self.hosts[host];
+        let Work { wanted, images, .. } = *self.work;
         let image = job.image.as_str();
         let voice = self.voice(host, image);
-        let made = |how| Made { host: &ssh.host, image, wanted, how };
-        let before = listing.images.get(image);
+        // Before the build, which takes what upstream publishes then.
+        let template = wanted.templates.get(image).filter(|_| !self.work.skip_build);
+        let base = template.map(Template::ask);
+        let built = |how, mut remote: Remote, listing: &Listing, log| {
+            let cache_key = listing.cache_keys.get(image).copied();
+            let made = Made { host: &ssh.host, image, wanted, how, cache_key, base: base.as_ref() };
+            let recorded_by = made.ensure_record(&voice, &mut remote, images)?;
+            Ok(Built { job: job.clone(), remote, how, recorded_by, log })
+        };
         if self.work.skip_build {
-            let mut remote = listing.image(&ssh.host, image)?.cloned().ok_or_else(|| absent(ssh, image))?;
-            let recorded_by = made(How::Found).settle(&voice, &mut remote, images)?;
-            return Ok((remote, How::Found, recorded_by, None));
+            let remote = listing.image(&ssh.host, image)?.cloned().ok_or_else(|| {
+                let error = failure::missing(format!("{} has no image {image}", ssh.host));
+                Fault::image(error.fix("build it: leave --skip-build out"))
+            })?;
+            return built(How::Existing, remote, listing, None);
         }
         let log = Log::create(self.work.logs, image)?;
         voice.note(format_args!("building {image} on {} (log: {})", ssh.host, log.path.display()));
-        build::run(ssh, &voice, BuildScript { dir, script: engine.script, image, force: self.work.force }, &log)?;
+        let version = wanted.source.as_deref().filter(|tag| engine_takes(tag));
+        build::run(
+            ssh,
+            &voice,
+            BuildScript { dir, script: engine.script, image, force: self.work.force, version },
+            &log,
+        )?;
         let mut after = listing::ask(ssh, dir, &[image])?;
         after.image(&ssh.host, image)?;
-        let mut remote = after.images.remove(image).ok_or_else(|| {
-            Fault::image(failure::failed(format!(
-                "{} on {} ended well but left no images/*/{image}.qcow2; log: {}",
-                engine.script,
-                ssh.host,
-                log.path.display()
-            )))
+        let remote = after.images.remove(image).ok_or_else(|| {
+            let (script, host) = (engine.script, &ssh.host);
+            let error = failure::failed(format!("{script} on {host} succeeded, but left no images/*/{image}.qcow2"));
+            Fault::image(error.fix(format!("read the log: {}", log.path.display())))
         })?;
         let changed = stale::ask(ssh, dir)?.differing(wanted, image);
         if !changed.is_empty() {
-            return Err(Fault::image(failure::failed(format!(
-                "what {image} is made of changed on {} while it was built, so nobody can tell from what it is: {}; build it again",
-                ssh.host,
-                changed.iter().map(|path| path.escape_debug().to_string()).collect::<Vec<_>>().join(", ")
-            ))));
+            let changed: Vec<String> = changed.iter().map(|path| path.escape_debug().to_string()).collect();
+            let error = format!("files of {image} changed on {} during the build: {}", ssh.host, changed.join(", "));
+            return Err(Fault::image(failure::failed(error).fix("build it again")));
         }
-        let how = match before {
-            Some(before) if !remote.is_another_than(before) => How::Left,
+        let how = match listing.images.get(image) {
+            Some(before) if !remote.is_another_than(before) => How::Unchanged,
             _ if self.work.archive.is_some() => How::BuiltFromCopy,
             _ => How::Built,
         };
-        let recorded_by = made(how).settle(&voice, &mut remote, images)?;
-        Ok((remote, how, recorded_by, Some(log.path)))
+        built(how, remote, &after, Some(log.path))
     }
 
     /// The next image for this host; waits while another host may leave one.
@@ -250,7 +263,7 @@ impl Floor<'_> {
                 Next::Take(job) => return Some(job),
                 Next::End => return None,
                 Next::Wait => {
-                    // A signal wakes nobody, hence the time.
+                    // A signal doesn't end this wait, hence the time limit.
                     let waited = self.changed.wait_timeout(state, Duration::from_millis(200));
                     state = waited.unwrap_or_else(PoisonError::into_inner).0;
                 }
@@ -268,7 +281,7 @@ impl Floor<'_> {
         if after == After::Elsewhere {
             self.voice(host, &image).warn(format_args!("{:#}\nanother host will try {image}", fault.error));
         }
-        // A signal ends all that is under way, and is said once.
+        // A signal ends all work, and is reported once.
         let said = interrupt::seen().is_some() && !state.faults.is_empty();
         if !said {
             state.faults.push((image, fault.error));
@@ -283,8 +296,4 @@ impl Floor<'_> {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn absent(ssh: &Ssh, image: &str) -> Fault {
-    Fault::image(failure::missing(format!("{} has no image {image}; build it: leave --skip-build away", ssh.host)))
 }

@@ -1,13 +1,14 @@
-//! Who builds what: one image a host at a time, and an image that failed on one host goes to another, once.
+//! Which host builds which image.
 //!
-//! A value without threads or processes; [`super::run`] asks it.
+//! A host builds one image at a time, and an image that failed on one host goes to one other host. A value without threads or
+//! processes; [`super::run`] asks it.
 
 use std::collections::VecDeque;
 
-/// So many hosts may try an image.
+/// How many hosts may try an image.
 const TRIES: usize = 2;
 
-/// An image that waits, or that a host is at work on.
+/// An image that waits for a host, or that a host builds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Job {
     pub image: String,
@@ -96,7 +97,7 @@ impl Schedule {
         self.stopped = true;
     }
 
-    /// The images that nobody took.
+    /// The images that no host took.
     pub fn left(self) -> impl Iterator<Item = String> {
         self.waiting.into_iter().map(|job| job.image)
     }

@@ -1,10 +1,11 @@
 # shellcheck shell=sh
 # Read by `sh -s -- FOLDER` on a build host, with the archive in its place. Replaces what is in the folder by it, and leaves what builds keep there: images, logs, downloads, the host's own build.env.
 dir=$1
-# A login script may have said something before.
-printf 'packer-sync\0'
 mkdir -p -- "$dir" && cd -- "$dir" || exit 1
-rm -rf .incoming && mkdir .incoming || exit 1
+rm -rf .incoming .incoming.tar
+# Also when there is no room for it.
+trap 'rm -rf .incoming .incoming.tar' EXIT
+mkdir .incoming || exit 1
 base64 -d >.incoming.tar <<'END' || exit 1
 @ARCHIVE@
 END
@@ -18,5 +19,4 @@ done
 for new in .incoming/* .incoming/.[!.]*; do
     if [ -e "$new" ] || [ -L "$new" ]; then mv -- "$new" . || exit 1; fi
 done
-rm -rf .incoming .incoming.tar
 printf 'done\0'

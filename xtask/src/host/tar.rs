@@ -1,7 +1,9 @@
-//! A tar archive in memory, of files and symlinks with the modes that git has for them. `git archive` is none of that: it
-//! drops and changes what attributes say.
+//! A tar archive in memory, of files and symlinks with the modes that git has for them.
+//!
+//! The bytes are those of the commit; `git archive` would drop and change files as `.gitattributes` says. `--sync` sends such
+//! an archive ([`super::wanted`]).
 
-use crate::image::inputs::SYMLINK;
+use crate::sources::inputs::SYMLINK;
 
 const BLOCK: usize = 512;
 
@@ -48,36 +50,5 @@ impl Tar {
         self.0.extend_from_slice(&header);
         self.0.extend_from_slice(content);
         self.0.resize(self.0.len().next_multiple_of(BLOCK), 0);
-    }
-}
-
-/// In lines of 76 characters, for a script's here-document.
-pub fn base64(bytes: &[u8]) -> String {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::with_capacity(bytes.len() / 3 * 4 + bytes.len() / 57 + 8);
-    for line in bytes.chunks(57) {
-        for three in line.chunks(3) {
-            let number =
-                three.iter().fold(0_u32, |number, byte| number << 8 | u32::from(*byte)) << (8 * (3 - three.len()));
-            for place in 0..4 {
-                let digit = (number >> (18 - 6 * place) & 63) as usize;
-                text.push(if place > three.len() { '=' } else { char::from(ALPHABET[digit]) });
-            }
-        }
-        text.push('\n');
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn bytes_become_base64() {
-        for (bytes, text) in [("", ""), ("f", "Zg==\n"), ("fo", "Zm8=\n"), ("foo", "Zm9v\n"), ("foob", "Zm9vYg==\n")] {
-            assert_eq!(base64(bytes.as_bytes()), text);
-        }
-        assert_eq!(base64(&[255; 58]).lines().map(str::len).collect::<Vec<_>>(), [76, 4]);
     }
 }

@@ -1,20 +1,20 @@
-//! An image on its way here: a hidden file that grows, hashed as it is written, and becomes the image only when its digest
-//! is the promised one.
+//! An image on its way here: a hidden file that grows, is hashed as it is written, and becomes the image only when its
+//! digest is the promised one.
 //!
 //! The digest is part of the hidden file's name, so what an interrupted run left is only ever continued with the same
-//! image. What a power cut can have damaged shows in the digest at the end.
+//! image; damage by a power cut shows in the digest at the end. `download` and the fetch from a build host use this file.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File};
 use std::io::{Seek as _, SeekFrom, Write as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use sha2::{Digest as _, Sha256};
 
-use super::digest::Digest;
 use super::{durable, hash, qcow2};
-use crate::failure;
-use crate::typed;
+use crate::digest::Digest;
+use crate::failure::{self, Advice as _};
 
 /// The hidden file, locked while this lives. When this is dropped, what is there stays, to be continued.
 pub struct Arriving {
@@ -35,32 +35,33 @@ impl Arriving {
     /// Exit code 1 when another run is at work on the same file.
     pub fn open(path: &Path, size: u64, promised: Digest, moved: impl Fn(u64)) -> anyhow::Result<Self> {
         let hidden = path.with_file_name(format!("{}{promised}.part", prefix(path)));
-        let file = File::options().read(true).write(true).create(true).truncate(false).open(&hidden);
-        let file = file.map_err(|error| durable::write_error(&hidden, error))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(failure::failed(format!(
-                    "another run is downloading {}; let it end, or stop it",
-                    path.display()
-                )));
-            }
-            Err(TryLockError::Error(error)) => {
-                return Err(error).with_context(|| format!("locking {}", hidden.display()));
-            }
-        }
-        let mut arriving = Self { path: path.to_owned(), hidden, file, hash: Sha256::new(), at: 0, promised };
-        let here = arriving.file.metadata().with_context(|| format!("reading {}", arriving.hidden.display()))?.len();
-        if here > size {
+        let mut arriving =
+            Self { path: path.to_owned(), file: locked(path, &hidden)?, hidden, hash: Sha256::new(), at: 0, promised };
+        if arriving.size()? > size {
             arriving.restart()?;
-        } else {
-            let read = hash::into(&mut arriving.hash, &arriving.file, moved);
-            arriving.at = read.with_context(|| format!("reading {}", arriving.hidden.display()))?;
         }
+        arriving.catch_up(moved)?;
         Ok(arriving)
     }
 
-    /// Bytes here.
+    /// Reads and hashes what is in the file beyond [`Self::at`]: an earlier run's bytes, or what scp has written.
+    pub fn catch_up(&mut self, moved: impl Fn(u64)) -> anyhow::Result<()> {
+        let read = hash::into(&mut self.hash, &self.file, moved);
+        self.at += read.with_context(|| format!("reading {}", self.hidden.display()))?;
+        Ok(())
+    }
+
+    /// The hidden file, for scp to write into.
+    pub fn hidden(&self) -> &Path {
+        &self.hidden
+    }
+
+    /// Bytes in the file, hashed or not.
+    pub fn size(&self) -> anyhow::Result<u64> {
+        Ok(self.file.metadata().with_context(|| format!("reading {}", self.hidden.display()))?.len())
+    }
+
+    /// Bytes here, hashed.
     pub fn at(&self) -> u64 {
         self.at
     }
@@ -87,34 +88,26 @@ impl Arriving {
         Digest::from_hash(self.hash.clone())
     }
 
-    /// Gives the image its name, once it is on the disk. What other images were on their way to that name goes.
+    /// Checks what is here against the promise.
     ///
     /// # Errors
     ///
-    /// Exit code 4 when the digest isn't the promised one, 1 when this is no qcow2. The bytes go then.
-    pub fn finish(self) -> anyhow::Result<()> {
+    /// Exit code 4 when the digest isn't the promised one, 1 when the file is no qcow2. The bytes are removed then.
+    pub fn verified(self) -> anyhow::Result<Verified> {
         let found = self.digest();
         if found != self.promised {
             self.discard();
             return Err(failure::digest(format!(
-                "{} arrived with digest {found}, but the release promises {}; nothing was kept, and {} tells what is published",
+                "{} arrived with digest {found}, but {} was promised; nothing was kept",
                 self.path.display(),
-                self.promised,
-                typed::line("verify --download")
+                self.promised
             )));
         }
         if let Err(error) = qcow2::check(&self.hidden) {
             self.discard();
-            return Err(error.context("the release has the promised bytes, but they are no image, so nothing was kept; build and publish it anew"));
+            return Err(error.context("the bytes have the promised digest, but are not an image; nothing was kept"));
         }
-        self.file.sync_all().map_err(|error| durable::write_error(&self.hidden, error))?;
-        fs::rename(&self.hidden, &self.path).with_context(|| format!("renaming to {}", self.path.display()))?;
-        for other in fs::read_dir(self.path.parent().unwrap_or(Path::new("."))).into_iter().flatten().flatten() {
-            if other.file_name().to_str().is_some_and(|file| file.starts_with(&prefix(&self.path))) {
-                let _ = fs::remove_file(other.path());
-            }
-        }
-        durable::sync_dir_of(&self.path)
+        Ok(Verified(self))
     }
 
     fn discard(&self) {
@@ -122,10 +115,44 @@ impl Arriving {
     }
 }
 
+/// An image that arrived whole.
+pub struct Verified(Arriving);
+
+impl Verified {
+    /// Gives the image its name, once it is on the disk. Hidden files of other images with that name are removed.
+    pub fn finish(self) -> anyhow::Result<()> {
+        let Arriving { path, hidden, file, .. } = &self.0;
+        durable::sync(file, hidden).map_err(|error| durable::write_error(hidden, error))?;
+        fs::rename(hidden, path).with_context(|| format!("renaming to {}", path.display()))?;
+        for other in fs::read_dir(path.parent().unwrap_or(Path::new("."))).into_iter().flatten().flatten() {
+            if other.file_name().to_str().is_some_and(|file| file.starts_with(&prefix(path))) {
+                let _ = fs::remove_file(other.path());
+            }
+        }
+        durable::sync_dir_of(path)
+    }
+}
+
 impl Drop for Arriving {
     fn drop(&mut self) {
-        if self.at == 0 {
+        if self.size().is_ok_and(|bytes| bytes == 0) {
             self.discard();
+        }
+    }
+}
+
+/// The hidden file, opened and locked.
+fn locked(path: &Path, hidden: &Path) -> anyhow::Result<File> {
+    loop {
+        let file = durable::open_own(hidden)?;
+        if !durable::lock(&file, hidden)? {
+            let error = failure::failed(format!("fetching {}: another run is fetching it", path.display()));
+            return Err(error.fix("wait until that run has ended, or stop it"));
+        }
+        // The run that held the lock may have renamed the file: then this is the lock of the finished image.
+        let inode = |meta: fs::Metadata| meta.ino();
+        if fs::metadata(hidden).map(inode).ok() == file.metadata().map(inode).ok() {
+            return Ok(file);
         }
     }
 }

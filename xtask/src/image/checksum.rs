@@ -4,11 +4,11 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
 
-use super::digest::Digest;
 use super::durable;
 use super::name;
-use crate::typed;
-use crate::{failure, text};
+use crate::digest::Digest;
+use crate::failure::{self, Advice as _};
+use crate::{suggest, text};
 
 /// The content of `<name>.qcow2.sha256`.
 pub fn line(image: &str, digest: Digest) -> String {
@@ -114,11 +114,9 @@ pub fn read(image: &str, path: &Path) -> anyhow::Result<Digest> {
         .and_then(|file| file.take(LARGEST).read_to_end(&mut bytes))
         .map_err(|error| durable::read_error(path.display(), error))?;
     parse(image, &String::from_utf8_lossy(&bytes)).map_err(|error| {
-        failure::failed(format!(
-            "checksum file {}: {error}; write it anew with {}",
-            path.display(),
-            typed::line(format_args!("checksum --force {image}"))
-        ))
+        error
+            .context(format!("checksum file {}", path.display()))
+            .fix(format_args!("write it again with {}", suggest::command(format_args!("checksum --force {image}"))))
     })
 }
 

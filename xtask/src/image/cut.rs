@@ -1,25 +1,25 @@
 //! Cuts an image into parts in one read, with the image's digest on the way.
 //!
 //! The kernel copies each range into its part (`copy_file_range`, through `std::io::copy`), so that on a file system with
-//! reflinks the part shares the image's blocks where the range is aligned to them. A second thread hashes each part as
-//! it grows: what is blessed is what was written, and the disk is read once, since the part's pages are still in memory.
+//! reflinks the part shares the image's blocks where the range is aligned to them. A second thread hashes each part as it grows:
+//! the digest is that of what was written, and the disk is read once, since the part's pages are still in memory.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread;
 
 use anyhow::Context as _;
 use sha2::{Digest as _, Sha256};
 
-use super::digest::Digest;
 use super::durable::{self, Pending};
 use super::name::{self, Role};
 use super::stamp::Stamp;
 use super::{hash, parts};
+use crate::digest::{BUFFER, Digest};
 use crate::interrupt;
 use crate::process::joined;
 
@@ -48,19 +48,56 @@ pub fn paths(image: &str, whole: &Path, count: usize) -> Vec<PathBuf> {
 pub fn cut(image: &str, whole: &Path, ranges: &[Range<u64>], moved: impl Fn(u64) + Send) -> anyhow::Result<Cut> {
     let source = File::open(whole).with_context(|| format!("opening {}", whole.display()))?;
     let paths = paths(image, whole, ranges.len());
-    let (pieces, to_hash) = sync_channel(AHEAD);
-    let (written, to_sync) = sync_channel(1);
-    let (parts, synced, digest) = thread::scope(|scope| {
-        let hashing = scope.spawn(move || hash_pieces(&to_hash, moved));
-        let syncing = scope.spawn(move || sync_parts(&to_sync));
-        let parts = copy_pieces(&source, &paths, ranges, &pieces, &written);
-        drop((pieces, written));
-        (parts, joined(syncing), joined(hashing))
+    let (written, to_hash) = sync_channel::<Written>(AHEAD);
+    let (parts, digest) = thread::scope(|scope| {
+        let hashing = scope.spawn(move || {
+            let mut hash = Sha256::new();
+            for (part, length) in to_hash {
+                let hashed = hash::into(&mut hash, (&*part).take(length), &moved);
+                hashed.with_context(|| format!("reading the parts of {image}"))?;
+            }
+            anyhow::Ok(Digest::from_hash(hash))
+        });
+        let parts = copy(&source, &paths, ranges, &written);
+        drop(written);
+        (parts, joined(hashing))
     });
-    // When a hash or a sync failed, the copy only saw that nobody listens any more.
+    // When hashing failed, the copy only saw that nobody listens any more.
     let digest = digest?;
-    synced?;
     Ok(Cut { digest, parts: parts? })
+}
+
+/// A part, opened for reading, and how many bytes more it has now.
+type Written = (Arc<File>, u64);
+
+fn copy(
+    source: &File,
+    paths: &[PathBuf],
+    ranges: &[Range<u64>],
+    written: &SyncSender<Written>,
+) -> anyhow::Result<Vec<Pending>> {
+    let mut parts = Vec::new();
+    for (path, range) in paths.iter().zip(ranges) {
+        let reading = || format!("reading for {}", path.display());
+        let (pending, mut part) = Pending::create(path)?;
+        let reader = Arc::new(File::open(pending.hidden()).with_context(reading)?);
+        (&*source).seek(SeekFrom::Start(range.start)).with_context(reading)?;
+        let mut at = range.start;
+        while at < range.end {
+            interrupt::check()?;
+            let want = CHUNK.min(range.end - at);
+            let copied = io::copy(&mut source.take(want), &mut part);
+            let copied = copied.map_err(|error| durable::write_error(path, error))?;
+            at += copied;
+            if copied < want {
+                return Err(hash::shrunk(&path.display().to_string(), range.end, at));
+            }
+            written.send((Arc::clone(&reader), want)).context("hashing ended early")?;
+        }
+        durable::sync(&part, path).map_err(|error| durable::write_error(path, error))?;
+        parts.push(pending);
+    }
+    Ok(parts)
 }
 
 impl Cut {
@@ -127,7 +164,7 @@ pub fn compare(
     }
     let mut source = File::open(whole).with_context(|| format!("opening {}", whole.display()))?;
     let mut hash = Sha256::new();
-    let (mut ours, mut theirs) = (vec![0; hash::BUFFER], vec![0; hash::BUFFER]);
+    let (mut ours, mut theirs) = (vec![0; BUFFER], vec![0; BUFFER]);
     for (path, range) in paths.iter().zip(ranges) {
         let mut part = File::open(path).with_context(|| format!("opening {}", path.display()))?;
         let mut left = range.end - range.start;
@@ -146,76 +183,4 @@ pub fn compare(
     }
     stamps.iter().zip(&paths).try_for_each(|(stamp, path)| stamp.must_hold(path))?;
     Ok(Some(Digest::from_hash(hash)))
-}
-
-/// So many bytes more of a part lie ready.
-struct Piece {
-    /// For a part's first piece: its file, opened for reading.
-    file: Option<(PathBuf, File)>,
-    length: usize,
-}
-
-/// A part that has bytes which may not be on the disk.
-struct Written {
-    path: PathBuf,
-    file: Arc<File>,
-}
-
-fn copy_pieces(
-    source: &File,
-    paths: &[PathBuf],
-    ranges: &[Range<u64>],
-    pieces: &SyncSender<Piece>,
-    written: &SyncSender<Written>,
-) -> anyhow::Result<Vec<Pending>> {
-    let mut done = Vec::new();
-    for (path, range) in paths.iter().zip(ranges) {
-        let (pending, part) = Pending::create(path)?;
-        let part = Arc::new(part);
-        let mut opened = Some(File::open(pending.hidden()).with_context(|| format!("opening {}", path.display()))?);
-        (&*source).seek(SeekFrom::Start(range.start)).with_context(|| format!("reading for {}", path.display()))?;
-        let mut at = range.start;
-        while at < range.end {
-            interrupt::check()?;
-            let want = CHUNK.min(range.end - at);
-            let copied =
-                io::copy(&mut source.take(want), &mut &*part).map_err(|error| durable::write_error(path, error))?;
-            at += copied;
-            if copied < want {
-                return Err(hash::shrunk(&path.display().to_string(), range.end, at));
-            }
-            let file = opened.take().map(|file| (pending.hidden().to_owned(), file));
-            pieces.send(Piece { file, length: want as usize }).context("hashing ended early")?;
-            // No harm when the disk is busy with what it has already.
-            let _ = written.try_send(Written { path: path.clone(), file: Arc::clone(&part) });
-        }
-        written.send(Written { path: path.clone(), file: part }).context("syncing ended early")?;
-        done.push(pending);
-    }
-    Ok(done)
-}
-
-/// Brings parts to the disk while they grow, so that little is left to wait for at the end. A part's last message comes
-/// after its last byte.
-fn sync_parts(written: &Receiver<Written>) -> anyhow::Result<()> {
-    written.iter().try_for_each(|part| part.file.sync_all().map_err(|error| durable::write_error(&part.path, error)))
-}
-
-fn hash_pieces(pieces: &Receiver<Piece>, moved: impl Fn(u64)) -> anyhow::Result<Digest> {
-    let mut hash = Sha256::new();
-    let mut buffer = vec![0; hash::BUFFER];
-    let mut current: Option<(PathBuf, File)> = None;
-    for mut piece in pieces {
-        current = piece.file.take().or(current);
-        let Some((path, file)) = &mut current else { continue };
-        let mut left = piece.length;
-        while left > 0 {
-            let length = buffer.len().min(left);
-            file.read_exact(&mut buffer[..length]).with_context(|| format!("reading {}", path.display()))?;
-            hash.update(&buffer[..length]);
-            moved(length as u64);
-            left -= length;
-        }
-    }
-    Ok(Digest::from_hash(hash))
 }

@@ -4,18 +4,12 @@ use std::io::{self, Read};
 use std::sync::Mutex;
 use std::thread;
 
-use anyhow::Context as _;
 use sha2::{Digest as _, Sha256};
 
-use super::digest::Digest;
-use super::local::LocalImage;
-use super::name;
-use crate::console::count;
-use crate::{failure, interrupt, process};
-
-/// What files are read with, everywhere: small enough to stay in the cache next to a core between the read and the hash. With
-/// 256 KiB a checksum takes 1.3 of the CPU time of OpenSSL, with 64 KiB 0.9 (docs/speed.md).
-pub const BUFFER: usize = 64 * 1024;
+use crate::digest::{BUFFER, Digest};
+use crate::failure::{self, Advice as _};
+use crate::text::count;
+use crate::{interrupt, process};
 
 /// Hashes what a reader gives, and tells how many bytes that was. `moved` is called for each chunk.
 pub fn stream(reader: impl Read, moved: impl Fn(u64)) -> anyhow::Result<(Digest, u64)> {
@@ -42,29 +36,10 @@ pub fn into(hash: &mut Sha256, mut reader: impl Read, moved: impl Fn(u64)) -> an
     }
 }
 
-/// The digest of the whole image, from its file or its parts.
-///
-/// # Errors
-///
-/// Exit code 1 when the image can't be read, or changes while it is read.
-pub fn image(image: &LocalImage, moved: impl Fn(u64)) -> anyhow::Result<Digest> {
-    let file = name::whole(&image.name);
-    let size = image.bytes.size();
-    let reader = image.bytes.reader(0..size).with_context(|| format!("opening {file}"))?;
-    let (digest, read) = stream(reader, moved).with_context(|| format!("reading {file}"))?;
-    image.bytes.must_hold()?;
-    if read != size {
-        return Err(shrunk(&file, size, read));
-    }
-    Ok(digest)
-}
-
 /// An image that changes while it is read can't be blessed.
 pub fn shrunk(file: &str, size: u64, read: u64) -> anyhow::Error {
-    failure::failed(format!(
-        "{file} ended after {read} of {} while it was read; let its build or fetch end, then try again",
-        count(size, "byte")
-    ))
+    failure::failed(format!("{file} ended after {read} of {} while it was read", count(size, "byte")))
+        .fix("wait until its build or fetch has ended, then try again")
 }
 
 /// Does `work` for each item, as many at a time as there are cores; the results keep the items' order.

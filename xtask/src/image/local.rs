@@ -6,13 +6,13 @@ use std::io::{self, Read, Seek as _, SeekFrom};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use super::digest::Digest;
 use super::name::{self, Role};
-use super::record::{self, BuildRecord, Listed};
+use super::record::{self, BuildRecord, Facts, FileEntry};
 use super::stamp::Stamp;
-use super::{checksum, durable, parts, qcow2};
-use crate::failure;
-use crate::typed;
+use super::{checksum, durable, hash, parts, qcow2};
+use crate::digest::Digest;
+use crate::failure::{self, Advice as _};
+use crate::suggest;
 use anyhow::Context as _;
 
 /// What lies in the images folder under one image's name. Nothing has been judged yet.
@@ -39,8 +39,8 @@ pub struct LocalImage {
     pub record: Option<BuildRecord>,
     /// `DEBIAN_VERSION`, `PVE_VERSION`; empty when nothing tells.
     pub versions: BTreeMap<String, String>,
-    /// The list of its packages, which the record vouches for.
-    pub packages: Option<(Listed, PathBuf)>,
+    /// The lists that the record names and has the digests of.
+    pub lists: Vec<(FileEntry, PathBuf)>,
 }
 
 /// All that lies in the images folder, by image name. Hidden files and folders are passed over: a build or a fetch under
@@ -52,10 +52,9 @@ pub struct LocalImage {
 /// Exit code 3 when there is no such folder.
 pub fn scan(images: &Path) -> anyhow::Result<BTreeMap<String, Files>> {
     if !images.is_dir() {
-        return Err(failure::missing(format!(
-            "no images folder {}; run {}, or name the folder with --images",
-            images.display(),
-            typed::line("build-and-fetch --host HOST")
+        return Err(failure::missing(format!("no images folder {}", images.display())).fix(format_args!(
+            "run {}, or name the folder with --images",
+            suggest::command("build-and-fetch --host HOST")
         )));
     }
     let mut found = BTreeMap::new();
@@ -152,11 +151,28 @@ impl LocalImage {
         };
         let record = record::read(image, &dir)?.filter(|record| promised == Some(record.sha256));
         let versions = match &record {
-            Some(record) if !record.versions.is_empty() => record.versions.clone(),
+            Some(BuildRecord { facts: Facts { versions: Some(known), .. }, .. }) if !known.is_empty() => known.clone(),
             _ => versions_file(&dir)?,
         };
-        let packages = packages(image, &dir, record.as_ref())?;
-        Ok(Self { name: image.to_owned(), bytes, promised, checksum_path, record, versions, packages })
+        let lists = record.as_ref().map(|record| lists(image, &dir, record)).transpose()?.unwrap_or_default();
+        Ok(Self { name: image.to_owned(), bytes, promised, checksum_path, record, versions, lists })
+    }
+
+    /// The digest of the whole image, from its file or its parts.
+    ///
+    /// # Errors
+    ///
+    /// Exit code 1 when the image can't be read, or changes while it is read.
+    pub fn hash(&self, moved: impl Fn(u64)) -> anyhow::Result<Digest> {
+        let file = name::whole(&self.name);
+        let size = self.bytes.size();
+        let reader = self.bytes.reader(0..size).with_context(|| format!("opening {file}"))?;
+        let (digest, read) = hash::stream(reader, moved).with_context(|| format!("reading {file}"))?;
+        self.bytes.must_hold()?;
+        if read != size {
+            return Err(hash::shrunk(&file, size, read));
+        }
+        Ok(digest)
     }
 }
 
@@ -168,19 +184,18 @@ impl Files {
         }
         if self.parts.is_empty() {
             self.no_strays(image)?;
-            return Err(failure::missing(format!(
-                "no image {} in {}; run {}",
-                name::whole(image),
-                images.display(),
-                typed::line(format_args!("build-and-fetch --host HOST {image}"))
-            )));
+            return Err(failure::missing(format!("no image {} in {}", name::whole(image), images.display()))
+                .fix(format_args!("run {}", suggest::command(format_args!("build-and-fetch --host HOST {image}")))));
         }
         if let Some(missing) = parts::gap(self.parts.keys().map(String::as_str)) {
             return Err(failure::missing(format!(
-                "part {} is missing in {}; fetch the image again, or run {} where it is whole",
+                "part {} is missing in {}",
                 name::part(image, &missing),
-                images.display(),
-                typed::line(format_args!("split {image}"))
+                images.display()
+            ))
+            .fix(format_args!(
+                "fetch the image again, or run {} where it is whole",
+                suggest::command(format_args!("split {image}"))
             )));
         }
         self.parts.values().map(|paths| one(image, "part", paths)).filter_map(Result::transpose).collect()
@@ -193,10 +208,11 @@ impl Files {
         let Some(stray) = self.strays.first() else { return Ok(()) };
         let more = if self.strays.len() > 1 { format!(" (and {} more)", self.strays.len() - 1) } else { String::new() };
         Err(failure::failed(format!(
-            "{}{more} is no part as `split` cuts them here, and `cat {}*` would join it too; remove or rename it",
+            "{}{more} is not a part as `split` makes them, and `cat {}*` would join it too",
             stray.display(),
             name::part(image, "")
-        )))
+        ))
+        .fix("remove or rename it"))
     }
 }
 
@@ -204,10 +220,11 @@ impl Files {
 fn one(image: &str, what: &str, paths: &[PathBuf]) -> anyhow::Result<Option<PathBuf>> {
     if let [first, second, ..] = paths {
         return Err(failure::failed(format!(
-            "two files for the {what} of {image}: {} and {}; remove one",
+            "two files for the {what} of {image}: {} and {}",
             first.display(),
             second.display()
-        )));
+        ))
+        .fix("remove one"));
     }
     Ok(paths.first().cloned())
 }
@@ -216,35 +233,35 @@ fn one(image: &str, what: &str, paths: &[PathBuf]) -> anyhow::Result<Option<Path
 fn regular(path: &Path) -> anyhow::Result<Stamp> {
     let meta = fs::symlink_metadata(path).with_context(|| format!("reading {}", path.display()))?;
     if meta.is_symlink() {
-        return Err(failure::failed(format!("{} is a symlink; put the file itself there", path.display())));
+        return Err(failure::failed(format!("{} is a symlink", path.display())).fix("put the file itself there"));
     }
     if !meta.is_file() {
-        return Err(failure::failed(format!("{} is not a regular file; remove it", path.display())));
+        return Err(failure::failed(format!("{} is not a regular file", path.display())).fix("remove it"));
     }
     Ok(Stamp::from(&meta))
 }
 
-/// The list of packages that a record names, which must be what it says.
-fn packages(image: &str, dir: &Path, record: Option<&BuildRecord>) -> anyhow::Result<Option<(Listed, PathBuf)>> {
-    let Some(listed) = record.and_then(|record| record.packages.clone()) else { return Ok(None) };
-    let path = dir.join(name::packages(image));
-    let wrong = |what: &str| {
-        failure::digest(format!(
-            "the list of packages {} {what}; fetch {image} again, or build it again",
-            path.display()
-        ))
-    };
-    if listed.file != name::packages(image) {
-        return Err(wrong(&format!("has another name in the build record: {}", listed.file.escape_debug())));
-    }
-    match fs::read(&path) {
-        Ok(bytes) if bytes.len() as u64 == listed.size && Digest::of(&bytes) == listed.sha256 => {
-            Ok(Some((listed, path)))
+/// The lists that a record names, which must be what it says.
+fn lists(image: &str, dir: &Path, record: &BuildRecord) -> anyhow::Result<Vec<(FileEntry, PathBuf)>> {
+    let wrong = |what: String| failure::digest(what).fix(format_args!("fetch {image} again, or build it again"));
+    record
+        .facts
+        .check_lists(image)
+        .map_err(|what| wrong(format!("in the build record in {}: {what}", dir.display())))?;
+    let list = |listed: &FileEntry| {
+        let path = dir.join(&listed.file);
+        match fs::read(&path) {
+            Ok(bytes) if bytes.len() as u64 == listed.size && Digest::of(&bytes) == listed.sha256 => {
+                Ok((listed.clone(), path))
+            }
+            Ok(_) => Err(wrong(format!("the list {} is not the one of the build record", path.display()))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Err(wrong(format!("the list {} is missing", path.display())))
+            }
+            Err(error) => Err(error).with_context(|| format!("reading {}", path.display())),
         }
-        Ok(_) => Err(wrong("is not the one of the build record")),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(wrong("is missing")),
-        Err(error) => Err(error).with_context(|| format!("reading {}", path.display())),
-    }
+    };
+    record.facts.lists().map(list).collect()
 }
 
 /// `image-version.txt` of a folder that holds one image. In a flat folder it can't be told whose it is.

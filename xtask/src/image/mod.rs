@@ -3,15 +3,14 @@
 pub mod arriving;
 pub mod checksum;
 pub mod cut;
-pub mod digest;
 pub mod durable;
 pub mod hash;
-pub mod inputs;
+pub mod limits;
 pub mod local;
 pub mod name;
 pub mod parts;
 pub mod qcow2;
 pub mod record;
+pub mod seen;
 pub mod selection;
 pub mod stamp;
-pub mod templates;

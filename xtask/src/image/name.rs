@@ -3,7 +3,9 @@
 //! GitHub replaces special characters in asset names by dots and drops leading and trailing periods, after which
 //! `sha256sum -c` no longer finds the file. So a name that would not survive is refused before anything is sent.
 
-use crate::failure;
+use serde::Deserializer;
+
+use crate::{claim, failure};
 
 pub const EXTENSION: &str = ".qcow2";
 const PART: &str = ".qcow2.part";
@@ -77,6 +79,11 @@ pub fn packages(image: &str) -> String {
     format!("{image}.cdx.json")
 }
 
+/// `<name>.files.gz`, the list of its files.
+pub fn files(image: &str) -> String {
+    format!("{image}.files.gz")
+}
+
 /// `<name>.qcow2.part<suffix>`
 pub fn part(image: &str, suffix: &str) -> String {
     format!("{image}{PART}{suffix}")
@@ -109,6 +116,11 @@ pub fn check(image: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// For `deserialize_with`.
+pub fn from_outside<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    claim::checked(from, |text| check(text).is_ok(), "valid image name")
+}
+
 /// Whether a file that is no image keeps its name on GitHub and leads nowhere else.
 ///
 /// # Errors
@@ -117,7 +129,7 @@ pub fn check(image: &str) -> anyhow::Result<()> {
 pub fn check_file(file: &str) -> anyhow::Result<()> {
     let kept = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     let good = file.chars().all(kept) && !file.is_empty() && !file.starts_with(['.', '-']) && !file.ends_with('.');
-    if good { Ok(()) } else { Err(failure::failed(format!("`{}` is no name for an asset", file.escape_debug()))) }
+    if good { Ok(()) } else { Err(failure::failed(format!("`{}` is not an asset name", file.escape_debug()))) }
 }
 
 #[cfg(test)]

@@ -45,7 +45,7 @@ impl FromStr for PartSize {
             .and_then(|digits| digits.parse::<u64>().ok())
             .and_then(|number| number.checked_mul(factor))
             .ok_or_else(|| {
-                failure::usage(format!("`{text}` is no size: give bytes, or a number with KiB, MiB or GiB"))
+                failure::usage(format!("`{text}` is not a size: give bytes, or a number with KiB, MiB or GiB"))
             })?;
         if bytes == 0 || bytes > LARGEST {
             return Err(failure::usage(format!(

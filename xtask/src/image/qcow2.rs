@@ -1,8 +1,7 @@
 //! Tells a qcow2 that people can use by itself from anything else, before it is blessed with a checksum or published.
 //!
 //! The header and the two levels of tables are read here, after QEMU's `docs/interop/qcow2.txt`: this machine need not have
-//! `qemu-img`. An image that begins well can still be of no use to anybody else: it is one layer of two, it is encrypted,
-//! its writer died, or its end is missing.
+//! `qemu-img`. An image that begins well can still be useless: it is one layer of two, encrypted, unfinished or cut short.
 
 use std::fs::File;
 use std::io;
@@ -12,8 +11,9 @@ use std::path::Path;
 use anyhow::Context as _;
 
 use super::durable;
-use crate::console::count;
-use crate::failure;
+use crate::digest::BUFFER;
+use crate::failure::{self, Advice as _};
+use crate::text::count;
 
 /// The first four bytes of each qcow2 file.
 pub const MAGIC: [u8; 4] = *b"QFI\xfb";
@@ -46,10 +46,15 @@ pub fn check(path: &Path) -> anyhow::Result<()> {
 /// The same for an image that lies in several files; `read` fills a buffer from an offset on.
 pub fn check_bytes(shown: &str, size: u64, read: impl Fn(u64, &mut [u8]) -> io::Result<()>) -> anyhow::Result<()> {
     let image = Image { size, read };
-    match image.examine() {
+    let examined = Header::read(&image).and_then(|header| {
+        header.stands_alone()?;
+        header.is_understood()?;
+        image.is_whole(&header)
+    });
+    match examined {
         Ok(()) => Ok(()),
         Err(Bad::Unreadable(error)) => Err(durable::read_error(shown, error)),
-        Err(Bad::Not(why, cure)) => Err(failure::failed(format!("{shown} {why}; {cure}"))),
+        Err(Bad::Not(why, cure)) => Err(failure::failed(format!("{shown} {why}")).fix(cure)),
     }
 }
 
@@ -78,13 +83,6 @@ struct Image<R> {
 }
 
 impl<R: Fn(u64, &mut [u8]) -> io::Result<()>> Image<R> {
-    fn examine(&self) -> Result<(), Bad> {
-        let header = Header::read(self)?;
-        header.stands_alone()?;
-        header.is_understood()?;
-        self.is_whole(&header)
-    }
-
     /// All that the tables lead to is there, to the last sector: what is cut off there reads as zeros, and nobody is told.
     fn is_whole(&self, header: &Header) -> Result<(), Bad> {
         let cluster = 1_u64 << header.cluster_bits;
@@ -130,7 +128,9 @@ impl<R: Fn(u64, &mut [u8]) -> io::Result<()>> Image<R> {
                 if l2 & COMPRESSED != 0 {
                     let bits = 62 - (header.cluster_bits - 8);
                     let (data, sectors) = (l2 & ((1 << bits) - 1), (l2 & (COMPRESSED - 1)) >> bits);
-                    return must_hold("a compressed cluster", data - data % SECTOR, (sectors + 1) * SECTOR);
+                    // QEMU ends a file where the data ends, and the last sector may be short.
+                    let least = (sectors * SECTOR).max(data % SECTOR) + 1;
+                    return must_hold("a compressed cluster", data - data % SECTOR, least);
                 }
                 let used = match subclusters {
                     // The lower half says which of 32 are there.
@@ -154,7 +154,7 @@ impl<R: Fn(u64, &mut [u8]) -> io::Result<()>> Image<R> {
         entry: usize,
         mut look: impl FnMut(&[u8]) -> Result<(), Bad>,
     ) -> Result<(), Bad> {
-        let mut buffer = vec![0; super::hash::BUFFER.min(usize::try_from(length).unwrap_or(usize::MAX))];
+        let mut buffer = vec![0; BUFFER.min(usize::try_from(length).unwrap_or(usize::MAX))];
         let mut done = 0;
         while done < length {
             let part = buffer.len().min(usize::try_from(length - done).unwrap_or(usize::MAX));
@@ -202,7 +202,6 @@ impl Header {
         if there < needed || image.size < u64::from(length) {
             return Err(not(format!("ends after {}, within its header", count(image.size, "byte")), AGAIN));
         }
-        let of_version_3 = version == 3;
         Ok(Self {
             version,
             backing_file_offset: number(&bytes, 8),
@@ -213,8 +212,8 @@ impl Header {
             l1_table_offset: number(&bytes, 40),
             refcount_table_offset: number(&bytes, 48),
             refcount_table_clusters: small(&bytes, 56),
-            incompatible: if of_version_3 { number(&bytes, 72) } else { 0 },
-            compression_type: if of_version_3 && length as usize > SHORTEST_3 { bytes[SHORTEST_3] } else { 0 },
+            incompatible: if version == 3 { number(&bytes, 72) } else { 0 },
+            compression_type: if version == 3 && length as usize > SHORTEST_3 { bytes[SHORTEST_3] } else { 0 },
         })
     }
 
@@ -237,7 +236,7 @@ impl Header {
 
     /// Readers take it, and nothing says that it is damaged.
     fn is_understood(&self) -> Result<(), Bad> {
-        const REPAIR: &str = "let its writer end, or try `qemu-img check -r all`; better build it again";
+        const REPAIR: &str = "wait until its writer has ended, build it again, or try `qemu-img check -r all`";
         if self.incompatible & 1 != 0 {
             return Err(not("was not closed by its writer (incompatible_features, bit 0: dirty)", REPAIR));
         }
@@ -246,20 +245,19 @@ impl Header {
         }
         let unknown = self.incompatible & !KNOWN;
         if unknown != 0 {
-            let bit = unknown.trailing_zeros();
-            return Err(not(format!("needs what readers don't know (incompatible_features, bit {bit})"), ALONE));
+            let why =
+                format!("needs what readers don't know (incompatible_features, bit {})", unknown.trailing_zeros());
+            return Err(not(why, ALONE));
         }
         if self.compression_type > 1 {
-            return Err(not(
-                format!("is compressed in a way that readers don't know (compression_type {})", self.compression_type),
-                ALONE,
-            ));
+            let kind = self.compression_type;
+            let why = format!("is compressed in a way that readers don't know (compression_type {kind})");
+            return Err(not(why, ALONE));
         }
         if !(9..=21).contains(&self.cluster_bits) {
-            return Err(not(
-                format!("has clusters of 2^{} bytes (cluster_bits), and readers take 2^9 to 2^21", self.cluster_bits),
-                AGAIN,
-            ));
+            let bits = self.cluster_bits;
+            let why = format!("has clusters of 2^{bits} bytes (cluster_bits), and readers take 2^9 to 2^21");
+            return Err(not(why, AGAIN));
         }
         if self.refcount_table_clusters == 0 || self.refcount_table_offset == 0 {
             return Err(not(format!("is a qcow2 of version {} without a refcount table", self.version), AGAIN));
@@ -373,6 +371,25 @@ pub mod tests {
             let error = examined(&bytes).unwrap_err();
             assert!(error.to_string().contains(field), "{field}: {error}");
             assert_eq!(failure::kind(&error), failure::Kind::Failed);
+        }
+    }
+
+    #[test]
+    fn the_last_sector_of_a_compressed_cluster_may_be_short() {
+        let image = |sectors: u64, length: usize| {
+            let mut bytes = smallest(3);
+            put(&mut bytes, 1536, &2048_u64.to_be_bytes());
+            bytes.resize(2560, 0);
+            // Clusters of 512 bytes: the number of sectors stands above bit 61. The data begin within a sector.
+            put(&mut bytes, 2048, &(COMPRESSED | sectors << 61 | 2570).to_be_bytes());
+            bytes.resize(length, 0);
+            examined(&bytes)
+        };
+        for (sectors, length) in [(0, 2571), (0, 3072), (1, 3073), (1, 3584)] {
+            image(sectors, length).unwrap();
+        }
+        for (sectors, length) in [(0, 2570), (0, 2560), (1, 3072), (1, 2600)] {
+            assert!(image(sectors, length).unwrap_err().to_string().contains("a compressed cluster ends"));
         }
     }
 

@@ -8,8 +8,8 @@ use std::path::Path;
 
 use anyhow::Context as _;
 
-use crate::console::count;
-use crate::failure;
+use crate::failure::{self, Advice as _};
+use crate::text::count;
 
 /// Which file it is, its size, and when its bytes and its inode last changed, to the nanosecond.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,10 +41,8 @@ impl Stamp {
         } else {
             "it was written to".to_owned()
         };
-        Err(failure::failed(format!(
-            "{} changed while it was read: {what}; let its build or fetch end, then try again",
-            path.display()
-        )))
+        Err(failure::failed(format!("{} changed while it was read: {what}", path.display()))
+            .fix("wait until its build or fetch has ended, then try again"))
     }
 }
 

@@ -1,23 +1,23 @@
-//! Holds what is published against itself: assets, digests, parts, checksum files, manifest, notes and tag.
+//! Compares what is published with itself: assets, digests, parts, checksum files, manifest, notes and tag. A difference names its
+//! object; what cannot be told without reading bytes is listed apart. Verify, status and proofs of sets use it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sha2::{Digest as _, Sha256};
 
-use crate::console::count;
+use crate::digest::Digest;
+use crate::failure::{self, Kind};
 use crate::gh::Asset;
 use crate::git::TagRef;
-use crate::image::digest::Digest;
 use crate::image::name::{self, Role};
 use crate::image::{checksum, parts};
-use crate::manifest::{self, Expected, Image, Manifest};
+use crate::manifest::{self, FileEntry, Image};
 use crate::signing::Allowed;
-use crate::typed;
+use crate::suggest;
+use crate::trust::{self, Verdict};
 
-use super::doors::Doors;
-use super::files::Signed;
-use super::look::{Live, Look};
-use super::naming::Named;
+use super::client::Client;
+use super::look::{Contents, Live, Look};
 use super::prove::{self, Difference};
 use super::{TAG, files, notes};
 
@@ -26,7 +26,7 @@ use super::{TAG, files, notes};
 pub struct Audit {
     /// Each names its object. Empty: all agrees.
     pub differences: Vec<String>,
-    /// What can't be told without reading the bytes.
+    /// What only the bytes could show.
     pub unproven: Vec<String>,
 }
 
@@ -36,50 +36,49 @@ impl Audit {
     }
 }
 
-/// Compares by what GitHub says; reads no image.
-pub fn published(doors: Doors<'_>, live: &Live, tag: Option<&TagRef>) -> anyhow::Result<Audit> {
+/// Compares what is live with its manifest, notes and tag, and with the templates, by what GitHub says; reads no image.
+pub fn published(client: Client<'_>, look: &Look, live: &Live, templates: &BTreeSet<String>) -> anyhow::Result<Audit> {
     let mut audit = Audit::default();
     if !live.release.prerelease {
         audit.differs(format!("release {TAG} is not marked as a prerelease"));
     }
-    for asset in live.assets.iter().filter(|asset| !asset.is_uploaded() && Named::is_plain(asset)) {
-        audit.differs(format!("{} is in state {}: an upload that broke off", asset.name, asset.state));
+    audit.differences.extend(broken(&live.assets));
+    audit.differences.extend(live.damaged.iter().cloned());
+    labelled(&mut audit, live, look.tag.as_ref());
+    let recorded = look.way_back(live).and_then(|(_, stamp)| stamp.by_manifest);
+    if recorded.is_some() && live.digest.is_none() && live.damaged.is_none() {
+        audit.differs(format!("{} was removed since the publish", manifest::FILE));
+    } else if recorded.is_some() && recorded != live.digest {
+        audit.unproven.push(format!("{} is not the file that the publish sent", manifest::FILE));
     }
-    match &live.manifest {
-        Some(manifest) => with_manifest(&mut audit, live, manifest, tag),
-        None => {
+    if templates.is_empty() {
+        audit.unproven.push("there is no template here, so whether the set is complete is unknown".to_owned());
+    }
+    let Some(manifest) = &live.manifest else {
+        if live.damaged.is_none() {
             audit.unproven.push(format!("{} is missing: made by hand, or by an older tool", manifest::FILE));
-            by_checksum_files(doors, &mut audit, live)?;
         }
-    }
+        by_checksum_files(client, &mut audit, &live.assets)?;
+        by_hand(client, look, live, templates, &mut audit)?;
+        return Ok(audit);
+    };
+    audit.differences.extend(by_listing(live));
+    let unknown = without_digest(live).into_iter().map(|(it, _)| format!("GitHub gives no digest for {}", it.file));
+    audit.unproven.extend(unknown);
+    let without = templates.iter().filter(|name| manifest.image(name).is_none());
+    let without = without.map(|name| format!("{name} has a template here and is not in the published set"));
+    audit.unproven.extend(without);
     Ok(audit)
 }
 
-/// Whether each template has its image there, whether the manifest is the one that was published, and, without one, whether
-/// the tag is where the notes say.
-pub fn full_set(
-    doors: Doors<'_>,
+/// What is known of a live set without a manifest.
+fn by_hand(
+    client: Client<'_>,
     look: &Look,
     live: &Live,
     templates: &BTreeSet<String>,
     audit: &mut Audit,
 ) -> anyhow::Result<()> {
-    let published = look.way_back(live).and_then(|(_, stamp)| stamp.by_manifest);
-    if published.is_some() && live.digest.is_none() {
-        audit.differs(format!("{} was removed since the publish", manifest::FILE));
-    } else if published.is_some() && published != live.digest {
-        audit.unproven.push(format!("{} is another than the publish put there", manifest::FILE));
-    }
-    if templates.is_empty() {
-        audit.unproven.push("no template is here, so nothing tells whether the set is full".to_owned());
-    }
-    if let Some(manifest) = &live.manifest {
-        let without = templates.iter().filter(|name| manifest.image(name).is_none());
-        audit
-            .unproven
-            .extend(without.map(|name| format!("{name} has a template here and is not in the published set")));
-        return Ok(());
-    }
     let there = images(&live.assets);
     for name in templates.difference(&there) {
         audit.differs(format!("{} is missing on the release, and there is a template for it", name::whole(name)));
@@ -87,71 +86,95 @@ pub fn full_set(
     if there.is_empty() && templates.is_empty() {
         audit.differs("no image is on the release");
     }
-    for asset in &live.assets {
-        if let Some(image) = Role::stray_part_of(&asset.name) {
-            let joined = format!("`cat {}.part*` takes it along", name::whole(image));
-            audit.differs(format!("{} is no part, and {joined}; last touched by {}", asset.name, asset.last_touched()));
+    for (asset, image) in live.assets.iter().filter_map(|asset| Some((asset, Role::stray_part_of(&asset.name)?))) {
+        let (joined, by) = (format!("`cat {}.part*` would include it", name::whole(image)), asset.last_touched());
+        audit.differs(format!("{} is not a part, and {joined}; last touched by {by}", asset.name));
+    }
+    if let Some(tag) = &look.tag {
+        let version = notes::points_to(live.release.notes());
+        match version.map(|version| client.commit_of_tag(version)).transpose()?.flatten() {
+            Some(commit) if commit == tag.commit => {}
+            Some(commit) => {
+                let version = version.unwrap_or_default();
+                audit.differs(format!("tag {TAG} is at {}, the notes say {version} at {commit}", tag.commit));
+            }
+            None => audit.unproven.push(format!("whether the tag {TAG} belongs to these images is unknown")),
         }
+        audit.unproven.push("no record says what the images were built from".to_owned());
     }
-    let Some(tag) = &look.tag else {
-        audit.differs(format!("tag {TAG} is missing on the remote"));
-        return Ok(());
-    };
-    let version = notes::points_to(live.release.notes());
-    match version.map(|version| doors.commit_of_tag(version)).transpose()?.flatten() {
-        Some(commit) if commit == tag.commit => {}
-        Some(commit) => audit.differs(format!(
-            "tag {TAG} is at {}, the notes say {} at {commit}",
-            tag.commit,
-            version.unwrap_or_default()
-        )),
-        None => audit.unproven.push(format!("nothing tells whether the tag {TAG} belongs to these images")),
-    }
-    audit.unproven.push("nothing tells what the images were built from".to_owned());
     Ok(())
 }
 
-fn with_manifest(audit: &mut Audit, live: &Live, manifest: &Manifest, tag: Option<&TagRef>) {
-    match tag {
-        None => audit.differs(format!("tag {TAG} is missing on the remote")),
-        Some(tag) if tag.commit != manifest.commit => audit.differs(format!(
-            "tag {TAG} is at {}, the manifest is for {} at {}",
-            tag.commit, manifest.source, manifest.commit
+fn broken(assets: &[Asset]) -> Vec<String> {
+    let broken = assets.iter().filter(|asset| !asset.is_uploaded());
+    broken.map(|asset| format!("{} is in state {}: its upload broke off", asset.name, asset.state)).collect()
+}
+
+/// Whether label, notes and tag agree.
+fn labelled(audit: &mut Audit, live: &Live, tag: Option<&TagRef>) {
+    let Some(tag) = tag else { return audit.differs(format!("tag {TAG} is missing on the remote")) };
+    match &live.label {
+        Some(label) if label.commit != tag.commit => audit.differs(format!(
+            "tag {TAG} is at {}, and the release stands for {} at {}",
+            tag.commit, label.source, label.commit
         )),
-        Some(_) => {}
-    }
-    if notes::points_to(live.release.notes()) != Some(manifest.source.as_str()) {
-        audit.differs(format!("the notes don't say `Points to {}`, which is the manifest's source", manifest.source));
-    }
-    let expected = manifest.assets();
-    for expected in &expected {
-        let asset = live.asset(&expected.file);
-        match prove::compare(expected, asset) {
-            // Those that broke off are told already.
-            None | Some(Difference::Broken) => {}
-            Some(Difference::Unknown) => audit.unproven.push(format!("GitHub gives no digest for {}", expected.file)),
-            Some(_) => audit.differences.extend(altered(expected, &live.assets)),
+        Some(label) if notes::points_to(live.release.notes()) != Some(label.source.as_str()) => {
+            audit.differs(format!("the notes don't say `Points to {}`, which the release stands for", label.source));
         }
-    }
-    for image in manifest.images.iter().filter(|image| !image.parts.is_empty()) {
-        let size: u64 = image.parts.iter().map(|part| part.size).sum();
-        if size != image.size {
-            audit.differs(format!(
-                "the parts of {} have {} together, the image has {}",
-                image.name,
-                count(size, "byte"),
-                image.size
-            ));
+        None if live.manifest.is_some() => {
+            audit.unproven.push(format!("which version {TAG} stands for is unknown; publish sets it"));
         }
-    }
-    audit.differences.extend(files::differs(manifest));
-    for asset in added(&expected, &live.assets) {
-        audit.differs(is_added(asset));
+        _ => {}
     }
 }
 
+/// What differs between a manifest and its release's assets, by what GitHub says of them.
+pub fn by_listing(set: &Contents) -> Vec<String> {
+    let expected = files::assets(set);
+    let altered = expected.iter().filter_map(|expected| altered(expected, &set.assets));
+    altered.chain(added(&expected, &set.assets).into_iter().map(is_added)).collect()
+}
+
+/// Assets whose names and sizes are right, and of which GitHub gives no digest.
+fn without_digest(set: &Contents) -> Vec<(FileEntry, &Asset)> {
+    let pair = |it: FileEntry| set.asset(&it.file).map(|asset| (it, asset));
+    let unknown = |(it, asset): &(FileEntry, &Asset)| prove::compare(it, Some(asset)) == Some(Difference::Unknown);
+    files::assets(set).into_iter().filter_map(pair).filter(unknown).collect()
+}
+
+/// Reads an asset of which GitHub gives no digest.
+fn differs_in_bytes(client: Client<'_>, expected: &FileEntry, asset: &Asset) -> anyhow::Result<Option<String>> {
+    let (found, FileEntry { file, sha256, .. }) = (prove::digest(client, asset)?, expected);
+    let says = || format!("{file} has sha256 {found} as downloaded, the manifest says {sha256}");
+    Ok((found != *sha256).then(says))
+}
+
+/// What differs in a set that is to become live; what GitHub gives no digest of is read.
+///
+/// # Errors
+///
+/// GitHub doesn't answer.
+pub fn set(client: Client<'_>, set: &Contents) -> anyhow::Result<Vec<String>> {
+    if let Some(why) = &set.damaged {
+        return Ok(vec![why.clone()]);
+    }
+    if set.manifest.is_none() {
+        let mut audit = Audit { differences: broken(&set.assets), ..Audit::default() };
+        by_checksum_files(client, &mut audit, &set.assets)?;
+        if images(&set.assets).is_empty() {
+            audit.differs("it has no image");
+        }
+        return Ok(audit.differences);
+    }
+    let mut differences = by_listing(set);
+    for (expected, asset) in without_digest(set) {
+        differences.extend(differs_in_bytes(client, &expected, asset)?);
+    }
+    Ok(differences)
+}
+
 /// Assets that readers take for an image's, and that the manifest doesn't know.
-fn added<'a>(expected: &[Expected], assets: &'a [Asset]) -> Vec<&'a Asset> {
+fn added<'a>(expected: &[FileEntry], assets: &'a [Asset]) -> Vec<&'a Asset> {
     let known: BTreeSet<&str> = expected.iter().map(|expected| expected.file.as_str()).collect();
     let of_images = assets.iter().filter(|asset| name::read_with(&asset.name).is_some());
     of_images.filter(|asset| !known.contains(asset.name.as_str())).collect()
@@ -171,69 +194,52 @@ pub fn altered_image(image: &Image, assets: &[Asset]) -> Option<String> {
     })
 }
 
-/// What the signature says. By whom it is, where that can be told.
-pub fn signature(doors: Doors<'_>, live: &Live, allowed: Option<&Allowed>, audit: &mut Audit) -> Option<String> {
-    let manifest = live.manifest.as_ref();
-    match files::signed(allowed, &live.assets, manifest, |asset| doors.read_asset(asset)) {
-        Err(error) => audit.differs(format!("{error:#}")),
-        Ok(Signed::Unknown) => {
-            audit.unproven.push("it is signed, and no file allowed_signers says who may sign".to_owned());
+/// Who signed the live set; what is wrong with the signature goes to `audit`.
+///
+/// # Errors
+///
+/// The signature could not be read, or nothing here checks it.
+pub fn signature(
+    client: Client<'_>,
+    live: &Live,
+    allowed: Option<&Allowed>,
+    audit: &mut Audit,
+) -> anyhow::Result<Option<String>> {
+    let is_signed = live.asset(files::SIGNATURE).is_some();
+    match (trust::verdict(allowed, live.by_name(client)), allowed) {
+        (Ok(Verdict::SignedBy(signed)), _) => return Ok(Some(signed.who)),
+        (Ok(Verdict::NotSigned), Some(allowed)) => audit.differs(allowed.unsigned()),
+        (Ok(_), _) if is_signed => {
+            audit.unproven.push("it is signed, but no allowed_signers file says who may sign".to_owned());
         }
-        Ok(Signed::Not) => {
-            let unsigned =
-                |allowed: &Allowed| format!("it is not signed, and {} names who signs", allowed.path().display());
-            audit.differences.extend(allowed.map(unsigned));
-        }
-        Ok(Signed::By(who, sums)) => {
-            let strange = |image: &&Image| !files::vouches(&sums, &image.name, image.sha256);
-            for image in manifest.into_iter().flat_map(|manifest| &manifest.images).filter(strange) {
-                audit.differs(format!("{} in the manifest is not what {who} signed", image.file));
-            }
-            return Some(who);
-        }
+        (Ok(_), _) => {}
+        (Err(error), _) if failure::kind(&error) == Kind::Digest => audit.differs(format!("{error:#}")),
+        (Err(error), _) => return Err(error),
     }
-    None
+    Ok(None)
 }
 
-/// How an asset is not what the manifest says, as far as that shows without reading it.
-pub fn differs(expected: &Expected, asset: Option<&Asset>) -> Option<String> {
-    let file = &expected.file;
-    match prove::compare(expected, asset)? {
-        Difference::Missing => Some(format!("{file} is missing on the release")),
-        Difference::Broken => Some(format!("{file} is an upload that broke off")),
-        Difference::Size(size) => {
-            Some(format!("{file} has {}, the manifest says {}", count(size, "byte"), expected.size))
-        }
-        Difference::Digest(digest) => {
-            Some(format!("{file} has sha256 {digest}, the manifest says {}", expected.sha256))
-        }
-        Difference::Unknown => None,
-    }
-}
-
-/// The same of an asset among others, and who touched it last.
-pub fn altered(expected: &Expected, assets: &[Asset]) -> Option<String> {
+/// How an asset among some is not what the manifest says, as far as that shows without reading it, and who touched it last.
+pub fn altered(expected: &FileEntry, assets: &[Asset]) -> Option<String> {
     let asset = assets.iter().find(|asset| asset.name == expected.file);
-    let differs = differs(expected, asset)?;
-    Some(match asset {
-        Some(asset) => format!("{differs}; last touched by {}", asset.last_touched()),
-        None => differs,
-    })
+    let difference = prove::compare(expected, asset).filter(|difference| *difference != Difference::Unknown)?;
+    let by = asset.map(|asset| format!("; last touched by {}", asset.last_touched())).unwrap_or_default();
+    Some(format!("{} {}{by}", expected.file, difference.words(expected, "the manifest says")))
 }
 
-/// Without a manifest the checksum files are all that vouches for the images.
-fn by_checksum_files(doors: Doors<'_>, audit: &mut Audit, live: &Live) -> anyhow::Result<()> {
-    for image in images(&live.assets) {
-        let suffixes: BTreeSet<String> = live.assets.iter().filter_map(|asset| suffix(asset, &image)).collect();
-        let whole = live.asset(&name::whole(&image));
-        if whole.is_some() && !suffixes.is_empty() {
+/// Without a manifest, only the checksum files say what the images must be.
+fn by_checksum_files(client: Client<'_>, audit: &mut Audit, assets: &[Asset]) -> anyhow::Result<()> {
+    for image in images(assets) {
+        let in_parts = parts_of(assets, &image);
+        let whole = assets.iter().find(|asset| asset.name == name::whole(&image));
+        if whole.is_some() && !in_parts.is_empty() {
             audit.differs(format!("{image} is there whole and in parts"));
         }
-        if let Some(gap) = parts::gap(suffixes.iter().map(String::as_str)) {
+        if let Some(gap) = parts::gap(in_parts.keys().map(String::as_str)) {
             audit.differs(format!("{} is missing on the release", name::part(&image, &gap)));
         }
-        let Some(promised) = promised(doors, live, &image)? else {
-            audit.differs(format!("{} is missing or damaged: nothing vouches for {image}", name::checksum(&image)));
+        let Some(promised) = promised(client, assets, &image)? else {
+            audit.differs(format!("{} is missing or damaged, so {image} cannot be checked", name::checksum(&image)));
             continue;
         };
         match whole.and_then(Asset::digest) {
@@ -243,9 +249,8 @@ fn by_checksum_files(doors: Doors<'_>, audit: &mut Audit, live: &Live) -> anyhow
                     .differs(format!("{} has sha256 {digest}, its checksum file says {promised}", name::whole(&image)));
             }
             None => audit.unproven.push(format!(
-                "GitHub gives no digest for the whole of {image}, so its bytes alone tell whether all of it is there: \
-                 {}",
-                typed::line("verify --download")
+                "GitHub gives no digest for the whole of {image}; {} reads its bytes",
+                suggest::command("verify --download")
             )),
         }
     }
@@ -253,17 +258,27 @@ fn by_checksum_files(doors: Doors<'_>, audit: &mut Audit, live: &Live) -> anyhow
 }
 
 /// What the image's checksum file promises; `None` when there is none that can be read.
-pub fn promised(doors: Doors<'_>, live: &Live, image: &str) -> anyhow::Result<Option<Digest>> {
-    let Some(asset) = live.asset(&name::checksum(image)).filter(|asset| asset.is_uploaded()) else { return Ok(None) };
-    let text = String::from_utf8_lossy(&doors.read_asset(asset)?).into_owned();
-    Ok(checksum::parse(image, &text).ok())
+pub fn promised(client: Client<'_>, assets: &[Asset], image: &str) -> anyhow::Result<Option<Digest>> {
+    let bytes = files::by_name(assets, |asset| client.read_asset(asset))(&name::checksum(image))?;
+    Ok(bytes.and_then(|bytes| checksum::parse(image, &String::from_utf8_lossy(&bytes)).ok()))
 }
 
-fn suffix(asset: &Asset, wanted: &str) -> Option<String> {
-    match Role::of(&asset.name)? {
-        Role::Part { image, suffix } if image == wanted => Some(suffix),
-        _ => None,
+/// What the checksum files of all images promise, without those that cannot be read.
+pub fn all_promised(client: Client<'_>, assets: &[Asset]) -> anyhow::Result<BTreeMap<String, Digest>> {
+    let mut digests = BTreeMap::new();
+    for image in images(assets) {
+        digests.extend(promised(client, assets, &image)?.map(|digest| (image, digest)));
     }
+    Ok(digests)
+}
+
+/// The parts of an image among some assets, by their suffixes.
+pub fn parts_of<'a>(assets: &'a [Asset], wanted: &str) -> BTreeMap<String, &'a Asset> {
+    let part = |asset: &'a Asset| match Role::of(&asset.name)? {
+        Role::Part { image, suffix } if image == wanted => Some((suffix, asset)),
+        _ => None,
+    };
+    assets.iter().filter_map(part).collect()
 }
 
 /// Names of the images that have bytes among some assets.
@@ -275,22 +290,21 @@ pub fn images(assets: &[Asset]) -> BTreeSet<String> {
     assets.iter().filter_map(image).collect()
 }
 
-/// Downloads each image and compares its digest with what vouches for it.
-pub fn by_bytes(doors: Doors<'_>, live: &Live, audit: &mut Audit) -> anyhow::Result<()> {
+/// Downloads each image and compares its digest with the manifest or the checksum file.
+pub fn by_bytes(client: Client<'_>, live: &Live, audit: &mut Audit) -> anyhow::Result<()> {
     for image in images(&live.assets) {
         let promised = match live.manifest.as_ref().and_then(|manifest| manifest.image(&image)) {
             Some(image) => Some(image.sha256),
-            None => promised(doors, live, &image)?,
+            None => promised(client, &live.assets, &image)?,
         };
         // Reported already.
         let Some(promised) = promised else { continue };
-        let mut pieces: Vec<&Asset> = live.assets.iter().filter(|asset| suffix(asset, &image).is_some()).collect();
-        pieces.sort_by(|a, b| a.name.cmp(&b.name));
+        let mut pieces: Vec<&Asset> = parts_of(&live.assets, &image).into_values().collect();
         pieces.extend(live.asset(&name::whole(&image)));
-        let bar = doors.outside().transfer(name::whole(&image), pieces.iter().map(|piece| piece.size).sum());
+        let bar = client.outside().transfer(name::whole(&image), pieces.iter().map(|piece| piece.size).sum());
         let mut hash = Sha256::new();
         for piece in pieces {
-            doors.read_through(piece, |bytes| {
+            client.read_through(piece, |bytes| {
                 hash.update(bytes);
                 bar.moved(bytes.len() as u64);
                 Ok(())
@@ -302,19 +316,10 @@ pub fn by_bytes(doors: Doors<'_>, live: &Live, audit: &mut Audit) -> anyhow::Res
             audit.differs(format!("{} hashes to {digest} as downloaded, expected {promised}", name::whole(&image)));
         }
     }
-    // Nothing has read the checksum files yet.
-    for expected in live.manifest.iter().flat_map(Manifest::assets) {
-        let checksum = matches!(Role::of(&expected.file), Some(Role::Checksum { .. }));
-        let asset = live.asset(&expected.file).filter(|_| checksum);
-        if let (Some(asset), Some(Difference::Unknown)) = (asset, prove::compare(&expected, asset)) {
-            let digest = prove::digest(doors, asset)?;
-            if digest != expected.sha256 {
-                audit.differs(format!(
-                    "{} hashes to {digest} as downloaded, the manifest says {}",
-                    expected.file, expected.sha256
-                ));
-            }
-        }
+    // Nothing has read the other files yet.
+    let of_image = |it: &FileEntry| matches!(Role::of(&it.file), Some(Role::Whole { .. } | Role::Part { .. }));
+    for (it, asset) in without_digest(live).into_iter().filter(|(it, _)| !of_image(it)) {
+        audit.differences.extend(differs_in_bytes(client, &it, asset)?);
     }
     audit.unproven.retain(|unproven| !unproven.contains("no digest"));
     Ok(())

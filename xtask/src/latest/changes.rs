@@ -1,22 +1,25 @@
-//! What a publish changes in the images, for the notes: a short table, and the whole of it collapsed below.
+//! What a publish changes in the images, for the notes: a short table, and all packages collapsed below.
 //!
-//! It stands behind the text that follows from the manifest, and is written once: a manifest doesn't say what was before.
+//! The section stands behind the text that follows from the manifest, and is written once, since a manifest doesn't know the
+//! previous set. `publish` writes the section, `document` quotes it, and `diff` compares the same sets.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use super::TAG;
-use super::doors::Doors;
-use super::look::{self, Live, Look};
+use super::client::Client;
+use super::look::{Contents, Live, Look};
 use super::notes;
-use super::previous::{self, Kept};
 use super::set::{Set, SetImage};
-use crate::failure;
-use crate::gh::{Asset, CallError, Gh};
-use crate::image::digest::Digest;
-use crate::manifest::{Image, Manifest};
-use crate::sbom::Packages;
-use crate::sbom::diff::{Difference, NONE};
-use crate::typed;
+use crate::digest::Digest;
+use crate::failure::{self, Advice as _};
+use crate::gh::{Asset, CallError};
+use crate::image::name;
+use crate::manifest::{FileEntry, Image, Manifest};
+use crate::packages::Packages;
+use crate::packages::diff::{Difference, NONE};
+use crate::suggest;
+use crate::text::size;
 
 /// What begins it. Everything from here on is this module's.
 const BEGIN: &str = "## Changed since ";
@@ -24,14 +27,16 @@ const BEGIN: &str = "## Changed since ";
 /// GitHub takes 125,000 characters; the rest of the notes needs some, and a stamp.
 const MOST: usize = 90_000;
 
-/// The part of a release's notes that follows from its manifest.
-pub fn without(notes: &str) -> &str {
-    notes.find(&format!("\n{BEGIN}")).map_or(notes, |at| &notes[..at])
+/// The part of a release's notes that this module wrote; empty when there is none.
+fn own_part(notes: &str) -> &str {
+    notes.find(&format!("\n{BEGIN}")).map_or("", |at| &notes[at..])
 }
 
-/// The part that this module wrote; empty when there is none.
-pub fn kept(notes: &str) -> &str {
-    notes.find(&format!("\n{BEGIN}")).map_or("", |at| &notes[at..])
+/// The security fixes that a release was found to lack.
+pub struct Lacking {
+    pub release_id: u64,
+    /// By image: source packages.
+    pub fixes: BTreeMap<String, BTreeSet<String>>,
 }
 
 /// One image, as it was and as it is.
@@ -41,38 +46,48 @@ struct Change<'a> {
     debian: String,
     pve: String,
     kernel: String,
+    /// `600.0 MiB → 612.3 MiB`; one of them where both are as large.
+    size: String,
     /// `None` when one of them has no list.
     difference: Option<Difference>,
+    /// `openssl 3.5.1-1 → 3.5.4-1 (CVE-2026-1)`: of what the image was found to lack.
+    fixes: Vec<String>,
 }
 
 /// The text for the notes: what the set changes in what is live. What can't be read is said and leaves the rest alone.
-pub fn section(doors: Doors<'_>, live: Option<&Live>, set: &Set) -> String {
+pub fn section(client: Client<'_>, live: Option<&Live>, set: &Set, lacking: Option<&Lacking>) -> String {
     let Some((live, manifest)) = live.and_then(|live| Some((live, live.manifest.as_ref()?))) else {
         return String::new();
     };
     let mut changes = Vec::new();
     for image in &set.images {
         let Some(old) = manifest.image(&image.name).filter(|old| old.sha256 != image.sha256) else { continue };
-        match of_image(doors, live, old, image) {
+        let lacking = lacking.filter(|it| it.release_id == live.release.id).and_then(|it| it.fixes.get(&image.name));
+        match of_image(client, live, old, image, lacking) {
             Ok(change) => changes.push(change),
-            Err(error) => doors.warn(format_args!("the notes won't say all that changed: {error:#}")),
+            Err(error) => client.warn(format_args!("the notes will not list all changes: {error:#}")),
         }
     }
     let text = text(manifest, &changes, MOST);
-    // A table of a hundred images is nobody's; still, GitHub would refuse it.
+    // GitHub would refuse the table of very many images.
     if text.len() > MOST { String::new() } else { text }
 }
 
-fn of_image<'a>(doors: Doors<'_>, live: &Live, old: &Image, new: &'a SetImage) -> anyhow::Result<Change<'a>> {
-    let read = |asset: &Asset| doors.read_asset(asset);
-    let was = published(read, old, &live.assets)?;
-    let is = match &new.facts.packages {
-        Some(packages) => Some(Packages::parse(&packages.listed.file, &packages.read(read)?)?),
-        None => None,
-    };
+fn of_image<'a>(
+    client: Client<'_>,
+    live: &Live,
+    old: &Image,
+    new: &'a SetImage,
+    lacking: Option<&BTreeSet<String>>,
+) -> anyhow::Result<Change<'a>> {
+    let read = |asset: &Asset| client.read_asset(asset);
+    let was = packages(read, old, &live.assets)?;
+    let list = new.lists.iter().find(|(listed, _)| new.facts.packages.as_ref() == Some(listed));
+    let parse = |list| Packages::parse(&name::packages(&new.name), &new.read_list(list, read)?);
+    let is = list.map(parse).transpose()?;
     let version = |key: &str| {
-        let of = |versions: &Option<std::collections::BTreeMap<String, String>>| versions.as_ref()?.get(key).cloned();
-        moved(of(&old.versions).as_deref(), of(&new.facts.versions).as_deref())
+        let of = |versions: &Option<BTreeMap<String, String>>| versions.as_ref()?.get(key).cloned();
+        moved(of(&old.facts.versions).as_deref(), of(&new.facts.versions).as_deref())
     };
     let kernel = |packages: &Option<Packages>| packages.as_ref()?.kernel().map(str::to_owned);
     Ok(Change {
@@ -80,32 +95,46 @@ fn of_image<'a>(doors: Doors<'_>, live: &Live, old: &Image, new: &'a SetImage) -
         debian: version("DEBIAN_VERSION"),
         pve: version("PVE_VERSION"),
         kernel: moved(kernel(&was).as_deref(), kernel(&is).as_deref()),
+        size: moved(Some(&size(old.size)), Some(&size(new.size))),
+        fixes: match (&was, &is, lacking) {
+            (Some(was), Some(is), Some(lacking)) => is.fixes(was, lacking),
+            _ => Vec::new(),
+        },
         difference: was.zip(is).map(|(was, is)| Difference::between(&was, &is)),
     })
 }
 
 /// The list of a published image's packages; `None` when the manifest names none.
-pub fn published(
+pub fn packages(
     read_asset: impl FnOnce(&Asset) -> Result<Vec<u8>, CallError>,
     image: &Image,
     assets: &[Asset],
 ) -> anyhow::Result<Option<Packages>> {
-    let Some(listed) = &image.packages else { return Ok(None) };
+    let Some(listed) = &image.facts.packages else { return Ok(None) };
+    Packages::parse(&listed.file, &published(read_asset, listed, assets)?).map(Some)
+}
+
+/// The bytes of a list of a published image.
+///
+/// # Errors
+///
+/// Exit code 3: it is missing. 4: it has another digest than the manifest says.
+pub fn published(
+    read_asset: impl FnOnce(&Asset) -> Result<Vec<u8>, CallError>,
+    listed: &FileEntry,
+    assets: &[Asset],
+) -> anyhow::Result<Vec<u8>> {
     let asset = assets.iter().find(|asset| asset.name == listed.file && asset.is_uploaded());
-    let asset = asset.ok_or_else(|| {
-        failure::missing(format!("{} is not on the release; look with {}", listed.file, typed::line("verify")))
-    })?;
+    let verify = format!("run {} to see what differs", suggest::command("verify"));
+    let asset =
+        asset.ok_or_else(|| failure::missing(format!("{} is missing on the release", listed.file)).fix(&verify))?;
     let bytes = read_asset(asset)?;
     let found = Digest::of(&bytes);
     if found != listed.sha256 {
-        return Err(failure::digest(format!(
-            "{} has sha256 {found}, the manifest says {}; look with {}",
-            listed.file,
-            listed.sha256,
-            typed::line("verify")
-        )));
+        let what = format!("{} has sha256 {found}, the manifest says {}", listed.file, listed.sha256);
+        return Err(failure::digest(what).fix(verify));
     }
-    Packages::parse(&listed.file, &bytes).map(Some)
+    Ok(bytes)
 }
 
 /// `13.1 → 13.2`, or the one there is.
@@ -123,52 +152,45 @@ fn text(old: &Manifest, changes: &[Change<'_>], most: usize) -> String {
     let mut text = format!("\n{BEGIN}{}\n\n", notes::cell(&old.source));
     text.push_str("| Image | Debian | PVE | Kernel | Packages | Of note |\n|---|---|---|---|---|---|\n");
     for change in changes {
-        let (count, of_note) = match &change.difference {
-            Some(difference) => {
-                let of_note: Vec<String> = difference
-                    .of_note
-                    .iter()
-                    .filter(|(name, ..)| name != "kernel")
-                    .map(|(name, from, to)| format!("{name} {from} → {to}"))
-                    .collect();
-                (difference.count(), if of_note.is_empty() { NONE.to_owned() } else { of_note.join(", ") })
-            }
-            None => ("not known".to_owned(), NONE.to_owned()),
-        };
+        let count = change.difference.as_ref().map_or_else(|| "not known".to_owned(), Difference::count);
+        let moved = change.difference.iter().flat_map(|difference| &difference.of_note);
+        let moved = moved.filter(|it| it.name != "kernel").map(|it| format!("{} {} → {}", it.name, it.from, it.to));
+        let size = change.size.contains('→').then(|| format!("size {}", change.size));
+        let of_note: Vec<String> = moved.chain(size).collect();
+        let of_note = if of_note.is_empty() { NONE.to_owned() } else { of_note.join(", ") };
         let cells = [&change.debian, &change.pve, &change.kernel, &count, &of_note].map(|cell| notes::cell(cell));
         let _ = writeln!(text, "| `{}` | {} |", change.name, cells.join(" | "));
     }
-    let different: Vec<(&str, &Difference)> = changes
-        .iter()
-        .filter_map(|change| {
-            Some((change.name, change.difference.as_ref().filter(|difference| !difference.is_empty())?))
-        })
-        .collect();
-    if !different.is_empty() {
-        text.push_str("\n<details><summary>All packages that changed</summary>\n");
-        let mut left = 0;
-        for (name, difference) in different {
-            let _ = write!(text, "\n{name}:\n\n```\n");
-            for line in difference.lines() {
-                if left == 0 && text.len() + line.len() < most {
-                    let _ = writeln!(text, "{line}");
-                } else {
-                    left += 1;
-                }
+    let fixes = changes.iter().flat_map(|change| change.fixes.iter().map(|fix| (change.name, fix)));
+    let fixes: String = fixes.map(|(name, fix)| format!("- `{name}`: {}\n", notes::cell(fix))).collect();
+    if !fixes.is_empty() {
+        let _ = write!(text, "\nSecurity fixes:\n\n{fixes}");
+    }
+    let (mut details, mut left) = (String::new(), 0);
+    for Change { name, difference, .. } in changes {
+        let Some(difference) = difference.as_ref().filter(|difference| !difference.is_empty()) else { continue };
+        let _ = write!(details, "\n{name}:\n\n```\n");
+        for line in difference.lines() {
+            if left == 0 && text.len() + details.len() + line.len() < most {
+                let _ = writeln!(details, "{line}");
+            } else {
+                left += 1;
             }
-            text.push_str("```\n");
         }
-        if left > 0 {
-            let _ = writeln!(text, "\n{left} more; `cargo xtask packer diff` shows all.");
-        }
-        text.push_str("\n</details>\n");
+        details.push_str("```\n");
+    }
+    if left > 0 {
+        let _ = writeln!(details, "\n{left} more; `cargo xtask packer diff` shows all.");
+    }
+    if !details.is_empty() {
+        let _ = write!(text, "\n<details><summary>All packages that changed</summary>\n{details}\n</details>\n");
     }
     text
 }
 
 /// What the notes say about one image, in one line: `12 packages changed; openssl 3.5.1-1 → 3.5.4-1`.
 pub fn line(notes: &str, image: &str) -> Option<String> {
-    let row = kept(notes).lines().find_map(|line| line.strip_prefix(&format!("| `{image}` | ")))?;
+    let row = own_part(notes).lines().find_map(|line| line.strip_prefix(&format!("| `{image}` | ")))?;
     let cells: Vec<&str> = row.trim_end().trim_end_matches('|').split(" | ").map(str::trim).collect();
     let [_, _, kernel, count, of_note] = cells[..] else { return None };
     if count == "not known" {
@@ -180,9 +202,8 @@ pub fn line(notes: &str, image: &str) -> Option<String> {
     Some(if details.is_empty() { count.to_owned() } else { format!("{count}: {}", details.join(", ")) })
 }
 
-/// A set that can be compared, by the version that it stands for.
+/// A set that can be compared.
 pub struct Listed {
-    pub source: String,
     pub manifest: Manifest,
     /// Of the manifest.
     pub digest: Digest,
@@ -195,51 +216,39 @@ pub struct Listed {
 /// # Errors
 ///
 /// Exit code 3: there is none, or it has no manifest.
-pub fn find(doors: Doors<'_>, gh: &Gh, look: &Look, version: Option<&str>, before: bool) -> anyhow::Result<Listed> {
-    let set = |(manifest, digest): (Manifest, Digest), assets| Listed {
-        source: manifest.source.clone(),
-        manifest,
-        digest,
-        assets,
+pub fn find(client: Client<'_>, look: &Look, version: Option<&str>, before: bool) -> anyhow::Result<Listed> {
+    let listed = |Contents { manifest, digest, assets, .. }: Contents| {
+        let manifest = manifest.filter(|manifest| version.is_none_or(|version| manifest.source == version))?;
+        Some(Listed { manifest, digest: digest?, assets })
     };
-    let wanted = |(manifest, _): &(Manifest, Digest)| version.is_none_or(|version| manifest.source == version);
-    if (!before || version.is_some())
-        && let Some(live) = &look.live
-        && let Some(manifest) = live.manifest.clone().zip(live.digest).filter(wanted)
-    {
-        return Ok(set(manifest, live.assets.clone()));
+    let live = look.live.as_ref().filter(|_| !before || version.is_some());
+    if let Some(found) = live.and_then(|live| listed((**live).clone())) {
+        return Ok(found);
     }
-    for (draft, stamp) in look.newest_first() {
-        if let Some(Kept { assets, manifest, digest, .. }) = previous::kept(doors, draft, stamp)?
-            && let Some(found) = manifest.zip(digest).filter(wanted)
-        {
-            return Ok(set(found, assets));
-        }
-    }
-    if let Some(version) = version
-        && let Some(release) = gh.release_by_tag(version)?
-    {
-        let assets = gh.assets(release.id)?;
-        if let Some(found) = look::read(&assets, |asset| gh.read_asset(asset))? {
-            return Ok(set(found, assets));
+    let replaced = look.live.as_ref().filter(|_| version.is_none()).and_then(|live| look.way_back(live));
+    let replaced = replaced.map(|(set, _)| set.release.id);
+    let pinned = look.pinned.iter().map(|set| &set.release);
+    let pinned = pinned.filter(|set| replaced.is_none_or(|replaced| set.id == replaced));
+    let own = version.map(|version| client.release_by_tag(version)).transpose()?.flatten();
+    for release in pinned.chain(&own) {
+        if let Some(found) = listed(Contents::read(client, release.clone())?) {
+            return Ok(found);
         }
     }
     let what = match version {
-        Some(version) => format!("no set of {} with a manifest is kept", version.escape_debug()),
-        None if before => format!("what {TAG} replaced last has no manifest, or isn't kept"),
-        None => format!("no set with a manifest is published as {TAG}"),
+        Some(version) => format!("no set of {} with a manifest", version.escape_debug()),
+        None if before => format!("no previous set of {TAG} with a manifest"),
+        None => format!("{TAG} has no manifest"),
     };
-    Err(failure::missing(format!(
-        "{what} in {}, so there is nothing to compare; {} shows what there is",
-        gh.repo(),
-        typed::line("status")
-    )))
+    Err(failure::missing(format!("{what} in {}, so there is nothing to compare", client.repo()))
+        .fix(format_args!("run {} to see the sets", suggest::command("status"))))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sbom::Package;
+    use crate::packages::Package;
+    use crate::packages::diff::Moved;
 
     fn change(packages: usize) -> Difference {
         let package = |number: usize| Package {
@@ -251,15 +260,22 @@ mod tests {
         };
         Difference {
             added: (0..packages).map(package).collect(),
-            of_note: vec![("openssl".into(), "1".into(), "2".into())],
+            of_note: vec![Moved { name: "openssl".into(), from: "1".into(), to: "2".into() }],
             ..Difference::default()
         }
     }
 
     fn written(difference: Option<Difference>, most: usize) -> String {
         let old = Manifest::new("v0.44".into(), "c".into(), Vec::new());
-        let change =
-            Change { name: "a", debian: "13.2".into(), pve: NONE.into(), kernel: "6 → 7".into(), difference };
+        let change = Change {
+            name: "a",
+            debian: "13.2".into(),
+            pve: NONE.into(),
+            kernel: "6 → 7".into(),
+            size: NONE.into(),
+            difference,
+            fixes: vec!["openssl 1 → 2 (CVE-2026-1)".into()],
+        };
         text(&old, &[change], most)
     }
 
@@ -267,8 +283,8 @@ mod tests {
     fn the_section_is_found_again_and_bounded() {
         let section = written(Some(change(3)), MOST);
         let notes = format!("Points to v0.45\n\nA table\n{section}");
-        assert_eq!(without(&notes), "Points to v0.45\n\nA table\n");
-        assert_eq!(kept(&notes), section);
+        assert_eq!(own_part(&notes), section);
+        assert!(section.contains("\nSecurity fixes:\n\n- `a`: openssl 1 → 2 (CVE-2026-1)\n"), "{section}");
         assert_eq!(line(&notes, "a").as_deref(), Some("3 packages added: kernel 6 → 7, openssl 1 → 2"));
         assert_eq!(line(&notes, "b"), None);
         assert_eq!(line("Points to v0.45", "a"), None);

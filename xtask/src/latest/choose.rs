@@ -1,24 +1,27 @@
-//! What goes into the set: images from the images folder, images carried over from `latest`, images copied from the
-//! source's own release. Nothing goes in that nothing vouches for.
+//! What goes into the set: images from the images folder, images carried over from `latest`, images copied from the source's
+//! own release. Every image has a digest from a checksum file or a manifest. `publish` asks for the set; `download` reads images of
+//! a release in the same way.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use crate::failure::{self, Problems};
-use crate::gh::{Asset, CallError, Gh};
+use crate::failure::{self, Advice as _, Problems};
+use crate::gh::{Asset, Gh};
 use crate::image::local::{self, LocalImage};
 use crate::image::name;
 use crate::image::parts::PartSize;
-use crate::image::{checksum, templates};
+use crate::image::{checksum, selection};
 use crate::manifest::Manifest;
-use crate::signing::Allowed;
-use crate::typed;
+use crate::sources::BuiltFrom;
+use crate::sources::templates;
+use crate::suggest;
+use crate::trust::{Policy, Signed};
 
 use super::TAG;
 use super::audit;
-use super::files::Trust;
+use super::files;
 use super::look::{self, Live};
-use super::set::{Origin, SetImage};
+use super::set::SetImage;
 
 /// What the person asked for.
 #[derive(Debug, Clone)]
@@ -34,14 +37,19 @@ pub struct Wish {
     pub carry: Vec<String>,
     /// The set is these and no others.
     pub only: Vec<String>,
-    /// Who may sign what is taken over from a release.
-    pub allowed: Option<Allowed>,
-    pub allow_unsigned: bool,
+    /// Who must sign what is taken over from a release.
+    pub policy: Policy,
+    /// What images without a record were built from: in words, and the commit.
+    pub built_from: Option<(String, String)>,
 }
 
 impl Wish {
-    fn trust(&self, gh: &Gh, from: &str, assets: &[Asset], manifest: Option<&Manifest>) -> anyhow::Result<Trust> {
-        Trust::of(self.allowed.as_ref(), self.allow_unsigned, from, assets, manifest, |asset| gh.read_asset(asset))
+    /// Who signed a release, where somebody must; a warning goes to `chosen`.
+    fn trust(&self, gh: &Gh, from: &str, assets: &[Asset], chosen: &mut Chosen) -> anyhow::Result<Option<Signed>> {
+        let read = files::by_name(assets, |asset| gh.read_asset(asset));
+        let (signed, warning) = self.policy.check_taken(&format!("release {from}"), read)?;
+        chosen.warnings.extend(warning);
+        Ok(signed)
     }
 }
 
@@ -51,6 +59,30 @@ pub struct Chosen {
     pub images: Vec<SetImage>,
     /// Said to the person.
     pub warnings: Vec<String>,
+}
+
+/// What is known of images that are to stay as they are on `latest`.
+#[derive(Debug, Default)]
+pub struct Judged {
+    /// Why check doesn't say skip, for those for which it doesn't.
+    pub reasons: BTreeMap<String, String>,
+    /// What check compared the others with: in words, and the commit.
+    pub origins: BTreeMap<String, (String, String)>,
+}
+
+/// A set that is being put together.
+struct Choice<'a> {
+    gh: &'a Gh,
+    wish: &'a Wish,
+    live: Option<&'a Live>,
+    /// Images that have a template.
+    known: BTreeSet<String>,
+    /// Images that the set is to have.
+    full: BTreeSet<String>,
+    /// Images that stay as they are because the person says so.
+    carried: BTreeSet<String>,
+    chosen: Chosen,
+    problems: Problems,
 }
 
 /// The set from the images folder, completed from `latest`.
@@ -65,94 +97,167 @@ pub fn from_folder(
     gh: &Gh,
     wish: &Wish,
     live: Option<&Live>,
-    differs: impl FnOnce(&BTreeSet<String>) -> anyhow::Result<BTreeMap<String, String>>,
+    differs: impl FnOnce(&BTreeSet<String>) -> anyhow::Result<Judged>,
 ) -> anyhow::Result<Chosen> {
-    let known = templates::names(&wish.packer_dir)?;
+    let mut choice = Choice::new(gh, wish, live)?;
     let asked = if wish.only.is_empty() { &wish.names } else { &wish.only };
-    let carried = templates::choose(&known, &wish.carry)?;
-    let full = if wish.only.is_empty() { known.clone() } else { templates::choose(&known, &wish.only)? };
-    let carried: BTreeSet<String> = if wish.carry.is_empty() { BTreeSet::new() } else { carried };
-    let named = templates::choose(&known, asked)?;
-
-    let everything_carried = full.iter().all(|image| carried.contains(image));
+    let here: BTreeSet<String> =
+        selection::choose(&choice.known, asked)?.difference(&choice.carried).cloned().collect();
     let found = match local::scan(&wish.images) {
-        Ok(found) => found,
-        Err(_) if everything_carried => BTreeMap::new(),
-        Err(error) => return Err(error),
+        Err(error) if !choice.full.is_subset(&choice.carried) => return Err(error),
+        found => found.unwrap_or_default(),
     };
-    let mut chosen = Chosen::default();
-    let mut problems = Problems::default();
-    let mut absent = BTreeSet::new();
     let there = local::present(&found);
-    for image in &full {
-        let wanted_here = named.contains(image) && !carried.contains(image);
-        match found.get(image).filter(|_| wanted_here && there.contains(image)) {
+    let mut absent = BTreeSet::new();
+    for image in choice.full.clone() {
+        match found.get(&image).filter(|_| here.contains(&image) && there.contains(&image)) {
             Some(files) => {
-                let opened = LocalImage::open(&wish.images, image, files);
-                chosen.images.extend(problems.keep(opened.and_then(|opened| SetImage::local(opened, wish.part_size))));
+                let opened = LocalImage::open(&wish.images, &image, files);
+                choice.take(opened.and_then(|opened| SetImage::local(opened, wish.part_size)));
             }
-            // Named, and not there: never an old one in silence.
-            None if wanted_here && !asked.is_empty() => problems.push(failure::missing(format!(
-                "no image {} in {}; run {}",
-                name::whole(image),
-                wish.images.display(),
-                typed::line(format_args!("build-and-fetch --host HOST {image}"))
-            ))),
-            None => {
-                absent.insert(image.clone());
-            }
+            // A named image is never replaced by an old one silently.
+            None if here.contains(&image) && !asked.is_empty() => choice.missing(&image, &there, None),
+            None => drop(absent.insert(image)),
         }
     }
-    for stray in there.difference(&known) {
-        problems.keep(name::check(stray));
-        chosen.warnings.push(format!("{} has no template, so it is not published", name::whole(stray)));
+    for stray in there.difference(&choice.known) {
+        choice.problems.keep(name::check(stray));
+        choice.chosen.warnings.push(format!("{} has no template, so it is not published", name::whole(stray)));
     }
-    let live_images = live.map(|live| audit::images(&live.assets)).unwrap_or_default();
-    chosen.warnings.extend(live_images.difference(&known).map(|gone| dropped(gone, TAG)));
-    let ask: BTreeSet<String> = absent.difference(&carried).cloned().collect();
-    let reasons = match live {
-        _ if ask.is_empty() => BTreeMap::new(),
-        Some(live) if is_live(wish, live, &full, &chosen.images) => BTreeMap::new(),
-        Some(_) => differs(&ask)?,
-        None => ask.iter().map(|image| (image.clone(), format!("no {TAG} is published"))).collect(),
+    let ask: BTreeSet<String> = absent.difference(&choice.carried).cloned().collect();
+    let judged = match live {
+        Some(live) if !ask.is_empty() && !is_live(wish, live, &choice.full, &choice.chosen.images) => differs(&ask)?,
+        _ => Judged::default(),
     };
-    let carries = |image: &String| carried.contains(image) || !reasons.contains_key(image);
-    if let Some(live) = live {
-        carry(gh, wish, live, absent.iter().filter(|image| carries(image)), &mut chosen, &mut problems);
+    let lacks = |image: &&String| live.is_none() || judged.reasons.contains_key(*image);
+    for image in ask.iter().filter(lacks) {
+        choice.missing(image, &there, Some(judged.reasons.get(image).map_or(NOTHING_LIVE, String::as_str)));
     }
-    for image in &absent {
-        match live {
-            Some(_) if carries(image) => {}
-            None if carried.contains(image) => problems.push(failure::missing(format!(
-                "{image} can't be carried over: no {TAG} is published; build and fetch it"
-            ))),
-            _ => {
-                let file = name::whole(image);
-                let why = reasons.get(image).map(String::as_str).unwrap_or_default();
-                let here = if there.contains(image) {
-                    format!(
-                        "{file} is not named, and can't be carried over: {why}; publish the one in {} by naming it as well",
-                        wish.images.display()
-                    )
-                } else {
-                    format!(
-                        "no image {file} in {}, and it can't be carried over: {why}; run {}",
-                        wish.images.display(),
-                        typed::line(format_args!("build-and-fetch --host HOST {image}"))
-                    )
-                };
-                let keep = if live.is_some() {
-                    format!(", or keep the published one with `--carry {image}`")
-                } else {
-                    String::new()
-                };
-                problems.push(failure::missing(format!("{here}{keep}")));
+    choice.carry(&absent.into_iter().filter(|image| !ask.contains(image) || !lacks(&image)).collect());
+    choice.done(live.map(|live| (audit::images(&live.assets), TAG.to_owned())), &judged.origins)
+}
+
+/// `--copy`: the images named, or all, as they are on the source's own release. The others stay as they are on `latest`.
+pub fn from_source(gh: &Gh, wish: &Wish, source: &str, live: Option<&Live>) -> anyhow::Result<Chosen> {
+    let mut choice = Choice::new(gh, wish, live)?;
+    let copied: BTreeSet<String> =
+        selection::choose(&choice.full, &wish.names)?.difference(&choice.carried).cloned().collect();
+    let Some(release) = gh.release_or_draft(source)? else {
+        return Err(failure::missing(format!("no release {source} in {}, so there is nothing to copy", gh.repo()))
+            .fix("publish images from files: leave out --copy"));
+    };
+    let assets = gh.assets(release.id)?;
+    let manifest = look::read_manifest(&assets, |asset| gh.read_asset(asset))?.map(|(manifest, _)| manifest);
+    let there = audit::images(&assets);
+    let signed = wish.trust(gh, source, &assets, &mut choice.chosen)?;
+    choice.carry(&choice.full.difference(&copied).cloned().collect());
+    for image in &copied {
+        choice.take(if there.contains(image) {
+            trusted(gh, signed.as_ref(), image, source, &assets, manifest.as_ref())
+        } else {
+            Err(failure::missing(format!("release {source} has no image {}", name::whole(image)))
+                .fix("publish the image from a file without --copy, or leave it out with --only"))
+        });
+    }
+    choice.done(Some((there, format!("release {source}"))), &BTreeMap::new())
+}
+
+/// Why an image cannot be carried over.
+const NOTHING_LIVE: &str = "nothing is published as `latest`";
+
+impl<'a> Choice<'a> {
+    fn new(gh: &'a Gh, wish: &'a Wish, live: Option<&'a Live>) -> anyhow::Result<Self> {
+        let known = templates::names(&wish.packer_dir)?;
+        let full = selection::choose(&known, &wish.only)?;
+        let carried = if wish.carry.is_empty() { BTreeSet::new() } else { selection::choose(&known, &wish.carry)? };
+        Ok(Self { gh, wish, live, known, full, carried, chosen: Chosen::default(), problems: Problems::default() })
+    }
+
+    fn take(&mut self, image: anyhow::Result<SetImage>) {
+        self.chosen.images.extend(self.problems.keep(image));
+    }
+
+    /// Takes images over as they are on `latest`.
+    fn carry(&mut self, images: &BTreeSet<String>) {
+        if images.is_empty() {
+            return;
+        }
+        let Some(live) = self.live else {
+            for image in images {
+                self.problems.push(
+                    failure::missing(format!("{image} can't be carried over: {NOTHING_LIVE}"))
+                        .fix("build and fetch the image, or leave it out with --only"),
+                );
             }
+            return;
+        };
+        let manifest = live.manifest.as_ref();
+        let signed = self.wish.trust(self.gh, TAG, &live.assets, &mut self.chosen);
+        let Some(signed) = self.problems.keep(signed) else { return };
+        for image in images {
+            self.take(trusted(self.gh, signed.as_ref(), image, TAG, &live.assets, manifest));
         }
     }
-    chosen.warnings.extend(left_out(&known, &full));
-    problems.into_result()?;
-    Ok(chosen)
+
+    /// `why`: the reason that the image isn't carried over, where it could be.
+    fn missing(&mut self, image: &str, there: &BTreeSet<String>, why: Option<&str>) {
+        let (file, images) = (name::whole(image), self.wish.images.display());
+        let carried = why.map(|why| format!(", and can't be carried over: {why}")).unwrap_or_default();
+        let (what, fix) = if there.contains(image) {
+            (
+                format!("{file} is not among the named images{carried}"),
+                format!("to publish the image in {images}, name it too"),
+            )
+        } else {
+            let build = suggest::command(format_args!("build-and-fetch --host HOST {image}"));
+            (format!("no image {file} in {images}{carried}"), format!("run {build}"))
+        };
+        let keep = why.filter(|_| self.live.is_some());
+        let keep = keep.map(|_| format!(", or keep the published image with `--carry {image}`")).unwrap_or_default();
+        self.problems.push(failure::missing(what).fix(fix + &keep));
+    }
+
+    /// `of`: the images of a release and its name, to say which of them are left out.
+    fn done(
+        mut self,
+        of: Option<(BTreeSet<String>, String)>,
+        origins: &BTreeMap<String, (String, String)>,
+    ) -> anyhow::Result<Chosen> {
+        take_as_built_from(self.wish, &mut self.chosen, origins);
+        let warnings = &mut self.chosen.warnings;
+        if let Some((images, from)) = of {
+            let gone = images.difference(&self.known);
+            warnings.extend(gone.map(|gone| format!("{gone} on {from} no longer has a template, so it is dropped")));
+        }
+        let without: Vec<&str> = self.known.difference(&self.full).map(String::as_str).collect();
+        if !without.is_empty() {
+            warnings.push(format!("--only: {TAG} will NOT have {}", without.join(", ")));
+        }
+        self.problems.into_result()?;
+        // The same set, however it was named, is the same manifest.
+        self.chosen.images.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(self.chosen)
+    }
+}
+
+/// Records the origin of images that have no build record: what the person says, else, for an image that is carried over,
+/// what `check` compared it with; so `check` still says skip afterwards.
+fn take_as_built_from(wish: &Wish, chosen: &mut Chosen, origins: &BTreeMap<String, (String, String)>) {
+    let mut taken: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for SetImage { name, facts, .. } in &mut chosen.images {
+        let unrecorded = facts.built_from.is_none() && facts.inputs.is_none();
+        let origin = wish.built_from.as_ref().or_else(|| origins.get(name));
+        if let Some((what, commit)) = origin.filter(|_| unrecorded) {
+            facts.built_from = Some(BuiltFrom { commit: commit.clone(), dirty: false });
+            taken.entry(what.as_str()).or_default().push(name);
+        }
+    }
+    for (what, images) in taken {
+        let images = images.join(", ");
+        chosen.warnings.push(format!(
+            "no build record says what {images} was built from; recorded as built from {what} (change that with --built-from REV)"
+        ));
+    }
 }
 
 /// Whether what is here is of the set that is live for this very version already: then there is nothing to decide about
@@ -160,124 +265,37 @@ pub fn from_folder(
 fn is_live(wish: &Wish, live: &Live, full: &BTreeSet<String>, here: &[SetImage]) -> bool {
     let (Some(manifest), Some((version, commit))) = (&live.manifest, &wish.source) else { return false };
     let names: BTreeSet<String> = manifest.images.iter().map(|image| image.name.clone()).collect();
-    let same = |image: &SetImage| manifest.image(&image.name).is_some_and(|there| image.is_like(there));
-    (&manifest.source, &manifest.commit) == (version, commit) && names == *full && here.iter().all(same)
+    let same = |image: &SetImage| manifest.image(&image.name).is_some_and(|there| image.sha256 == there.sha256);
+    let is_label = live.label.as_ref().is_some_and(|label| (&label.source, &label.commit) == (version, commit));
+    is_label && names == *full && here.iter().all(same)
 }
 
-/// `--copy`: the images named, or all, as they are on the source's own release. The others stay as they are on `latest`.
-pub fn from_source(gh: &Gh, wish: &Wish, source: &str, live: Option<&Live>) -> anyhow::Result<Chosen> {
-    let known = templates::names(&wish.packer_dir)?;
-    let full = templates::choose(&known, &wish.only)?;
-    let kept = if wish.carry.is_empty() { BTreeSet::new() } else { templates::choose(&known, &wish.carry)? };
-    let named = templates::choose(&full, &wish.names)?;
-    let copied: BTreeSet<String> = named.difference(&kept).cloned().collect();
-    let Some(release) = gh.release_by_tag(source)? else {
-        return Err(failure::missing(format!(
-            "no release {source} in {}, so there is nothing to copy; publish from --images instead",
-            gh.repo()
-        )));
-    };
-    let assets = gh.assets(release.id)?;
-    let manifest = look::read_manifest(&assets, |asset| gh.read_asset(asset))?;
-    let mut chosen = Chosen::default();
-    let mut problems = Problems::default();
-    let there = audit::images(&assets);
-    let trust = wish.trust(gh, source, &assets, manifest.as_ref())?;
-    match live {
-        Some(live) => carry(gh, wish, live, full.difference(&copied), &mut chosen, &mut problems),
-        None => full.difference(&copied).for_each(|image| {
-            problems.push(failure::missing(format!(
-                "{image} can't be carried over: no {TAG} is published; name it, or leave it out with --only"
-            )));
-        }),
-    }
-    for image in &copied {
-        if there.contains(image) {
-            let taken = trusted(gh, &trust, image, source, &assets, manifest.as_ref());
-            chosen.images.extend(problems.keep(taken));
-        } else {
-            problems.push(failure::missing(format!(
-                "release {source} has no image {}; publish from --images instead, or leave it out with --only",
-                name::whole(image)
-            )));
-        }
-    }
-    chosen.warnings.extend(there.difference(&known).map(|gone| dropped(gone, &format!("release {source}"))));
-    chosen.warnings.extend(left_out(&known, &full));
-    problems.into_result()?;
-    Ok(chosen)
-}
-
-/// What `--only` means for the other images.
-fn left_out(known: &BTreeSet<String>, full: &BTreeSet<String>) -> Option<String> {
-    let without: Vec<&str> = known.difference(full).map(String::as_str).collect();
-    (!without.is_empty()).then(|| format!("--only: {TAG} will NOT have {}", without.join(", ")))
-}
-
-/// Takes images over as they are on `latest`.
-fn carry<'a>(
-    gh: &Gh,
-    wish: &Wish,
-    live: &Live,
-    images: impl Iterator<Item = &'a String>,
-    chosen: &mut Chosen,
-    problems: &mut Problems,
-) {
-    let mut images = images.peekable();
-    if images.peek().is_none() {
-        return;
-    }
-    let manifest = live.manifest.as_ref();
-    let Some(trust) = problems.keep(wish.trust(gh, TAG, &live.assets, manifest)) else { return };
-    for image in images {
-        chosen.images.extend(problems.keep(trusted(gh, &trust, image, TAG, &live.assets, manifest)));
-    }
-}
-
-/// An image of the release `from`, which must be one that was signed where somebody signs.
+/// An image of the release `from`, with the digest from its manifest, else from its checksum file. Where a signature is
+/// required, the image must be a signed one.
 pub fn trusted(
     gh: &Gh,
-    trust: &Trust,
-    image: &str,
-    from: &str,
-    assets: &[Asset],
-    manifest: Option<&Manifest>,
-) -> anyhow::Result<SetImage> {
-    let mut image = from_release(|asset| gh.read_asset(asset), image, from, assets, manifest)?;
-    trust.check(&image, from)?;
-    // Where somebody signs, a manifest alone vouches for no part.
-    if !trust.vouches_for_parts(&image)
-        && let Origin::Assets { by_manifest, .. } = &mut image.origin
-    {
-        *by_manifest = false;
-    }
-    Ok(image)
-}
-
-/// An image of a release, vouched for by its manifest, or by its checksum file.
-pub fn from_release(
-    read: impl FnOnce(&Asset) -> Result<Vec<u8>, CallError>,
+    signed: Option<&Signed>,
     image: &str,
     from: &str,
     assets: &[Asset],
     manifest: Option<&Manifest>,
 ) -> anyhow::Result<SetImage> {
     name::check(image)?;
-    if let Some(image) = manifest.and_then(|manifest| manifest.image(image)) {
-        return SetImage::from_manifest(image, from, assets);
-    }
-    let file = name::checksum(image);
-    let Some(asset) = assets.iter().find(|asset| asset.name == file && asset.is_uploaded()) else {
-        return Err(failure::missing(format!(
-            "nothing vouches for {} on release {from}: it has neither a manifest nor {file}; give the image with --images",
-            name::whole(image)
-        )));
+    let (file, checksum) = (name::whole(image), name::checksum(image));
+    let image = if let Some(image) = manifest.and_then(|manifest| manifest.image(image)) {
+        SetImage::from_manifest(image, from, assets)?
+    } else if let Some(bytes) = files::by_name(assets, |asset| gh.read_asset(asset))(&checksum)? {
+        let sha256 = checksum::parse(image, &String::from_utf8_lossy(&bytes))?;
+        SetImage::from_assets(image, sha256, from, assets)?
+    } else {
+        let why = format!("{file} on release {from} has no digest: neither a manifest nor {checksum} is there");
+        return Err(failure::missing(why).fix("publish the image from a file: name its folder with --images"));
     };
-    let text = String::from_utf8_lossy(&read(asset)?).into_owned();
-    let sha256 = checksum::parse(image, &text)?;
-    SetImage::from_assets(image, sha256, from, assets)
-}
-
-fn dropped(image: &str, from: &str) -> String {
-    format!("{image} on {from} has no template any more, so it is dropped")
+    match signed.filter(|signed| !signed.sums.has(&file, image.sha256)) {
+        None => Ok(image),
+        Some(signed) => {
+            Err(failure::digest(format!("{file} on release {from} is not among the files that {} signed", signed.who))
+                .fix(suggest::command("verify")))
+        }
+    }
 }

@@ -1,47 +1,61 @@
-//! Fills the stage with a set and proves it: the images first, then the manifest that vouches for them, all on their way
-//! in; when all of it is there, it takes its names.
+//! Fills the draft with a set and proves it: first images and files, then the manifest that describes them, then `SHA256SUMS` and
+//! its signature, which cover the manifest. What is right already is kept. Publish uses it.
 
-use crate::gh::CallError;
-use crate::manifest::{self, Manifest};
+use crate::gh::{Asset, CallError};
+use crate::manifest::{self, FileEntry, Manifest};
 
+use super::draft::Draft;
 use super::files::{self, File};
-use super::naming::Named;
-use super::prove::{self, Unproven};
+use super::prove;
 use super::send;
 use super::set::Set;
-use super::stage::Stage;
 
-/// Sends what is missing, `jobs` images side by side. What is right already is kept.
-pub fn fill(stage: &Stage<'_>, set: &Set, jobs: usize) -> anyhow::Result<Manifest> {
-    let mut tries = stage.held.backoff();
-    let mut stock = stage.stock.clone();
+/// Sends what is missing. What is right already is kept.
+pub fn fill(draft: &Draft<'_>, set: &Set) -> anyhow::Result<Manifest> {
+    let mut tries = draft.held.backoff();
     loop {
-        let images = send::images(stage, set, &stock, jobs)?;
+        let there = draft.assets()?;
+        let images = send::images(draft, set, &there)?;
         let mut manifest = Manifest::new(set.source.clone(), set.commit.clone(), images);
+        manifest.created.clone_from(&draft.created);
         manifest.attested_by.clone_from(&set.signing.attested_by);
-        for file in files::all(&manifest.images, &set.signing)? {
-            send::small(stage, &file, &stock)?;
-            manifest.files.push(file.part);
-        }
-        let own = File::new(manifest::FILE, manifest.to_bytes());
-        let mut expected = manifest.assets();
-        // The images are proven before a manifest vouches for them.
-        let proven = prove::staged(stage, &expected).and_then(|()| {
-            send::small(stage, &own, &stock)?;
-            let own = own.part.expected();
-            prove::staged(stage, std::slice::from_ref(&own))?;
-            expected.push(own);
-            stage.swap(stage.held, Named::is_plain)?;
-            prove::named(stage, &expected)
-        });
-        match proven {
-            Ok(()) => return Ok(manifest),
-            // What is wrong has been removed: fill the gap. What was right is kept.
-            Err(Unproven::Removed(what)) => {
-                tries.wait("proving the draft", CallError::Lost(what))?;
-                stock = stage.stock_now()?;
+        let reader = files::reader(draft.held.repo());
+        manifest.files.push(reader.part.clone());
+        let bytes = manifest.to_bytes();
+        // A manifest that readers would refuse is not sent.
+        Manifest::parse(&bytes)?;
+        let own = File::new(manifest::FILE, bytes);
+        let sums = File::new(files::SUMS, files::sums(&manifest, own.part.sha256).into_bytes());
+        let signature = set.signing.signer.as_ref().map(|signer| signer.sign(&sums.bytes)).transpose()?;
+        let signature = signature.map(|bytes| File::new(files::SIGNATURE, bytes));
+        let mut wrong = None;
+        let mut expected = manifest.images.iter().flat_map(manifest::Image::assets).collect::<Vec<FileEntry>>();
+        // The images are proven before the manifest that describes them is sent.
+        for file in [Some(&reader), Some(&own), Some(&sums), signature.as_ref()].into_iter().flatten() {
+            if file.part.file == manifest::FILE {
+                wrong = prove::assets(draft, &expected)?;
             }
-            Err(Unproven::Error(error)) => return Err(error),
+            if wrong.is_some() {
+                break;
+            }
+            send::small(draft, file, &there)?;
+            expected.push(file.part.clone());
         }
+        if wrong.is_none() {
+            remove_others(draft, &expected)?;
+            wrong = prove::assets(draft, &expected)?;
+        }
+        // What is wrong has been removed: fill the gap. What was right is kept.
+        let Some(wrong) = wrong else { return Ok(manifest) };
+        tries.wait("proving the draft", CallError::Lost(wrong))?;
     }
+}
+
+/// Deletes what is on the draft and not of the set.
+fn remove_others(draft: &Draft<'_>, expected: &[FileEntry]) -> anyhow::Result<()> {
+    let is_of_set = |asset: &&Asset| expected.iter().any(|it| it.file == asset.name);
+    for asset in draft.assets()?.iter().filter(|asset| !is_of_set(asset)) {
+        draft.remove(asset, "the set has no such file")?;
+    }
+    Ok(())
 }

@@ -1,4 +1,5 @@
-//! The outside as it is: GitHub through the contributor's gh, the remote through git, and a person at the console.
+//! [`Outside`] with real programs: GitHub through the contributor's gh, the remote through git, output on the console. Each call is
+//! made once; what may be repeated is decided above. Every verb that looks at `latest` makes one.
 
 use std::fmt;
 use std::io::Read as _;
@@ -10,23 +11,25 @@ use anyhow::Context as _;
 
 use crate::backoff;
 use crate::console::{Console, Transfer};
-use crate::failure;
+use crate::failure::{self, Advice as _};
 use crate::gh::{Asset, CallError, Download, Gh, NewRelease, Release, Upload};
 use crate::git::{Git, Publisher, Pushed, TagRef, Update, Waits};
 use crate::interrupt;
-use crate::packer::{Address, Repo};
 use crate::process::joined;
+use crate::refusal::Reason;
+use crate::repo::{Address, Repo};
+use crate::testing;
 
-use super::TAG;
-use super::doors::Doors;
-use super::lease::Permit;
+use super::client::Client;
 use super::lock;
-use super::outside::{Bell, Budget, Feed, How, Move, Outside, Push, Refs, Say, Seen, Take, Task};
+use super::outside::{Budget, Feed, How, Move, Outside, Push, Refs, Say, Seen, Stop, Take, Task};
 use super::own_clone::OwnClone;
-use super::rate;
+use super::permit::Permit;
+use super::{PINNED, TAG, memory};
 
+#[derive(Clone)]
 pub struct GitHub {
-    /// Asks once; repeating is for those above.
+    /// Makes each request once.
     gh: Gh,
     attempts: u32,
     git: Git,
@@ -42,7 +45,7 @@ impl GitHub {
             attempts: gh.tries().attempts,
             gh: gh.patient(1),
             git: git.clone(),
-            publisher: Arc::new(Publisher::new(git, gh.repo(), address)),
+            publisher: Arc::new(Publisher::new(git, gh.repo(), address, gh.tries().stall())),
             clone: Arc::default(),
             console: console.clone(),
             started: Instant::now(),
@@ -53,16 +56,12 @@ impl GitHub {
         &self.publisher
     }
 
-    /// The same for another thread.
-    fn twin(&self) -> Self {
-        Self {
-            gh: self.gh.clone(),
-            attempts: self.attempts,
-            git: self.git.clone(),
-            publisher: Arc::clone(&self.publisher),
-            clone: Arc::clone(&self.clone),
-            console: self.console.clone(),
-            started: self.started,
+    /// Remembers for later runs that GitHub refused a tag name for good.
+    fn note_burnt_tag(&self, error: &CallError) {
+        if error.reason() == Reason::BurntTag
+            && let Ok(dir) = self.git.common_dir()
+        {
+            memory::write(&dir, memory::BURNT, self.gh.repo());
         }
     }
 
@@ -84,7 +83,7 @@ impl Outside for GitHub {
         // Asking changes nothing, so gh itself may repeat it.
         let gh = self.gh(how).patient(self.attempts);
         thread::scope(|scope| {
-            let refs = scope.spawn(|| Doors::with(self, how).refs());
+            let refs = scope.spawn(|| Client::with(self, how).refs());
             let releases = scope.spawn(|| gh.releases());
             let live = gh.release_by_tag(TAG);
             let refs = joined(refs);
@@ -120,38 +119,30 @@ impl Outside for GitHub {
     }
 
     fn create_release(&self, how: How, permit: &Permit<'_>, new: &NewRelease) -> Result<Release, CallError> {
-        permit.check(self.elapsed())?;
-        self.gh(how).create_release(&|| permit.last_byte(self.elapsed()), new)
+        let made = self.gh(how).create_release(&|| permit.last_byte(self), new);
+        made.inspect_err(|error| self.note_burnt_tag(error))
     }
 
     fn update_release(&self, how: How, permit: &Permit<'_>, id: u64, new: &NewRelease) -> Result<Release, CallError> {
-        permit.check(self.elapsed())?;
-        self.gh(how).update_release(&|| permit.last_byte(self.elapsed()), id, new)
+        let changed = self.gh(how).update_release(&|| permit.last_byte(self), id, new);
+        changed.inspect_err(|error| self.note_burnt_tag(error))
     }
 
     fn delete_release(&self, how: How, permit: &Permit<'_>, id: u64) -> Result<(), CallError> {
-        permit.check(self.elapsed())?;
-        self.gh(how).delete_release(&|| permit.last_byte(self.elapsed()), id)
+        self.gh(how).delete_release(&|| permit.last_byte(self), id)
     }
 
     fn upload(&self, how: How, permit: &Permit<'_>, upload: Upload<'_>, feed: Feed<'_>) -> Result<Asset, CallError> {
-        permit.check(self.elapsed())?;
-        self.gh(how).upload(&|| permit.last_byte(self.elapsed()), &upload, feed)
-    }
-
-    fn rename_asset(&self, how: How, permit: &Permit<'_>, id: u64, name: &str) -> Result<Asset, CallError> {
-        permit.check(self.elapsed())?;
-        self.gh(how).rename_asset(&|| permit.last_byte(self.elapsed()), id, name)
+        self.gh(how).upload(&|| permit.check(self.elapsed()), &upload, feed)
     }
 
     fn delete_asset(&self, how: How, permit: &Permit<'_>, id: u64) -> Result<(), CallError> {
-        permit.check(self.elapsed())?;
-        self.gh(how).delete_asset(&|| permit.last_byte(self.elapsed()), id)
+        self.gh(how).delete_asset(&|| permit.last_byte(self), id)
     }
 
     fn budget(&self, how: How) -> Result<Budget, CallError> {
-        let (remaining, renews_in) = self.gh(how).rate_limit()?;
-        Ok(Budget { remaining, renews_in })
+        let (remaining, renews_in, now) = self.gh(how).rate_limit()?;
+        Ok(Budget { remaining, renews_in, date: SystemTime::UNIX_EPOCH + now })
     }
 
     fn commit_of_tag(&self, how: How, tag: &str) -> Result<Option<String>, CallError> {
@@ -159,8 +150,8 @@ impl Outside for GitHub {
     }
 
     fn refs(&self, how: How) -> Result<Refs, CallError> {
-        let (tag, lock) = self.publisher.refs(waits(how), TAG, lock::REF)?;
-        Ok(Refs { tag, lock })
+        let (mut tags, lock) = self.publisher.refs(waits(how), &[TAG, &format!("{PINNED}*")], lock::REF)?;
+        Ok(Refs { tag: tags.remove(TAG), lock, pinned: tags })
     }
 
     fn lock_note(&self, how: How, id: &str) -> Result<Option<String>, CallError> {
@@ -176,32 +167,27 @@ impl Outside for GitHub {
     }
 
     fn push(&self, how: How, push: &Push) -> Result<Pushed, CallError> {
-        let tag = format!("refs/tags/{TAG}");
-        let update = |name, it: &Move| (name, it.to.clone(), it.expected.clone());
-        let moves: Vec<_> = [update(lock::REF, &push.lock)]
-            .into_iter()
-            .chain(push.tag.iter().map(|it| update(tag.as_str(), it)))
-            .collect();
+        let tag = push.tag.as_ref().map(|(name, it)| (format!("refs/tags/{name}"), it));
+        let moves = [(lock::REF, &push.lock)].into_iter().chain(tag.as_ref().map(|(name, it)| (name.as_str(), *it)));
         let updates: Vec<Update<'_>> =
-            moves.iter().map(|(name, to, expected)| (*name, to.as_deref(), expected.as_deref())).collect();
+            moves.map(|(name, Move { to, expected })| (name, to.as_deref(), expected.as_deref())).collect();
         self.publisher.push(waits(how), &updates)
     }
 
-    fn hold_clone(&self) -> anyhow::Result<bool> {
-        let held = OwnClone::hold(&self.git.common_dir()?)?;
-        let alone = held.is_some();
-        *self.clone.lock().unwrap_or_else(PoisonError::into_inner) = held;
-        Ok(alone)
+    fn hold_clone(&self) -> anyhow::Result<()> {
+        *self.clone.lock().unwrap_or_else(PoisonError::into_inner) = OwnClone::hold(&self.git.common_dir()?)?;
+        Ok(())
     }
 
-    fn pushed_by_this_clone(&self, lock: &str) -> anyhow::Result<Option<Duration>> {
-        let clone = self.clone.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(clone.as_ref().and_then(|clone| clone.pushed(lock, boottime())))
+    fn pushed_by_this_clone(&self, lock: &str) -> Option<Duration> {
+        self.clone.lock().unwrap_or_else(PoisonError::into_inner).as_ref()?.pushed(lock, uptime())
     }
 
-    fn leave_lock(&self, unclear_for: Duration) {
-        if let Some(clone) = &*self.clone.lock().unwrap_or_else(PoisonError::into_inner) {
-            clone.leaves(boottime() + unclear_for);
+    fn may_arrive(&self, for_at_most: Option<Duration>) {
+        if let Some(clone) = &*self.clone.lock().unwrap_or_else(PoisonError::into_inner)
+            && let Err(error) = clone.arrives(for_at_most.map_or(Duration::ZERO, |time| uptime() + time))
+        {
+            self.console.detail(format_args!("the next run of this clone will wait longer than it must: {error:#}"));
         }
     }
 
@@ -216,26 +202,13 @@ impl Outside for GitHub {
     }
 
     fn bring(&self, target: &TagRef) -> anyhow::Result<String> {
-        let (git, url) = (&self.git, self.publisher.url());
-        let here = |id: &str| matches!(git.resolve(&format!("{id}^{{object}}")), Ok(Some(_)));
-        if !here(&target.object) {
-            // By its id, where the server allows it.
-            let _ = git.fetch(url, std::slice::from_ref(&target.object));
-        }
-        if !here(&target.commit) {
-            // The tags of the remote lead to all released commits.
-            git.fetch(url, &["refs/tags/*".to_owned()])?;
-        }
         for id in [&target.object, &target.commit] {
-            if here(id) {
+            if self.publisher.bring(id)? {
                 return Ok(id.clone());
             }
         }
-        Err(failure::missing(format!(
-            "commit {} is not in {} any more; publish the set anew",
-            target.commit,
-            self.gh.repo()
-        )))
+        let why = format!("commit {} is no longer in {}", target.commit, self.gh.repo());
+        Err(failure::missing(why).fix("publish the set again"))
     }
 
     fn now(&self) -> Duration {
@@ -243,7 +216,12 @@ impl Outside for GitHub {
     }
 
     fn elapsed(&self) -> Duration {
-        boottime()
+        // macOS has no clock of that name; its monotonic clock counts sleep.
+        #[cfg(target_vendor = "apple")]
+        let with_sleep = rustix::time::ClockId::Monotonic;
+        #[cfg(not(target_vendor = "apple"))]
+        let with_sleep = rustix::time::ClockId::Boottime;
+        clock(with_sleep)
     }
 
     fn wall_clock(&self) -> SystemTime {
@@ -277,16 +255,17 @@ impl Outside for GitHub {
             Say::Note => self.console.note(text),
             Say::Warning => self.console.warn(text),
             Say::Detail => self.console.detail(text),
+            Say::Urgent => self.console.urgent(text),
         }
     }
 
     fn last_rate(&self) -> Option<u64> {
-        rate::last(&self.git.common_dir().ok()?)
+        memory::rate(&self.git.common_dir().ok()?)
     }
 
     fn remember_rate(&self, rate: u64) {
         if let Ok(dir) = self.git.common_dir() {
-            rate::remember(&dir, rate);
+            memory::write(&dir, memory::RATE, rate);
         }
     }
 
@@ -294,25 +273,25 @@ impl Outside for GitHub {
         self.console.transfer(what, bytes)
     }
 
-    fn side_by_side(&self, jobs: usize, work: &(dyn Fn() + Sync)) {
+    fn side_by_side(&self, work: &(dyn Fn() + Sync)) {
         thread::scope(|scope| {
-            for _ in 0..jobs {
+            for _ in 0..testing::jobs() {
                 scope.spawn(work);
             }
         });
     }
 
     fn beside(&self, task: Task) {
-        let outside = self.twin();
+        let outside = self.clone();
         thread::spawn(move || task(&outside));
     }
 
-    fn wait(&self, bell: &Arc<Bell>, at_most: Duration) {
-        bell.wait(at_most);
+    fn wait(&self, stop: &Arc<Stop>, at_most: Duration) {
+        stop.wait(at_most);
     }
 
-    fn ring(&self, bell: &Arc<Bell>) {
-        bell.ring();
+    fn stop(&self, stop: &Arc<Stop>) {
+        stop.set();
     }
 
     fn hold_still(&self, still: bool) {
@@ -322,12 +301,16 @@ impl Outside for GitHub {
 }
 
 fn waits(how: How) -> Waits {
-    let at_most = how.at_most.unwrap_or(Duration::from_secs(60));
-    Waits { at_most, heeds_signals: how.heeds_signals }
+    // What the person allows ends it sooner.
+    Waits { at_most: how.at_most.unwrap_or(Duration::MAX), heeds_signals: how.heeds_signals }
 }
 
-/// The clock that counts the time in which the machine sleeps.
-fn boottime() -> Duration {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+/// The clock since the machine started, without the time in which it sleeps.
+fn uptime() -> Duration {
+    clock(rustix::time::ClockId::Monotonic)
+}
+
+fn clock(which: rustix::time::ClockId) -> Duration {
+    let time = rustix::time::clock_gettime(which);
     Duration::new(u64::try_from(time.tv_sec).unwrap_or_default(), u32::try_from(time.tv_nsec).unwrap_or_default())
 }

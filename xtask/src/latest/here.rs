@@ -1,9 +1,10 @@
-//! The images of this folder against those that are live: by their bytes, not by what their checksum files promise.
+//! Compares the images of a folder with the live images: by their bytes, not by their checksum files alone. A damaged image is a
+//! fault with its fix, not an error. Verify uses it.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use crate::image::digest::Digest;
+use crate::digest::Digest;
 use crate::image::hash;
 use crate::image::local::{self, LocalImage};
 use crate::image::name;
@@ -25,7 +26,7 @@ pub struct Fault {
     pub cure: Cure,
 }
 
-/// What helps, without the options that the person gave.
+/// What helps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cure {
     /// Its bytes are not those that were built or fetched.

@@ -1,41 +1,26 @@
-//! The lock, held: it is renewed beside the work, and a request that changes something needs a [`Permit`], which lapses
-//! [`FRESH`] after the renewal that it rests on was begun.
+//! The lock, held. A task renews it beside the work, and each request that changes something needs a [`Permit`], which expires soon
+//! after the renewal that it rests on. `lock.rs` makes a lease, `held.rs` asks it before each change.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
 
-use crate::console::seconds;
-use crate::failure;
+use crate::failure::{self, Advice as _};
 use crate::gh::CallError;
 use crate::git::{self, Pushed};
-use crate::typed;
+use crate::refusal::Refusal;
+use crate::suggest;
+use crate::text::seconds;
 
-use super::doors::Doors;
-use super::lock::{Note, REF};
-use super::outside::{Bell, How, Move, Outside, Push};
-
-/// A holder renews so often.
-const RENEW: Duration = Duration::from_secs(30);
-/// A permit rests on a renewal begun at most this long ago, by a clock that counts a machine's sleep.
-pub const FRESH: Duration = Duration::from_secs(30);
-/// How long the kernel of a client that was killed may go on sending what it took.
-const SENDING: Duration = Duration::from_secs(100);
-/// GitHub ends a request of its own after this.
-const SERVING: Duration = Duration::from_secs(10);
-/// A lock that stands still for so long, by a clock that doesn't count sleep, is nobody's. What its holder had sent
-/// under its last permit has arrived by then, or never does: that is what the assertion below is for.
-pub const WATCH: Duration = Duration::from_secs(180);
-const _: () = assert!(FRESH.as_secs() + SENDING.as_secs() + SERVING.as_secs() < WATCH.as_secs());
-
-/// A push of the lock, and a small change, are given up after this.
-pub const ANSWER: Duration = Duration::from_secs(20);
-/// A lock that can't be renewed for so long is given up; between the two calls of a flip as well.
-pub const GIVE_UP: Duration = Duration::from_secs(600);
-/// A run that can't renew the lock for so long has no business to go on.
-const HOPELESS: Duration = Duration::from_secs(3600);
+use super::TAG;
+use super::client::Client;
+use super::lock::{Intent, Note, REF};
+use super::outside::{How, Move, Outside, Push, Stop};
+use super::permit::Permit;
+use super::session;
+use super::times::{ANSWER, ARRIVES, GIVE_UP, HOPELESS, RENEW, SENDING};
 
 /// The lock, held.
 #[derive(Clone)]
@@ -44,82 +29,51 @@ pub struct Lease(Arc<Inner>);
 struct Inner {
     note: Note,
     state: Mutex<State>,
-    stop: Arc<Bell>,
+    stop: Arc<Stop>,
 }
 
 #[derive(Default)]
-struct State {
+pub(super) struct State {
     /// What the ref was last known to be, by us.
     known: Option<String>,
     /// Pushed without an answer, each with the time when it was begun: one of them may be there, or come to be.
     unanswered: Vec<(String, Duration)>,
     /// When the newest renewal that is known to have succeeded was begun; by the clock that counts sleep.
-    renewed: Duration,
+    pub(super) renewed: Duration,
     /// Why this run isn't the holder any more.
-    lost: Option<String>,
-    /// Because somebody deleted it.
-    deleted: bool,
-    /// A push is under way: one at a time, or its own lease would fail it.
+    pub(super) lost: Option<String>,
+    /// Somebody deleted the lock.
+    pub(super) deleted: bool,
+    /// A push is under way: a second push at the same time would make the first fail.
     busy: bool,
     renewing: bool,
-    /// Since when nothing is live, between the two calls of a flip.
-    gap: Option<Duration>,
+    /// Since when nothing is live, between the two PATCHes of a switch.
+    pub(super) gap: Option<Duration>,
     /// Until when a request whose answer was not clear may still arrive.
     unclear_until: Option<Duration>,
-    /// What this run did half-way it has taken back itself.
+    /// This run left nothing half done.
     in_order: bool,
+    /// What this run is about to switch.
+    intent: Option<Intent>,
+    /// The lock is not given back.
+    stays: bool,
 }
 
 /// What a push of the lock came to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum Renewed {
     Yes,
-    /// The lock is held, and what went along was not moved: its own lease failed.
+    /// The lock is held, and the tag was not moved: it was not where it was expected.
     OthersMoved,
-    /// Nobody knows yet.
+    /// The remote refuses, and says why.
+    Refused(String),
+    /// There was no clear answer.
     Unknown,
 }
 
-/// Leave to send one request that changes something. Made by [`Lease::permit`] alone.
-pub struct Permit<'l> {
-    lease: &'l Lease,
-    /// The last byte was handed over: from then on the request may be done.
-    sent: AtomicBool,
-}
-
-impl Permit<'_> {
-    /// Whether it holds; `elapsed` is the clock that counts sleep.
-    ///
-    /// # Errors
-    ///
-    /// [`CallError::Lapsed`] when the lock must be renewed first; another when it is lost.
-    pub fn check(&self, elapsed: Duration) -> Result<(), CallError> {
-        let state = self.lease.state();
-        // One that was deleted nobody else has, so nobody else puts right what is half-way.
-        if let Some(why) = state.lost.as_ref().filter(|_| !(state.gap.is_some() && state.deleted)) {
-            return Err(CallError::Local(state.not_held(why, elapsed)));
-        }
-        let within = |since: Duration, at_most| elapsed.saturating_sub(since) <= at_most;
-        // A second published release on the tag is refused by GitHub, so it is safe to go on without an answer.
-        let fresh = within(state.renewed, FRESH) || state.gap.is_some_and(|since| within(since, GIVE_UP));
-        if fresh { Ok(()) } else { Err(CallError::Lapsed) }
-    }
-
-    /// Asked before a request's last byte is handed over: with a `Content-Length` nothing happens on the other side
-    /// before that.
-    ///
-    /// # Errors
-    ///
-    /// As [`Self::check`].
-    pub fn last_byte(&self, elapsed: Duration) -> Result<(), CallError> {
-        self.check(elapsed)?;
-        self.sent.store(true, Ordering::Relaxed);
-        Ok(())
-    }
-
-    pub fn was_sent(&self) -> bool {
-        self.sent.load(Ordering::Relaxed)
-    }
+/// Exit code 3: the remote takes no such push.
+fn refused(outside: &dyn Outside, what: &str, said: &str) -> anyhow::Error {
+    failure::missing(format!("{} refuses the push to {what}: {said}", outside.repo())).fix(Refusal::of(said).fix(true))
 }
 
 impl State {
@@ -128,46 +82,46 @@ impl State {
         self.unclear_until.map(|until| until.saturating_sub(elapsed)).filter(|left| !left.is_zero())
     }
 
-    /// It is not held any more, and nothing holds the next run back from what may still arrive.
-    fn not_held(&self, why: &str, elapsed: Duration) -> anyhow::Error {
+    /// This run does not hold the lock any more, and the next run does not wait for what this run sent.
+    pub(super) fn not_held(&self, why: &str, elapsed: Duration) -> anyhow::Error {
         let (open, when) = self.unclear_for(elapsed).map_or_else(Default::default, |left| {
-            ("a change that it sent may still be done: ", format!(" in {}", seconds(left)))
+            ("; a change that it sent may still take effect", format!(" in {}", seconds(left)))
         });
-        let status = typed::line("status");
-        failure::failed(format!(
-            "the lock {REF} is not this run's any more ({why}), so it stops; {open}look with {status}{when}, then run again"
-        ))
+        let status = suggest::command("status");
+        failure::failed(format!("this run stops: it no longer has the lock {REF}: {why}{open}"))
+            .fix(format_args!("see {status}{when}, then run the same command again"))
     }
 }
 
-const HOW: How = How { at_most: Some(ANSWER), heeds_signals: false };
-
 impl Lease {
-    fn state(&self) -> MutexGuard<'_, State> {
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// One that is to hold the lock, and doesn't yet.
+    /// A lease that does not hold the lock yet.
     pub fn new(note: Note) -> Self {
         Self(Arc::new(Inner { note, state: Mutex::default(), stop: Arc::default() }))
     }
 
-    /// The first push of the lock, over what is `there`. `Ok(Err(why))`: it isn't this run's, or nobody knows yet.
+    /// The first push of the lock, over what is `there`. `Ok(Err(why))`: this run doesn't hold it, or had no clear answer.
     ///
     /// # Errors
     ///
     /// The remote refuses.
-    pub fn take(&self, doors: Doors<'_>, there: Option<String>) -> anyhow::Result<Result<(), &'static str>> {
+    pub fn take(&self, client: Client<'_>, there: Option<String>) -> anyhow::Result<Result<(), &'static str>> {
         self.state().known = there;
-        match self.push(doors.outside(), None) {
+        match self.push(client.outside(), None) {
             Ok(Renewed::Yes) => {
-                self.start_renewing(doors.outside());
+                self.state().renewing = true;
+                let lease = self.clone();
+                client.outside().beside(Box::new(move |outside| lease.renew(outside)));
                 Ok(Ok(()))
             }
             Ok(Renewed::OthersMoved | Renewed::Unknown) => Ok(Err("no clear answer to the push")),
+            Ok(Renewed::Refused(said)) => Err(refused(client.outside(), REF, &said)),
             Err(error) if self.state().lost.take().is_some() => {
-                doors.detail(format_args!("{error:#}"));
-                Ok(Err("somebody else was quicker"))
+                client.detail(format_args!("{error:#}"));
+                Ok(Err("another run took the lock first"))
             }
             Err(error) => Err(error),
         }
@@ -179,96 +133,139 @@ impl Lease {
         state.known.as_deref() == Some(id) || state.unanswered.iter().any(|(pushed, _)| pushed == id)
     }
 
-    /// Leave to send one request. Renews first where the last renewal is too old; without an answer it goes on trying.
+    /// Permission to send one request. Renews first if the last renewal is too old, and again while there is no answer.
     ///
     /// # Errors
     ///
     /// The lock is lost, could not be renewed for [`GIVE_UP`], or a signal arrived.
-    pub fn permit(&self, doors: Doors<'_>) -> anyhow::Result<Permit<'_>> {
+    pub fn permit(&self, client: Client<'_>) -> anyhow::Result<Permit<'_>> {
         let permit = Permit { lease: self, sent: AtomicBool::new(false) };
         loop {
-            match permit.check(doors.outside().elapsed()) {
+            match permit.check(client.outside().elapsed()) {
                 Ok(()) => return Ok(permit),
-                Err(CallError::Lapsed) => self.renew_now(doors)?,
+                Err(CallError::Lapsed) => self.renew_now(client)?,
                 Err(error) => return Err(error.into()),
             }
         }
     }
 
-    /// Renews until it is known to be done: whatever was pushed before without an answer can't come any more then.
+    /// Renews until a renewal is known to have succeeded: an earlier push without an answer fails from then on.
     ///
     /// # Errors
     ///
     /// The lock is lost, or could not be renewed for [`GIVE_UP`].
-    pub fn renew_now(&self, doors: Doors<'_>) -> anyhow::Result<()> {
-        let outside = doors.outside();
+    pub fn renew_now(&self, client: Client<'_>) -> anyhow::Result<()> {
+        let outside = client.outside();
         let since = outside.elapsed();
-        while self.push(outside, None)? != Renewed::Yes {
+        loop {
+            match self.push(outside, None)? {
+                Renewed::Yes => return Ok(()),
+                Renewed::Refused(said) => return Err(refused(outside, REF, &said)),
+                Renewed::OthersMoved | Renewed::Unknown => {}
+            }
             if outside.elapsed().saturating_sub(since) > GIVE_UP {
                 return Err(failure::failed(format!(
-                    "the lock {REF} could not be renewed for {} minutes; run the same command again to go on",
+                    "the lock {REF} could not be renewed for {} minutes",
                     GIVE_UP.as_secs() / 60
-                )));
+                ))
+                .fix("run the same command again to continue"));
             }
-            doors.pause(Duration::from_secs(2))?;
+            client.pause(Duration::from_secs(2))?;
         }
-        Ok(())
     }
 
-    /// All is as it was before this run: there is nothing to heal.
+    /// There is nothing to recover.
     pub fn is_in_order(&self) {
         self.state().in_order = true;
     }
 
-    /// Whether a run that failed has something to heal, and may.
-    pub fn may_heal(&self) -> bool {
+    /// Whether a run that failed has something to recover, and may.
+    pub fn may_recover(&self) -> bool {
         let state = self.state();
         state.lost.is_none() && !state.in_order
     }
 
-    pub fn is_lost(&self) -> bool {
-        self.state().lost.is_some()
+    /// Since when nothing is live; while that is so, permits don't wait for renewals.
+    pub fn set_gap(&self, since: Option<Duration>) {
+        self.state().gap = since;
     }
 
-    /// From now on until [`Self::gap_ends`] nothing is live: permits don't wait for renewals.
-    pub fn gap_begins(&self, outside: &dyn Outside) {
-        self.state().gap = Some(outside.elapsed());
+    pub fn gap(&self) -> Option<Duration> {
+        self.state().gap
     }
 
-    pub fn gap_ends(&self) {
-        self.state().gap = None;
-    }
-
-    /// Moves the tag, fenced: one atomic push with a renewal, so that one which comes late fails as a whole.
+    /// Moves the tag `latest`, fenced: one atomic push with a renewal, so that a push which arrives late fails as a whole. Where
+    /// the tag is right already, only the lock is pushed. Whether the tag had to move.
     ///
     /// # Errors
     ///
-    /// The lock is lost, or the remote refuses. `Ok(false)`: the tag was not where it was expected.
-    pub fn move_tag(&self, doors: Doors<'_>, tag: &Move) -> anyhow::Result<bool> {
-        let mut tries = doors.backoff();
-        loop {
-            self.permit(doors)?;
-            match self.push(doors.outside(), Some(tag))? {
-                Renewed::Yes => return Ok(true),
-                Renewed::OthersMoved => return Ok(false),
-                Renewed::Unknown => {}
-            }
-            tries.wait("pushing the tag", CallError::Lost("no answer".to_owned()))?;
-            // After this the push is done, or never will be.
-            self.renew_now(doors)?;
-            let now = doors.refs()?.tag.map(|tag| tag.object);
-            if now == tag.to {
-                return Ok(true);
-            }
-            if now != tag.expected {
-                return Ok(false);
+    /// The lock is lost, the remote refuses, or somebody else moved the tag.
+    pub fn move_tag(&self, client: Client<'_>, from: Option<&str>, to: &str) -> anyhow::Result<bool> {
+        if from == Some(to) {
+            self.renew_now(client)?;
+            return Ok(false);
+        }
+        match self.push_tag(client, TAG, from, to)? {
+            Renewed::Yes => Ok(true),
+            Renewed::Refused(said) => Err(refused(client.outside(), "the tag `latest`", &said)),
+            Renewed::OthersMoved | Renewed::Unknown => {
+                Err(session::changed("somebody moved the tag `latest` during this run, so nothing was switched"))
             }
         }
     }
 
-    /// One push of the lock, alone or with the tag.
-    fn push(&self, outside: &dyn Outside, tag: Option<&Move>) -> anyhow::Result<Renewed> {
-        // The other push is given up in time, so this ends.
+    /// Makes the tag of a pinned set, which must not exist, fenced in the same way. `Some`: why it was refused; the lock is
+    /// renewed alone then.
+    ///
+    /// # Errors
+    ///
+    /// The lock is lost.
+    pub fn pin(&self, client: Client<'_>, name: &str, commit: &str) -> anyhow::Result<Option<String>> {
+        let refused = match self.push_tag(client, name, None, commit)? {
+            Renewed::Yes => return Ok(None),
+            Renewed::Refused(said) => said,
+            Renewed::OthersMoved | Renewed::Unknown => "a tag of that name exists now".to_owned(),
+        };
+        self.renew_now(client)?;
+        Ok(Some(refused))
+    }
+
+    /// Pushes a tag together with a renewal until it is known what came of it: never [`Renewed::Unknown`].
+    fn push_tag(&self, client: Client<'_>, name: &str, from: Option<&str>, to: &str) -> anyhow::Result<Renewed> {
+        let mut tries = client.backoff();
+        let tag = (name.to_owned(), Move { to: Some(to.to_owned()), expected: from.map(str::to_owned) });
+        loop {
+            self.permit(client)?;
+            match self.push(client.outside(), Some(&tag))? {
+                Renewed::Unknown => {}
+                known => return Ok(known),
+            }
+            tries.wait(format_args!("pushing the tag {name}"), CallError::Lost("no answer".to_owned()))?;
+            // From here on the push has been done, or fails.
+            self.renew_now(client)?;
+            let now = client.refs()?.tag(name).map(|tag| tag.object.clone());
+            if now == tag.1.to {
+                return Ok(Renewed::Yes);
+            }
+            if now != tag.1.expected {
+                return Ok(Renewed::OthersMoved);
+            }
+        }
+    }
+
+    /// The lock is not given back: the next run reads in it what this run meant to do.
+    pub fn stays(&self) {
+        self.state().stays = true;
+    }
+
+    /// From the next renewal on the lock's note says what this run is about to switch.
+    pub fn intends(&self, intent: Intent) {
+        self.state().intent = Some(intent);
+    }
+
+    /// One push of the lock, alone or with a tag.
+    fn push(&self, outside: &dyn Outside, tag: Option<&(String, Move)>) -> anyhow::Result<Renewed> {
+        // A push is given up after a while, so this ends.
         let until = outside.now() + ANSWER * 4;
         while std::mem::replace(&mut self.state().busy, true) {
             if outside.now() >= until {
@@ -281,44 +278,40 @@ impl Lease {
         result
     }
 
-    fn push_alone(&self, outside: &dyn Outside, tag: Option<&Move>) -> anyhow::Result<Renewed> {
+    fn push_alone(&self, outside: &dyn Outside, tag: Option<&(String, Move)>) -> anyhow::Result<Renewed> {
         let state = self.state();
         if let Some(why) = &state.lost {
             return Err(state.not_held(why, outside.elapsed()));
         }
+        let intent = state.intent.clone();
         drop(state);
-        let text = serde_json::to_string(&self.0.note.anew(outside)?).context("writing the lock's note")?;
-        // Kept before it is pushed: without an answer, what is there is known by its id.
+        let text = serde_json::to_string(&self.0.note.anew(outside, intent)?).context("writing the lock's note")?;
+        // Without an answer, the lock that is there is recognised by its id.
         let id = outside.new_lock(&text)?;
         let begun = outside.elapsed();
         let expected = self.state().known.clone();
         self.state().unanswered.push((id.clone(), begun));
         let lock = Move { to: Some(id.clone()), expected };
-        match outside.push(HOW, &Push { lock, tag: tag.cloned() }) {
+        match outside.push(How::BRIEF, &Push { lock, tag: tag.cloned() }) {
             Ok(Pushed::Moved | Pushed::Already) => {
                 self.holds(id, begun);
                 return Ok(Renewed::Yes);
             }
             Ok(Pushed::Refused(said)) => {
                 self.state().unanswered.retain(|(pushed, _)| *pushed != id);
-                return Err(failure::missing(format!(
-                    "{} refuses the push to {}: {said}{}",
-                    outside.repo(),
-                    if tag.is_some() { "the tag `latest`" } else { REF },
-                    git::cure(&said)
-                )));
+                return Ok(Renewed::Refused(said));
             }
             Ok(Pushed::Stale) | Err(_) => {}
         }
-        let Ok(refs) = outside.refs(HOW) else { return Ok(Renewed::Unknown) };
+        let Ok(refs) = outside.refs(How::BRIEF) else { return Ok(Renewed::Unknown) };
         if refs.lock.as_deref() == Some(&id) {
             self.holds(id, begun);
             return Ok(Renewed::Yes);
         }
         let mut state = self.state();
         if refs.lock.is_some() && refs.lock == state.known {
-            // Not moved, and it can still be: a renewal settles that.
-            let others = tag.is_some_and(|tag| refs.tag.map(|tag| tag.object) != tag.expected);
+            // The push was not done, and may still be: a renewal rules that out.
+            let others = tag.is_some_and(|(name, it)| refs.tag(name).map(|tag| &tag.object) != it.expected.as_ref());
             return Ok(if others { Renewed::OthersMoved } else { Renewed::Unknown });
         }
         if let Some(at) = state.unanswered.iter().position(|(pushed, _)| Some(pushed) == refs.lock.as_ref()) {
@@ -333,7 +326,7 @@ impl Lease {
         state.deleted = refs.lock.is_none();
         let why = match refs.lock {
             None => "somebody deleted it".to_owned(),
-            Some(id) => format!("somebody else's is there: {}", id.get(..12).unwrap_or(&id)),
+            Some(id) => format!("another lock is there: {}", git::short(&id)),
         };
         state.lost = Some(why.clone());
         Err(state.not_held(&why, outside.elapsed()))
@@ -346,17 +339,11 @@ impl Lease {
         state.renewed = begun;
     }
 
-    fn start_renewing(&self, outside: &dyn Outside) {
-        self.state().renewing = true;
-        let lease = self.clone();
-        outside.beside(Box::new(move |outside| lease.renew(outside)));
-    }
-
-    /// Beside the work, until it is told to stop or the lock is lost.
+    /// Renews beside the work, until it is stopped or the lock is lost.
     fn renew(&self, outside: &dyn Outside) {
         loop {
             outside.wait(&self.0.stop, RENEW);
-            if self.0.stop.is_rung() || self.push(outside, None).is_err() {
+            if self.0.stop.is_set() || !matches!(self.push(outside, None), Ok(Renewed::Yes | Renewed::Unknown)) {
                 break;
             }
             let mut state = self.state();
@@ -368,25 +355,26 @@ impl Lease {
         self.state().renewing = false;
     }
 
-    /// A request that changes something ended without a clear answer: it may arrive later.
-    pub fn is_unclear(&self, outside: &dyn Outside) {
-        self.state().unclear_until = Some(outside.elapsed() + SENDING + SERVING);
+    /// The last change was answered; where that was not `clear`, the change may arrive later.
+    pub fn answered(&self, outside: &dyn Outside, clear: bool) {
+        let now = outside.elapsed();
+        if clear {
+            let left = self.state().unclear_for(now);
+            outside.may_arrive(left);
+        } else {
+            self.state().unclear_until = Some(now + ARRIVES);
+        }
     }
 
-    /// How long a change that was sent without a clear answer may still be done.
-    pub fn unclear_for(&self, outside: &dyn Outside) -> Option<Duration> {
-        self.state().unclear_for(outside.elapsed())
-    }
-
-    /// Gives the lock back, if all that was sent under it had a clear answer; else it is left to be found dead.
+    /// Gives the lock back, if each change under it had a clear answer; else the next run finds it and waits.
     ///
     /// # Errors
     ///
-    /// It was lost before: what was done under it may have been undone since.
-    pub fn release(&self, doors: Doors<'_>) -> anyhow::Result<()> {
-        let outside = doors.outside();
-        outside.ring(&self.0.stop);
-        // It ends with its last push, which is given up in time.
+    /// The lock was lost before: what was done under it may have been undone since.
+    pub fn release(&self, client: Client<'_>) -> anyhow::Result<()> {
+        let outside = client.outside();
+        outside.stop(&self.0.stop);
+        // The renewing task ends after its last push, which is given up after a while.
         let until = outside.now() + ANSWER + Duration::from_secs(10);
         while self.state().renewing && outside.now() < until {
             outside.sleep(Duration::from_millis(50), false);
@@ -396,24 +384,27 @@ impl Lease {
             if let Some(why) = &state.lost {
                 return Err(state.not_held(why, outside.elapsed()));
             }
+            if state.stays {
+                return Ok(());
+            }
             let unanswered = (!state.unanswered.is_empty()).then_some(SENDING);
             (state.known.clone(), state.unclear_for(outside.elapsed()).or(unanswered))
         };
         if let Some(left) = unclear {
-            outside.leave_lock(left);
-            doors.detail(format_args!("the lock {REF} stays, because not every request was answered"));
+            outside.may_arrive(Some(left));
+            client.detail(format_args!("the lock {REF} is kept, because a request got no answer"));
             return Ok(());
         }
-        let said = match outside.push(HOW, &Push { lock: Move { to: None, expected }, tag: None }) {
+        let said = match outside.push(How::BRIEF, &Push { lock: Move { to: None, expected }, tag: None }) {
             Ok(Pushed::Moved | Pushed::Already) => return Ok(()),
-            // Since the last renewal somebody deleted it or took it, and may have moved the tag.
+            // Since the last renewal somebody deleted or took the lock, and may have moved the tag.
             Ok(Pushed::Stale) => {
-                return Err(self.state().not_held("it is gone, or somebody else's", outside.elapsed()));
+                return Err(self.state().not_held("it was deleted, or another run has it", outside.elapsed()));
             }
             Ok(Pushed::Refused(said)) => said,
             Err(error) => error.to_string(),
         };
-        doors.detail(format_args!("the lock {REF} could not be given back ({said}); it goes stale by itself"));
+        client.detail(format_args!("releasing the lock {REF} failed, so the next run waits until it expires: {said}"));
         Ok(())
     }
 }

@@ -1,8 +1,8 @@
-//! One publisher at a time. The lock is the ref `refs/packer/lock` in the publishing repository, moved by pushes with a
-//! lease, git's compare-and-swap: whoever holds it may change what others see.
+//! One publisher at a time. The lock is the ref `refs/packer/lock` in the publishing repository, moved by pushes with a lease,
+//! git's compare-and-swap: only its holder may change what others see.
 //!
-//! It points to a commit of its own whose message says who holds it. A holder renews its [`Lease`]; one that doesn't for
-//! [`WATCH`] is taken for dead.
+//! The ref points to a commit of its own whose message says who holds the lock. A holder renews its [`Lease`]; a holder that
+//! doesn't for [`WATCH`] is taken for dead. `session.rs` takes the lock; `status` and `doctor` show its holder.
 
 use std::fmt;
 use std::time::Duration;
@@ -11,22 +11,21 @@ use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::failure;
+use crate::claim;
+use crate::failure::{self, Advice as _};
 use crate::gh::CallError;
+use crate::git::TagRef;
 
-use super::doors::Doors;
-use super::lease::{Lease, WATCH};
+use super::client::Client;
+use super::lease::Lease;
 use super::outside::Outside;
+use super::times::{ARRIVES, WATCH};
 
 /// The ref.
 pub const REF: &str = "refs/packer/lock";
 
 /// How often a lock that is watched is looked at.
 const GLANCE: Duration = Duration::from_secs(5);
-/// What this clone's own dead run had sent has arrived after this: its processes are known to be gone.
-const SAME_CLONE: Duration = Duration::from_secs(30);
-/// `--take-over` waits so long for what the other one had sent, and looks again.
-const TAKE_OVER: Duration = Duration::from_secs(60);
 
 /// What the lock's commit says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,6 +43,24 @@ pub struct Note {
     /// In GitHub Actions the run's address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run: Option<String>,
+    /// Written before a switch, so that recovery reads what was meant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub intent: Option<Intent>,
+}
+
+/// What a run is about to switch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Intent {
+    /// The live release that gives way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hide: Option<u64>,
+    /// The release that becomes live.
+    pub show: u64,
+    /// The tag `latest` before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tag_from: Option<TagRef>,
+    /// The object of the tag `latest` after.
+    pub tag_to: String,
 }
 
 impl Note {
@@ -55,30 +72,28 @@ impl Note {
             token: hex(outside)?,
             nonce: String::new(),
             run: outside.address_of_run(),
+            intent: None,
         })
     }
 
-    /// The same for another renewal.
-    pub fn anew(&self, outside: &dyn Outside) -> anyhow::Result<Self> {
-        Ok(Self { nonce: hex(outside)?, ..self.clone() })
+    /// The note of another renewal.
+    pub fn anew(&self, outside: &dyn Outside, intent: Option<Intent>) -> anyhow::Result<Self> {
+        Ok(Self { nonce: hex(outside)?, intent, ..self.clone() })
     }
 
-    /// A note is text from outside: nothing else is taken for one.
+    /// A note is text from outside; `None` for any other text.
     pub fn parse(text: &str) -> Option<Self> {
-        serde_json::from_str(text.trim()).ok()
+        serde_json::from_str(text.trim()).ok().filter(|note| claim::check_texts(note).is_ok())
     }
 }
 
 /// `publish of v0.45, since 2026-01-02T03:04:05Z`
 impl fmt::Display for Note {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let safe = |text: &str| text.chars().filter(|c| !c.is_control()).take(200).collect::<String>();
-        f.write_str(&safe(&self.verb))?;
-        if let Some(source) = &self.source {
-            write!(f, " of {}", safe(source))?;
-        }
-        write!(f, ", since {}", safe(&self.started))?;
-        self.run.as_ref().map_or(Ok(()), |run| write!(f, ", {}", safe(run)))
+        let more =
+            |how: &str, what: &Option<String>| what.iter().map(|what| format!("{how}{what}")).collect::<String>();
+        let (source, run) = (more(" of ", &self.source), more(", ", &self.run));
+        write!(f, "{}{source}, since {}{run}", self.verb, self.started)
     }
 }
 
@@ -87,7 +102,7 @@ impl fmt::Display for Note {
 pub struct Claim {
     pub verb: &'static str,
     pub source: Option<String>,
-    /// Replace a lock of somebody else, whatever it says.
+    /// Replace a lock of somebody else.
     pub take_over: bool,
 }
 
@@ -95,24 +110,24 @@ pub struct Claim {
 #[derive(Debug)]
 pub enum Holder {
     /// A run of this tool.
-    Run(Note),
-    /// The ref is at this id, which is no lock of this tool.
+    Run(Box<Note>),
+    /// The ref is at this id, which is not a lock of this tool.
     Stranger(String),
 }
 
 impl fmt::Display for Holder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Run(note) => write!(f, "{note}: at work, or ended early; the next publish finds out"),
+            Self::Run(note) => write!(f, "{note}: running, or dead; the next publish finds out which"),
             Self::Stranger(id) => {
-                write!(f, "{id}, which is no lock of this tool: see who made it; publish --take-over replaces it")
+                write!(f, "{id}, not a lock of this tool: ask who made it; publish --take-over replaces it")
             }
         }
     }
 }
 
 impl Holder {
-    /// `ours`, and `verb`, `source`, `started`, `run` as the lock's note has them, or the `id` of a stranger's.
+    /// `ours`, and `verb`, `source`, `started`, `run` as the lock's note has them, or the `id` of another lock.
     pub fn to_json(&self) -> Value {
         match self {
             Self::Run(note) => json!({
@@ -123,117 +138,110 @@ impl Holder {
     }
 }
 
-/// `None` when nobody has it.
-pub fn holder(doors: Doors<'_>, lock: Option<&str>) -> Option<Holder> {
+/// Who holds the lock with this id; `None` when the lock is gone.
+pub fn holder(client: Client<'_>, lock: Option<&str>) -> Option<Holder> {
     let id = lock?;
-    match read(doors, id) {
-        Ok(Read::Gone) => None,
-        Ok(Read::Of(note)) => Some(Holder::Run(note)),
-        Ok(Read::Strange) | Err(_) => Some(Holder::Stranger(id.to_owned())),
-    }
+    read(client, id).unwrap_or_else(|_| Some(Holder::Stranger(id.to_owned())))
 }
 
-/// What stands behind a lock's id.
-enum Read {
-    Of(Note),
-    /// It is no lock of this tool.
-    Strange,
-    /// It was given back, or renewed, before its note was read.
-    Gone,
+/// What the run with this lock was about to switch; `None` where it was not, or the lock tells nothing.
+pub fn intent(client: Client<'_>, lock: Option<&str>) -> Result<Option<Intent>, CallError> {
+    let Some(id) = lock else { return Ok(None) };
+    let is_plain = |intent: &Intent| {
+        let from = intent.tag_from.iter().flat_map(|tag| [&tag.object, &tag.commit]);
+        from.chain([&intent.tag_to]).all(|id| claim::is_commit(id))
+    };
+    let note = client.lock_note(id)?.as_deref().and_then(Note::parse);
+    Ok(note.and_then(|note| note.intent).filter(is_plain))
 }
 
-fn read(doors: Doors<'_>, id: &str) -> Result<Read, CallError> {
-    if let Some(note) = doors.lock_note(id)?.as_deref().and_then(Note::parse) {
-        return Ok(Read::Of(note));
+/// As [`holder`]; a lock may be given back or renewed before its note was read.
+fn read(client: Client<'_>, id: &str) -> Result<Option<Holder>, CallError> {
+    if let Some(note) = client.lock_note(id)?.as_deref().and_then(Note::parse) {
+        return Ok(Some(Holder::Run(Box::new(note))));
     }
-    Ok(if doors.refs()?.lock.as_deref() == Some(id) { Read::Strange } else { Read::Gone })
+    let is_there = client.refs()?.lock.as_deref() == Some(id);
+    Ok(is_there.then(|| Holder::Stranger(id.to_owned())))
 }
 
 /// Waits until the lock is this run's.
 ///
 /// # Errors
 ///
-/// Exit code 1: somebody else is at work. Exit code 3: the lock isn't one of ours, or the remote takes no such ref.
-pub fn acquire(doors: Doors<'_>, claim: &Claim) -> anyhow::Result<Lease> {
-    let outside = doors.outside();
+/// Exit code 1: somebody else is at work. Exit code 3: the lock isn't this tool's, or the remote refuses such a ref.
+pub fn acquire(client: Client<'_>, claim: &Claim) -> anyhow::Result<Lease> {
+    let outside = client.outside();
     let lease = Lease::new(Note::new(outside, claim)?);
-    let alone_in_clone = outside.hold_clone()?;
-    let mut tries = doors.backoff();
+    outside.hold_clone()?;
+    let mut tries = client.backoff();
     loop {
-        doors.check()?;
-        let there = doors.refs()?.lock;
-        let mut settle = Duration::ZERO;
-        match &there {
-            None => {}
-            Some(id) if lease.is_ours(id) => {}
-            Some(id) => match found(doors, claim, id, alone_in_clone)? {
-                Found::Gone => continue,
-                Found::Replace { then_wait } => settle = then_wait,
-            },
+        client.check()?;
+        let there = client.refs()?.lock;
+        let mut wait = Duration::ZERO;
+        if let Some(id) = there.as_deref().filter(|id| !lease.is_ours(id)) {
+            match may_replace(client, claim, id)? {
+                Some(then_wait) => wait = then_wait,
+                None => continue,
+            }
+            // What a dead run was about to switch must not be forgotten before it is recovered.
+            if let Some(intent) = intent(client, Some(id))? {
+                lease.intends(intent);
+            }
         }
-        if let Err(why) = lease.take(doors, there)? {
+        if let Err(why) = lease.take(client, there)? {
             tries.wait("taking the lock", CallError::Lost(why.into()))?;
             continue;
         }
-        if !settle.is_zero() {
-            doors.note(format_args!("waiting {} s for what the run before had sent", settle.as_secs()));
-            if let Err(error) = doors.pause(settle) {
-                // Nothing was done under it.
-                let _ = lease.release(doors);
+        if !wait.is_zero() {
+            client.note(format_args!("waiting {} s: a request of the previous run may still arrive", wait.as_secs()));
+            outside.may_arrive(Some(wait));
+            if let Err(error) = client.pause(wait) {
+                // The next run has to wait as well.
+                lease.stays();
+                // The signal is the reason that counts.
+                let _ = lease.release(client);
                 return Err(error.into());
             }
+            outside.may_arrive(None);
         }
         return Ok(lease);
     }
 }
 
-/// What to do about a lock that is there.
-enum Found {
-    Gone,
-    Replace { then_wait: Duration },
-}
-
-fn found(doors: Doors<'_>, claim: &Claim, id: &str, alone_in_clone: bool) -> anyhow::Result<Found> {
-    let outside = doors.outside();
-    if alone_in_clone && let Some(unclear) = outside.pushed_by_this_clone(id)? {
-        doors.note("the lock is that of an earlier run of this clone, which is gone; going on");
-        return Ok(Found::Replace { then_wait: SAME_CLONE.max(unclear) });
+/// Whether another run's lock may be replaced, and how long to wait after that: what the other run sent may still arrive.
+/// `None`: the lock is gone by now.
+fn may_replace(client: Client<'_>, claim: &Claim, id: &str) -> anyhow::Result<Option<Duration>> {
+    if let Some(unclear) = client.outside().pushed_by_this_clone(id) {
+        client.note("the lock belongs to an earlier run of this clone, which has died; continuing");
+        return Ok(Some(unclear));
     }
-    let note = match read(doors, id)? {
-        Read::Of(note) => Some(note),
-        Read::Strange => None,
-        Read::Gone => return Ok(Found::Gone),
-    };
+    let Some(holder) = read(client, id)? else { return Ok(None) };
     if claim.take_over {
-        let whose = note.map_or_else(|| "of unknown origin".to_owned(), |note| note.to_string());
-        doors.warn(format_args!("replacing the lock of somebody else ({whose})"));
-        return Ok(Found::Replace { then_wait: TAKE_OVER });
+        client.warn(format_args!("replacing the lock of another run: {holder}"));
+        return Ok(Some(ARRIVES));
     }
-    let Some(note) = note else {
-        return Err(failure::missing(format!(
-            "{REF} in {} is not a lock of this tool ({id}); see who made it, then run again with --take-over",
-            doors.repo()
-        )));
+    let Holder::Run(note) = holder else {
+        let why = format!("{REF} in {} is not a lock of this tool ({id})", client.repo());
+        return Err(failure::missing(why).fix("ask who made it, then run again with --take-over"));
     };
-    doors.note(format_args!(
-        "another publisher has the lock ({note}); watching it for up to {} s: a run that is alive renews it",
-        WATCH.as_secs()
+    let watch = WATCH.as_secs();
+    client.note(format_args!(
+        "another run has the lock ({note}); watching for up to {watch} s to see whether that run is alive"
     ));
-    let since = doors.now();
-    while doors.now().saturating_sub(since) < WATCH {
-        doors.pause(GLANCE)?;
-        match doors.refs()?.lock {
-            None => return Ok(Found::Gone),
+    let since = client.now();
+    while client.now().saturating_sub(since) < WATCH {
+        client.pause(GLANCE)?;
+        match client.refs()?.lock {
+            None => return Ok(None),
             Some(now) if now == id => {}
             Some(_) => {
-                return Err(failure::failed(format!(
-                    "another publisher is at work: {note}; nothing was changed by this run, so run it again when that is done"
-                )));
+                let why = format!("another run has the lock: {note}; this run changed nothing");
+                return Err(failure::failed(why).fix("run the same command again when that run has ended"));
             }
         }
     }
-    doors.note(format_args!("it stood still for {} s, so its run is gone; going on", WATCH.as_secs()));
-    Ok(Found::Replace { then_wait: Duration::ZERO })
+    client.note(format_args!("the lock did not change for {watch} s, so that run has died; continuing"));
+    Ok(Some(Duration::ZERO))
 }
 
 /// 32 random hex digits.

@@ -1,37 +1,58 @@
-//! What this tool writes into the body of a draft so that another run, on another machine, knows what the draft is: a
-//! line of JSON in an HTML comment, which GitHub doesn't show.
+//! What this tool writes into the body of a release so that another run, on another machine, knows what the release is: a line of
+//! JSON in an HTML comment, which GitHub doesn't show. A marker is text from outside: versions, commits and names are validated
+//! when it is read. Drafts, the live release and pinned sets have one.
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::image::digest::Digest;
+use crate::digest::Digest;
+use crate::git::TagRef;
 
-/// Marks an incoming draft: which set it is for, and what was live when it was begun.
+/// Marks an incoming draft: which set it is for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Incoming {
     pub set: Identity,
-    /// The commit that the tag is to point to.
+    /// RFC 3339, UTC: the manifest's `created`, fixed when the draft is made, so that a resumed run makes the same bytes.
     #[serde(default)]
-    pub commit: Option<String>,
-    /// The release that was live.
-    #[serde(default)]
-    pub over: Option<u64>,
-    /// The object of its tag: a release made by hand doesn't tell it.
-    #[serde(default)]
-    pub over_tag: Option<String>,
+    pub created: Option<String>,
+}
+
+/// The version that the live release stands for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Label {
+    #[serde(deserialize_with = "crate::claim::version")]
+    pub source: String,
+    /// Where the tag `latest` belongs.
+    #[serde(deserialize_with = "crate::claim::commit")]
+    pub commit: String,
+}
+
+impl Label {
+    /// The tag `latest` under a label: the object that it was, where that is at the label's commit. Without a label as it was.
+    pub fn tag(label: Option<&Self>, was: Option<TagRef>) -> Option<TagRef> {
+        let Some(Self { commit, .. }) = label else { return was };
+        Some(was.filter(|tag| tag.commit == *commit).unwrap_or_else(|| TagRef::lightweight(commit)))
+    }
 }
 
 /// What makes two publishes the same.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
+    #[serde(deserialize_with = "crate::claim::version")]
     pub source: String,
     pub part_size: u64,
     /// Sorted by name.
     pub images: Vec<ImageIdentity>,
+    /// The reader's script on the release.
+    #[serde(default)]
+    pub reader: Option<Digest>,
+    #[serde(default)]
+    pub signed: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImageIdentity {
+    #[serde(deserialize_with = "crate::image::name::from_outside")]
     pub name: String,
     pub size: u64,
     pub sha256: Digest,
@@ -45,40 +66,56 @@ impl Identity {
     }
 }
 
-/// Stamped on the release that a flip replaced: the way back.
+/// Stamped on a set that was replaced: what rollback and recovery read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Replaced {
     /// The id of the release that took its place.
     pub by: u64,
-    /// The digest of that release's manifest: ids stay when a release is filled again. Absent for one made by hand.
+    /// The digest of that release's manifest.
     #[serde(default)]
     pub by_manifest: Option<Digest>,
-    /// The object of that release's tag: one made by hand doesn't tell it.
+    /// What that release stands for.
     #[serde(default)]
-    pub by_tag: Option<String>,
-    /// The digest of this release's own manifest.
+    pub by_label: Option<Label>,
+    /// The digest of this set's own manifest; absent for a set made by hand.
     #[serde(default)]
     pub manifest: Option<Digest>,
-    /// The object of the tag of this set; absent when there was no tag.
+    /// The object of the tag `latest` while this set was live; absent when there was no tag.
+    #[serde(default, deserialize_with = "crate::claim::maybe_commit")]
     pub tag_object: Option<String>,
-    /// What that peels to.
+    /// The commit that the tag object peels to.
+    #[serde(default, deserialize_with = "crate::claim::maybe_commit")]
     pub commit: Option<String>,
-    /// What it looked like, when that isn't as this tool publishes.
+    /// The release's title, full-release flag and badge, where they differ from what this tool publishes.
     #[serde(default)]
     pub title: Option<String>,
     #[serde(default)]
     pub full_release: bool,
-    /// It had GitHub's own "Latest" badge.
     #[serde(default)]
     pub badge: bool,
-    /// RFC 3339, UTC. Never before that of another stamp, whatever the clock says.
-    pub at: String,
+    /// 1 + the highest order seen; no clock. Markers of the earlier kind have none.
+    #[serde(default)]
+    pub order: u64,
 }
 
+/// The highest order that is believed: numbers above lose precision in other JSON readers.
+const MOST_ORDER: u64 = 1 << 53;
+
 impl Replaced {
-    /// Whether this names a release with this manifest as the one that took the place.
-    pub fn names(&self, id: u64, manifest: Option<Digest>) -> bool {
-        self.by == id && (self.by_manifest.is_none() || self.by_manifest == manifest)
+    /// The digest that the set's manifest must have, `None` inside for a set made by hand; `None` where a marker of an earlier
+    /// version doesn't tell which it is.
+    pub fn own_manifest(&self) -> Option<Option<Digest>> {
+        (self.manifest.is_some() || self.order > 0).then_some(self.manifest)
+    }
+
+    /// Reads the marker of a set that was replaced; `None` when the text has none, or one with an order that can't be believed.
+    pub fn of(notes: &str) -> Option<Self> {
+        read::<Self>(notes).filter(|stamp| stamp.order <= MOST_ORDER)
+    }
+
+    /// The tag `latest` as it was while this set was live.
+    pub fn tag(&self) -> Option<TagRef> {
+        self.tag_object.clone().zip(self.commit.clone()).map(|(object, commit)| TagRef { object, commit })
     }
 }
 
@@ -89,6 +126,10 @@ pub trait Marker: Serialize + DeserializeOwned {
 
 impl Marker for Incoming {
     const BEGINS: &'static str = "<!-- packer-incoming ";
+}
+
+impl Marker for Label {
+    const BEGINS: &'static str = "<!-- packer-label ";
 }
 
 impl Marker for Replaced {
@@ -114,8 +155,8 @@ pub fn read<M: Marker>(text: &str) -> Option<M> {
     serde_json::from_str(&json.trim().replace("\\>", "\\u003e")).ok()
 }
 
-/// The text without its marker, as it was to the letter, and without whatever else begins like one: a later reader would find
-/// that first.
+/// The text without its marker, to the letter, and without anything else that begins like a marker: a later reader would
+/// find that first.
 pub fn strip<M: Marker>(text: &str) -> String {
     let mut text = text.to_owned();
     while let Some((before, rest)) = text.split_once(M::BEGINS) {
@@ -134,21 +175,19 @@ mod tests {
     fn marker(source: &str) -> Incoming {
         let image = ImageIdentity { name: "a".into(), size: 1, sha256: Digest::of(b"a") };
         Incoming {
-            set: Identity { source: source.into(), part_size: 5, images: vec![image] },
-            commit: None,
-            over: None,
-            over_tag: None,
+            set: Identity { source: source.into(), part_size: 5, images: vec![image], reader: None, signed: false },
+            created: None,
         }
     }
 
     #[test]
     fn a_marker_comes_back_and_goes_away() {
-        for source in ["v0.45", "v-->0"] {
+        for source in ["v0.45", "v0.45-rc1"] {
             let text = write("Points to v0.44\n\nmore", &marker(source));
             assert_eq!(read(&text), Some(marker(source)));
             assert_eq!(read(&text.replace("\\u003e", "\\>")), Some(marker(source)), "as gh 2.23 hands it on");
             assert_eq!(strip::<Incoming>(&text), "Points to v0.44\n\nmore");
-            assert_eq!(write(&text, &marker("x")), write("Points to v0.44\n\nmore", &marker("x")));
+            assert_eq!(write(&text, &marker("v9")), write("Points to v0.44\n\nmore", &marker("v9")));
         }
     }
 
@@ -163,9 +202,19 @@ mod tests {
     }
 
     #[test]
+    fn what_is_no_version_or_no_images_name_is_no_marker() {
+        for source in ["v0.45; touch x", "$(x)", "../v1", "latest", "v1\u{1b}[2J"] {
+            assert_eq!(read::<Incoming>(&write("", &marker(source))), None, "{source}");
+        }
+        let mut odd = marker("v1");
+        odd.set.images[0].name = "../a".into();
+        assert_eq!(read::<Incoming>(&write("", &odd)), None);
+    }
+
+    #[test]
     fn a_text_comes_back_to_the_letter() {
         for text in ["", "\n", "a\n", "a\r\n", "a\r\n\r\n", "a \n\n\n", "<!-- a -->"] {
-            assert_eq!(strip::<Incoming>(&write(text, &marker("x"))), text, "{text:?}");
+            assert_eq!(strip::<Incoming>(&write(text, &marker("v9"))), text, "{text:?}");
             assert_eq!(strip::<Incoming>(text), text, "{text:?}");
         }
     }
@@ -179,7 +228,7 @@ mod tests {
 
     #[test]
     fn hostile_notes() {
-        let text = write("Points to v0.44\n\nmore -->", &marker("v-->0"));
+        let text = write("Points to v0.44\n\nmore -->", &marker("v0"));
         crate::hostile::try_with(&[text.as_bytes()], |bytes| {
             let text = String::from_utf8_lossy(bytes);
             assert!(strip::<Incoming>(&text).len() <= text.len());

@@ -1,9 +1,8 @@
-//! What the publish protocol asks of the outside: releases, assets, the tag, the lock, a clock, chance, and a person to
-//! tell.
-//!
-//! Each call is one attempt: repeating is the protocol's own affair, because between two attempts somebody must look. The
-//! tool's side is [`super::github`], with gh and git behind it; a simulation has the rules of GitHub and a clock of its own.
+//! What the publish protocol needs from outside: releases, assets, tags, the lock, a clock, random bytes, and output. Each call is
+//! one attempt; the protocol repeats by itself, because it reads what is there between two attempts. [`super::github`] implements
+//! the trait with gh and git; the simulation implements it with GitHub's rules and a clock of its own.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io::Write;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -12,9 +11,11 @@ use std::time::{Duration, SystemTime};
 use crate::console::Transfer;
 use crate::gh::{Asset, CallError, NewRelease, Release, Upload};
 use crate::git::{Pushed, TagRef};
-use crate::packer::Repo;
+use crate::repo::Repo;
 
-use super::lease::Permit;
+use super::TAG;
+use super::permit::Permit;
+use super::times::ANSWER;
 
 /// Writes exactly the bytes that were announced.
 pub type Feed<'a> = &'a mut (dyn FnMut(&mut (dyn Write + Send)) -> anyhow::Result<()> + Send);
@@ -34,13 +35,22 @@ pub struct Seen {
     pub badge: Option<u64>,
 }
 
-/// The two refs of the publishing repository that matter.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The refs of the publishing repository that matter, from one question.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Refs {
     /// The tag `latest`.
     pub tag: Option<TagRef>,
     /// What the lock points to.
     pub lock: Option<String>,
+    /// The tags of pinned sets, `images-…`, by name.
+    pub pinned: BTreeMap<String, TagRef>,
+}
+
+impl Refs {
+    /// One of these tags.
+    pub fn tag(&self, name: &str) -> Option<&TagRef> {
+        if name == TAG { self.tag.as_ref() } else { self.pinned.get(name) }
+    }
 }
 
 /// A ref from one object to another; `None`: it isn't there, or is not to be.
@@ -51,11 +61,11 @@ pub struct Move {
     pub expected: Option<String>,
 }
 
-/// One atomic push: the lock, and with it the tag.
+/// One atomic push: the lock, and with it a tag, by name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Push {
     pub lock: Move,
-    pub tag: Option<Move>,
+    pub tag: Option<(String, Move)>,
 }
 
 /// How many requests GitHub allows.
@@ -64,29 +74,31 @@ pub struct Budget {
     pub remaining: u64,
     /// When the count begins anew.
     pub renews_in: Duration,
+    /// By GitHub's clock.
+    pub date: SystemTime,
 }
 
 /// Tells a task beside the work to stop.
 #[derive(Debug, Default)]
-pub struct Bell {
-    rung: Mutex<bool>,
+pub struct Stop {
+    set: Mutex<bool>,
     changed: Condvar,
 }
 
-impl Bell {
-    pub fn is_rung(&self) -> bool {
-        *self.rung.lock().unwrap_or_else(PoisonError::into_inner)
+impl Stop {
+    pub fn is_set(&self) -> bool {
+        *self.set.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub fn ring(&self) {
-        *self.rung.lock().unwrap_or_else(PoisonError::into_inner) = true;
+    pub fn set(&self) {
+        *self.set.lock().unwrap_or_else(PoisonError::into_inner) = true;
         self.changed.notify_all();
     }
 
-    /// Blocks this thread until it is rung, or the time is over.
+    /// Blocks this thread until it is set, or the time is over.
     pub fn wait(&self, at_most: Duration) {
-        let rung = self.rung.lock().unwrap_or_else(PoisonError::into_inner);
-        let _ = self.changed.wait_timeout_while(rung, at_most, |rung| !*rung);
+        let set = self.set.lock().unwrap_or_else(PoisonError::into_inner);
+        let _ = self.changed.wait_timeout_while(set, at_most, |set| !*set);
     }
 }
 
@@ -102,6 +114,8 @@ pub enum Say {
     Warning,
     /// For those who asked for more.
     Detail,
+    /// Said at once, while other lines wait.
+    Urgent,
 }
 
 /// How a call is made.
@@ -113,12 +127,17 @@ pub struct How {
     pub heeds_signals: bool,
 }
 
+impl How {
+    /// For a push of the lock, and for a small change: a change that a signal ends half-way would leave its effect unknown.
+    pub const BRIEF: Self = Self { at_most: Some(ANSWER), heeds_signals: false };
+}
+
 pub trait Outside: Sync {
     fn repo(&self) -> &Repo;
     /// How often the person allows a request to be tried.
     fn attempts(&self) -> u32;
 
-    /// Release, listing and tag, side by side where that can be.
+    /// Release, listing and refs, side by side where that can be.
     fn seen(&self, how: How) -> Result<Seen, anyhow::Error>;
     fn release_by_tag(&self, how: How, tag: &str) -> Result<Option<Release>, CallError>;
     fn releases(&self, how: How) -> Result<Vec<Release>, CallError>;
@@ -132,7 +151,6 @@ pub trait Outside: Sync {
     fn update_release(&self, how: How, permit: &Permit<'_>, id: u64, new: &NewRelease) -> Result<Release, CallError>;
     fn delete_release(&self, how: How, permit: &Permit<'_>, id: u64) -> Result<(), CallError>;
     fn upload(&self, how: How, permit: &Permit<'_>, upload: Upload<'_>, feed: Feed<'_>) -> Result<Asset, CallError>;
-    fn rename_asset(&self, how: How, permit: &Permit<'_>, id: u64, name: &str) -> Result<Asset, CallError>;
     fn delete_asset(&self, how: How, permit: &Permit<'_>, id: u64) -> Result<(), CallError>;
 
     /// How many requests are left.
@@ -145,15 +163,16 @@ pub trait Outside: Sync {
     fn lock_note(&self, how: How, id: &str) -> Result<Option<String>, CallError>;
     /// Makes a commit for the lock, and keeps its id where another run of this clone finds it.
     fn new_lock(&self, text: &str) -> anyhow::Result<String>;
-    /// Moves the lock, and with it the tag: both or none.
+    /// Moves the lock, and with it a tag: both or none.
     fn push(&self, how: How, push: &Push) -> Result<Pushed, CallError>;
-    /// Whether no other run of this clone is alive, its children among them; from now on none can begin.
-    fn hold_clone(&self) -> anyhow::Result<bool>;
-    /// For a lock that an earlier run of this clone pushed since the machine started: how long what it had sent may
-    /// still take, as far as it knew.
-    fn pushed_by_this_clone(&self, lock: &str) -> anyhow::Result<Option<Duration>>;
-    /// The lock stays: what was sent may still arrive for so long.
-    fn leave_lock(&self, unclear_for: Duration);
+    /// From now on no other run of this clone can begin, if none is alive, its children among them.
+    fn hold_clone(&self) -> anyhow::Result<()>;
+    /// For a lock that an earlier run of this clone pushed since the machine started: for how long what that run had sent
+    /// may still arrive. `None` as well while another run of this clone is alive.
+    fn pushed_by_this_clone(&self, lock: &str) -> Option<Duration>;
+    /// Writes down, for the next run of this clone, for how long from now what this run sent may still arrive; `None`: all of
+    /// it was answered.
+    fn may_arrive(&self, for_at_most: Option<Duration>);
     /// In GitHub Actions.
     fn address_of_run(&self) -> Option<String>;
     fn set_local_tag(&self, object: &str) -> anyhow::Result<()>;
@@ -175,13 +194,13 @@ pub trait Outside: Sync {
     fn last_rate(&self) -> Option<u64>;
     fn remember_rate(&self, rate: u64);
     fn transfer(&self, what: String, bytes: u64) -> Transfer;
-    /// Does the numbered pieces of work, so many side by side where that can be.
-    fn side_by_side(&self, jobs: usize, work: &(dyn Fn() + Sync));
+    /// Runs `work`, which takes piece after piece until none is left, on several threads where that can be.
+    fn side_by_side(&self, work: &(dyn Fn() + Sync));
     /// Runs beside the work until it returns.
     fn beside(&self, task: Task);
-    /// Waits for a bell, no longer than this.
-    fn wait(&self, bell: &Arc<Bell>, at_most: Duration);
-    fn ring(&self, bell: &Arc<Bell>);
-    /// While nothing is live, signals and job control wait, and nothing is printed.
+    /// Waits for a stop, no longer than this.
+    fn wait(&self, stop: &Arc<Stop>, at_most: Duration);
+    fn stop(&self, stop: &Arc<Stop>);
+    /// While nothing is live, signals and job control wait, and only what is urgent is printed.
     fn hold_still(&self, still: bool);
 }

@@ -1,258 +1,184 @@
-//! From what is wanted and what is there to the steps between them: pure, so the preview is the plan itself.
+//! From what is wanted and what is there to the steps between them: pure, so the preview is the plan itself. A step is data, with
+//! words for people and JSON for programs. Publish and rollback carry steps out.
 
-use crate::image::checksum;
-use crate::image::digest::Digest;
-use crate::image::name::{self, Role};
-use crate::manifest::{Image, Manifest};
+use std::fmt;
 
-use super::changes;
-use super::files;
-use super::look::{Live, Look};
-use super::naming::{self, Named};
-use super::notes;
-use super::previous::Previous;
-use super::prove;
+use serde::Serialize;
+
+use crate::digest::Digest;
+use crate::gh::{Asset, Release};
+use crate::git::short;
+use crate::manifest::FileEntry;
+use crate::repo::Repo;
+use crate::text::size;
+
+use super::look::{Contents, Live, Look};
+use super::pin::Pin;
 use super::set::{Origin, Piece, Set, SetImage};
-use super::step::{How, Step, TagMove, Transfer};
-use super::stock::{self, Stock};
+use super::{INCOMING, TAG, audit, files, notes};
 
-/// A draft of ours that could be used, with what lies on it.
-#[derive(Debug, Clone)]
-pub struct Draft {
-    pub id: u64,
-    pub stock: Stock,
+/// One thing that a run does.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "do", rename_all = "lowercase")]
+pub enum Step {
+    /// Delete a draft of another set, which was never live; its uploaded bytes are lost.
+    Delete { release_id: u64, reason: String, bytes: u64 },
+    /// Make the draft.
+    Create,
+    /// Continue with a draft of the same set.
+    Continue { release_id: u64 },
+    /// Move the tag, from the object that it points to now.
+    Tag { from: Option<String>, to: String },
+    /// The live set stays, and stands for another version.
+    Label { label: String },
+    /// The live set is replaced and becomes a pinned set.
+    Pin { release_id: u64, r#as: String },
+    /// The draft becomes live.
+    Publish,
+    /// A pinned set becomes live again.
+    #[serde(rename = "publish")]
+    Restore { release_id: u64, set: String },
+    /// Put an asset onto the draft; all of them are proven before the switch.
+    #[serde(untagged)]
+    Transfer(Transfer),
 }
 
-/// What the plan is made for.
-pub struct Want<'a> {
-    pub set: &'a Set,
-    /// Drafts of other sets, which the person asked to drop.
-    pub discard: Vec<(u64, String)>,
-    /// Drafts of this set, the fullest first.
-    pub drafts: Vec<Draft>,
-    /// The way back from what is live.
-    pub previous: Option<Previous>,
-    /// What other sets left on it goes.
-    pub discard_staged: bool,
-    pub keep_previous: bool,
+/// How one asset gets onto the draft.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Transfer {
+    #[serde(flatten)]
+    pub how: How,
+    pub file: String,
+    #[serde(rename = "bytes")]
+    pub size: u64,
 }
 
-/// The steps; none when the set is live already. With them what lies on the stage when they come to it.
-pub fn plan(want: &Want<'_>, look: &Look) -> (Vec<Step>, Stock) {
-    let set = want.set;
-    let mut steps = Vec::new();
-    // In nobody's way, and perhaps the only whole set: gone when another is live.
-    let discard = want.discard.iter().map(|(draft, what)| Step::Discard { draft: *draft, what: what.clone() });
-    let tag = TagMove { from: look.tag.as_ref().map(|tag| tag.object.clone()), to: set.commit.clone() };
-    let tag_right = look.tag.as_ref().is_some_and(|tag| tag.commit == set.commit);
-    let spent = |draft: &Draft| Step::Drop { release: draft.id, what: "a draft of the set that is live" };
-    let restore = |previous: &Previous| Step::Restore { release: previous.id, own: previous.own };
-    let clear = |release: u64, but| Step::Clear { release: Some(release), but };
-    let left_on_live = look.live.as_ref().filter(|live| naming::spare(&live.assets).next().is_some());
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "do", rename_all = "lowercase")]
+pub enum How {
+    /// The asset is on the draft; its digest is compared before it is kept.
+    Keep,
+    /// From this machine.
+    Send,
+    /// The asset on the draft is broken or of another size.
+    Replace,
+    /// From another release's asset.
+    Copy { from: String },
+}
 
-    if let Some((live, images)) = look.live.as_ref().and_then(|live| Some((live, same_images(set, live)?))) {
-        let files = files::judge(live, &images, &set.signing);
-        let mut manifest = Manifest::new(set.source.clone(), set.commit.clone(), images);
-        let attested_before = live.manifest.as_ref().and_then(|manifest| manifest.attested_by.clone());
-        manifest.attested_by = set.signing.attested_by.clone().or(attested_before);
-        manifest.files.clone_from(&files.kept);
-        // What was staged on the way back is of another set.
-        if let Some(previous) = &want.previous {
-            steps.extend((!previous.in_place).then(|| restore(previous)));
-            steps.extend(left_on(want, previous, &previous.restored, Vec::new()));
-        }
-        if live.manifest.as_ref() != Some(&manifest)
-            || !files.place.is_empty()
-            || !live.release.prerelease
-            || changes::without(live.release.notes()).trim() != notes::text(&manifest).trim()
-            || stamp_is_old(look, live)
-        {
-            steps.push(Step::Relabel { manifest: Box::new(manifest), tag, files });
-        } else {
-            steps.extend((!tag_right).then_some(Step::Tag(tag)));
-            steps.extend(left_on_live.map(|live| clear(live.release.id, Vec::new())));
-        }
-        steps.extend(discard);
-        steps.extend(want.drafts.iter().map(spent));
-        steps.extend(leftovers(look, live.release.id));
-        return (steps, Stock::default());
+impl Step {
+    pub fn restore(pinned: &Release) -> Self {
+        Self::Restore { release_id: pinned.id, set: pinned.tag_name.clone() }
     }
 
-    steps.extend(left_on_live.map(|live| clear(live.release.id, Vec::new())));
-    let previous = want.previous.as_ref().map(|previous| Staged::of(set, previous));
-    let draft = want.drafts.first().map(|draft| transfers(set, &draft.stock));
-    let stage = previous.as_ref().filter(|staged| staged.is_worth_more_than(draft.as_deref()));
-    for staged in previous.iter().filter(|staged| staged.restores) {
-        steps.push(restore(staged.previous));
+    pub fn transfer(&self) -> Option<&Transfer> {
+        if let Self::Transfer(transfer) = self { Some(transfer) } else { None }
     }
-    if let Some(staged) = stage {
-        steps.extend(left_on(want, staged.previous, &staged.stock, staged.kept.clone()));
-    }
-    let others = match (stage, want.drafts.split_first()) {
-        (Some(_), _) | (None, None) => want.drafts.as_slice(),
-        (None, Some((_, others))) => others,
-    };
-    let second = |draft: &Draft| Step::Drop { release: draft.id, what: "a second draft of this set" };
-    let (step, transfers, stock) = match (stage, want.drafts.first(), draft) {
-        (Some(staged), ..) => {
-            let step = Step::Stage { release: staged.previous.id, bytes: kept(&staged.transfers) };
-            (step, staged.transfers.clone(), staged.stock.clone())
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Delete { release_id, reason, bytes } => {
+                write!(f, "delete the draft {release_id} ({reason}), which loses {}", size(*bytes))
+            }
+            Self::Create => write!(f, "create the draft {INCOMING}"),
+            Self::Continue { release_id } => write!(f, "continue with the draft {release_id}"),
+            Self::Transfer(Transfer { how, file, size: bytes }) => {
+                let how = match how {
+                    How::Keep => "keep".to_owned(),
+                    How::Send => "upload".to_owned(),
+                    How::Replace => "replace".to_owned(),
+                    How::Copy { from } => format!("copy from {from}"),
+                };
+                write!(f, "{how:7} {file} ({})", size(*bytes))
+            }
+            Self::Tag { from: Some(from), to } if from == to => write!(f, "leave the tag {TAG} at {}", short(to)),
+            Self::Tag { from: Some(from), to } => {
+                write!(f, "move the tag {TAG} from {} to {}", short(from), short(to))
+            }
+            Self::Tag { from: None, to } => write!(f, "make the tag {TAG} at {}", short(to)),
+            Self::Label { label } => write!(f, "name {label} in the notes of the live release; no asset changes"),
+            Self::Pin { release_id, r#as: name } => write!(f, "keep the live set as {name} (release {release_id})"),
+            Self::Publish => write!(f, "publish the draft as {TAG}"),
+            Self::Restore { release_id, set } => write!(f, "make {set} live again (release {release_id})"),
         }
-        (None, Some(first), Some(transfers)) => (Step::GoOn { draft: first.id }, transfers, first.stock.clone()),
-        _ => {
-            let nothing = Stock::of_draft(Vec::new(), []);
-            (Step::Create, self::transfers(set, &nothing), nothing)
-        }
-    };
-    let is_new = step == Step::Create;
-    let on_previous = stage.map(|staged| staged.previous.id);
-    // What goes on a draft of this set that the previous release stands in for goes when all is live.
-    steps.extend(others.iter().filter(|_| stage.is_none()).map(second));
-    steps.push(step);
-    steps.push(Step::Fill(transfers));
-    steps.push(Step::Switch { tag, hide: look.live.as_ref().map(|live| live.release.id) });
-    steps.extend((!is_new).then_some(Step::Clear { release: None, but: Vec::new() }));
-    steps.extend(others.iter().filter(|_| stage.is_some()).map(second));
-    steps.extend(discard);
-    let old = |release, what| Step::Drop { release, what };
-    let stamped = look.stamped().map(|(draft, _)| draft.release.id).filter(|id| on_previous != Some(*id));
-    steps.extend(stamped.map(|release| old(release, "replaced before this publish")));
-    if !want.keep_previous {
-        steps.extend(look.live.as_ref().map(|live| old(live.release.id, "replaced; --no-keep-previous")));
     }
-    (steps, stock)
 }
 
-/// What other sets left on the previous release, if it is to go. What was set aside stays: it is the way back.
-fn left_on(want: &Want<'_>, previous: &Previous, stock: &Stock, kept: Vec<u64>) -> Option<Step> {
-    let mut but = kept;
-    but.extend(stock.assets.iter().filter(|asset| matches!(Named::of(asset), Named::Old { .. })).map(|asset| asset.id));
-    let left = want.discard_staged && naming::spare(&stock.assets).any(|asset| !but.contains(&asset.id));
-    left.then_some(Step::Clear { release: Some(previous.id), but })
-}
-
-/// What it comes to when a set is staged on the previous release.
-struct Staged<'a> {
-    previous: &'a Previous,
-    /// Its own set gets its names back before anything else: a swap ended half-way, and not to this set.
-    restores: bool,
-    stock: Stock,
-    transfers: Vec<Transfer>,
-    /// The assets of this set that are there.
-    kept: Vec<u64>,
-}
-
-/// GitHub takes 1000 assets on a release; one more than the set's is needed while a manifest is replaced.
+/// GitHub takes 1000 assets on a release: fewer, so that none is refused while one is sent again.
 pub const MOST_ASSETS: usize = 999;
 
-impl<'a> Staged<'a> {
-    fn of(set: &Set, previous: &'a Previous) -> Self {
-        let all_there = |transfers: &[Transfer]| transfers.iter().all(|transfer| transfer.how == How::Keep);
-        let (as_it_is, forward) = (&previous.stock, transfers(set, &previous.stock));
-        // With all of it there the swap is finished from where it ended.
-        let restores = !previous.in_place && (previous.unfit.is_some() || !all_there(&forward));
-        let stock = if restores { &previous.restored } else { as_it_is };
-        let transfers = if restores { transfers(set, stock) } else { forward };
-        let of_image = |image: &SetImage| -> Vec<u64> {
-            let pieces = (0..image.pieces.len()).filter_map(|index| stock.piece(image, index));
-            pieces.map(|found| found.asset().id).collect()
-        };
-        let kept = set.images.iter().flat_map(of_image).collect();
-        Self { previous, restores, stock: stock.clone(), transfers, kept }
-    }
+/// The drafts that are there: the draft of this set with what lies on it, and the deletion of all others.
+pub type Drafts = (Option<(u64, Vec<Asset>)>, Vec<Step>);
 
-    /// Whether it holds more of the set than a draft, and has room for the rest.
-    fn is_worth_more_than(&self, draft: Option<&[Transfer]>) -> bool {
-        let sent = self.transfers.iter().filter(|transfer| transfer.how != How::Keep).count();
-        let room = self.stock.assets.len() + sent + files::MOST <= MOST_ASSETS;
-        self.previous.unfit.is_none() && room && kept(&self.transfers) > draft.map_or(0, kept)
+/// The steps; none when the live set is the wanted one, under its label. `stays`: the live set has the same images and stays.
+/// `pinned`: a pinned set that is the wanted one, proven.
+pub fn plan(look: &Look, set: &Set, stays: bool, pinned: Option<&Contents>, (draft, deletes): Drafts) -> Vec<Step> {
+    let label = set.label();
+    if let Some(live) = look.live.as_ref().filter(|_| stays) {
+        let named = notes::points_to(live.release.notes()) == Some(label.source.as_str());
+        let tag_right = look.tag.as_ref().is_some_and(|tag| tag.commit == label.commit);
+        let done = live.label.as_ref() == Some(&label) && named && tag_right && live.release.prerelease;
+        return if done { Vec::new() } else { vec![tag(look, &label.commit), Step::Label { label: label.source }] };
     }
-}
-
-/// Bytes of images that need not be sent.
-fn kept(transfers: &[Transfer]) -> u64 {
-    let image = |transfer: &&Transfer| {
-        matches!(Role::of(&transfer.file), Some(Role::Whole { .. } | Role::Part { .. })) && transfer.how == How::Keep
+    let mut steps = Vec::new();
+    let publish = if let Some(pinned) = pinned {
+        Step::restore(&pinned.release)
+    } else {
+        let (id, there) = draft.unzip();
+        steps.extend(deletes);
+        steps.push(id.map_or(Step::Create, |release_id| Step::Continue { release_id }));
+        steps.extend(transfers(set, &there.unwrap_or_default()).into_iter().map(Step::Transfer));
+        Step::Publish
     };
-    transfers.iter().filter(image).map(|transfer| transfer.size).sum()
+    steps.extend(switch(look, &label.source, &label.commit, publish));
+    steps
 }
 
-/// Whether the way back names another manifest than the one that is live: a change of the version ended too soon.
-fn stamp_is_old(look: &Look, live: &Live) -> bool {
-    look.way_back(live).is_some_and(|(_, stamp)| !stamp.names(live.release.id, live.digest))
+/// The steps of a switch. They are carried out as one: nothing comes between, and a run that stops within moves the tag back.
+/// `next`: the source of the set that becomes live.
+pub fn switch(look: &Look, next: &str, to: &str, publish: Step) -> Vec<Step> {
+    let pin = |live: &Live| Step::Pin { release_id: live.release.id, r#as: Pin::of(look, live, next).name };
+    let pin = look.live.as_ref().map(pin);
+    [tag(look, to)].into_iter().chain(pin).chain([publish]).collect()
 }
 
-/// What an earlier run had no time to drop: releases that gave way to one that isn't live any more. They go only when
-/// the way back from the live one is there.
-fn leftovers(look: &Look, live: u64) -> Vec<Step> {
-    let stamped = || look.stamped().map(|(draft, stamp)| (draft.release.id, stamp.by));
-    let kept = stamped().any(|(_, by)| by == live);
-    let drop = |(release, _)| Step::Drop { release, what: "replaced before the last publish" };
-    stamped().filter(|(_, by)| kept && *by != live).map(drop).collect()
+fn tag(look: &Look, to: &str) -> Step {
+    Step::Tag { from: look.tag.as_ref().map(|tag| tag.object.clone()), to: to.to_owned() }
 }
 
-fn transfers(set: &Set, stock: &Stock) -> Vec<Transfer> {
-    let transfer = |file: String, size: u64, kept: bool, hint: Digest, origin: Option<&Origin>| {
-        let staged = naming::new_name(hint, &file);
-        let how = match origin {
-            _ if kept => How::Keep,
-            _ if stock.assets.iter().any(|asset| asset.name == staged) => How::Replace,
-            Some(Origin::Assets { from, .. }) => How::Copy { from: from.clone() },
-            _ => How::Send,
+/// The other files in which the wanted set differs from a published set of the same images, compared by name and digest, in any
+/// order; `None` where the images differ, or the published set is not whole.
+pub fn same_images(set: &Set, repo: &Repo, there: &Contents, is_signed: bool) -> Option<Vec<String>> {
+    let manifest = there.manifest.as_ref()?;
+    let is_same = |image: &SetImage| manifest.image(&image.name).is_some_and(|there| there.sha256 == image.sha256);
+    let same = set.images.len() == manifest.images.len() && set.images.iter().all(is_same);
+    (same && audit::by_listing(there).is_empty()).then(|| files::others(set, repo, manifest, is_signed))
+}
+
+fn transfers(set: &Set, there: &[Asset]) -> Vec<Transfer> {
+    let transfer = |file: String, size: u64, digest: Option<Digest>, origin: Option<&Origin>| {
+        let found = there.iter().find(|asset| asset.name == file);
+        let fits = |asset: &Asset| {
+            let known = asset.digest().zip(digest);
+            asset.is_uploaded() && asset.size == size && known.is_none_or(|(there, wanted)| there == wanted)
+        };
+        let how = match (found, origin) {
+            (Some(asset), _) if fits(asset) => How::Keep,
+            (Some(_), _) => How::Replace,
+            (None, Some(Origin::Assets { from, .. })) => How::Copy { from: from.clone() },
+            (None, _) => How::Send,
         };
         Transfer { file, size, how }
     };
     let of_image = |image: &SetImage| -> Vec<Transfer> {
-        let piece = |(index, piece): (usize, &Piece)| {
-            let kept = stock.piece(image, index).is_some();
-            transfer(piece.file.clone(), piece.size(), kept, stock::hint(image, piece), Some(&image.origin))
-        };
-        let line = checksum::line(&image.name, image.sha256);
-        let (line, sum) = (line.len() as u64, Digest::of(line.as_bytes()));
-        let file = |file: String, size, sha256, origin| {
-            let kept = stock.file(&file, size, sha256).is_some();
-            transfer(file, size, kept, sha256, origin)
-        };
-        let packages =
-            image.packages().map(|listed| file(listed.file.clone(), listed.size, listed.sha256, Some(&image.origin)));
-        let checksum = file(name::checksum(&image.name), line, sum, None);
-        image.pieces.iter().enumerate().map(piece).chain([checksum]).chain(packages).collect()
+        let piece =
+            |piece: &Piece| transfer(piece.file.clone(), piece.size(), piece.digest(image), Some(&image.origin));
+        let small = |it: FileEntry, origin| transfer(it.file, it.size, Some(it.sha256), origin);
+        let checksum = small(image.checksum_file().part, None);
+        let lists = image.facts.lists().map(|listed| small(listed.clone(), Some(&image.origin)));
+        image.pieces.iter().map(piece).chain([checksum]).chain(lists).collect()
     };
     set.images.iter().flat_map(of_image).collect()
-}
-
-/// The live images under the new set's facts, if they are the same images, whole and proven; else `None`.
-fn same_images(set: &Set, live: &Live) -> Option<Vec<Image>> {
-    let published: Vec<Image> = match &live.manifest {
-        Some(manifest) => manifest.images.clone(),
-        // Made by hand: the assets' own digests must say it all.
-        None => set.images.iter().map(|image| by_digests(image, live)).collect::<Option<_>>()?,
-    };
-    let agrees =
-        |image: &Image| image.assets().iter().all(|asset| prove::compare(asset, live.asset(&asset.file)).is_none());
-    let same = published.len() == set.images.len()
-        && published.iter().zip(&set.images).all(|(there, wanted)| there.name == wanted.name && wanted.is_like(there))
-        && published.iter().all(agrees)
-        && no_other_image(set, live);
-    let digests = |image: &Image| -> Vec<Digest> {
-        if image.parts.is_empty() { vec![image.sha256] } else { image.parts.iter().map(|part| part.sha256).collect() }
-    };
-    let relabelled = |(there, wanted): (&Image, &SetImage)| {
-        let image = wanted.to_manifest(&digests(there));
-        Image { packages: there.packages.clone(), ..image }
-    };
-    same.then(|| published.iter().zip(&set.images).map(relabelled).collect())
-}
-
-fn by_digests(image: &SetImage, live: &Live) -> Option<Image> {
-    let digest = |piece: &Piece| live.asset(&piece.file)?.digest();
-    let digests: Option<Vec<Digest>> = image.pieces.iter().map(digest).collect();
-    // The parts' digests alone don't say that they are the whole: only a whole image is known by its digest.
-    let digests = digests.filter(|digests| digests.as_slice() == [image.sha256])?;
-    Some(image.to_manifest(&digests))
-}
-
-fn no_other_image(set: &Set, live: &Live) -> bool {
-    let names = set.asset_names();
-    live.assets.iter().all(|asset| name::read_with(&asset.name).is_none() || names.contains(&asset.name))
 }

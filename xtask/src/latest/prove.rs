@@ -1,31 +1,18 @@
-//! Compares what is on a release with what must be there: names, sizes, digests. A digest that GitHub doesn't give is
-//! taken from the bytes.
+//! Compares what is on a release with what must be there: names, sizes, digests. Where GitHub gives no digest, the bytes are
+//! read. Filling proves a draft with it, and audits compare with it.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 
-use crate::console::count;
+use crate::digest::Digest;
 use crate::gh::{Asset, CallError};
-use crate::image::digest::Digest;
-use crate::manifest::Expected;
+use crate::manifest::FileEntry;
+use crate::text::count;
 
-use super::doors::Doors;
-use super::stage::Stage;
-
-/// Why the draft isn't proven.
-pub(super) enum Unproven {
-    /// Something was missing, or wrong and is now removed: sending again can help.
-    Removed(String),
-    Error(anyhow::Error),
-}
-
-impl<E: Into<anyhow::Error>> From<E> for Unproven {
-    fn from(error: E) -> Self {
-        Self::Error(error.into())
-    }
-}
+use super::client::Client;
+use super::draft::Draft;
+use super::look::LAG;
 
 /// How an asset differs from what must be there.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,8 +26,21 @@ pub enum Difference {
     Unknown,
 }
 
+impl Difference {
+    /// What is said of the asset; `says`: who says what is expected.
+    pub fn words(&self, expected: &FileEntry, says: &str) -> String {
+        match self {
+            Self::Missing => "is missing on the release".to_owned(),
+            Self::Broken => "is an upload that broke off".to_owned(),
+            Self::Size(size) => format!("has {}, {says} {}", count(*size, "byte"), expected.size),
+            Self::Digest(digest) => format!("has sha256 {digest}, {says} {}", expected.sha256),
+            Self::Unknown => "has no digest".to_owned(),
+        }
+    }
+}
+
 /// Compares one asset by what GitHub says of it.
-pub fn compare(expected: &Expected, asset: Option<&Asset>) -> Option<Difference> {
+pub fn compare(expected: &FileEntry, asset: Option<&Asset>) -> Option<Difference> {
     let Some(asset) = asset else { return Some(Difference::Missing) };
     if !asset.is_uploaded() {
         return Some(Difference::Broken);
@@ -55,73 +55,54 @@ pub fn compare(expected: &Expected, asset: Option<&Asset>) -> Option<Difference>
     }
 }
 
-/// A listing may lag behind an upload: what is missing is looked for again until then.
-const LAG: Duration = Duration::from_secs(15);
-
-/// Proves that all of these are on the stage, whatever they are called, and as they must be.
-pub(super) fn staged(stage: &Stage<'_>, expected: &[Expected]) -> Result<(), Unproven> {
-    assets(stage, expected, false)
+/// Whether GitHub says that exactly this is among some assets.
+pub fn is_there(expected: &FileEntry, assets: &[Asset]) -> bool {
+    compare(expected, assets.iter().find(|asset| asset.name == expected.file)).is_none()
 }
 
-/// Proves that these, which were proven on their way in, are there and have their names.
-pub(super) fn named(stage: &Stage<'_>, expected: &[Expected]) -> Result<(), Unproven> {
-    assets(stage, expected, true)
-}
-
-fn assets(stage: &Stage<'_>, expected: &[Expected], named: bool) -> Result<(), Unproven> {
-    let until = stage.held.now() + LAG;
-    let placed = stage.placed();
+/// Proves that all of these are on the draft, by name, size and digest, and deletes an asset that differs. `Some`: what was
+/// missing, or was wrong and is now removed; sending it again can help.
+pub(super) fn assets(draft: &Draft<'_>, expected: &[FileEntry]) -> anyhow::Result<Option<String>> {
+    // A listing may lag behind an upload.
+    let until = draft.held.now() + LAG;
     loop {
-        let have = stage.assets()?;
-        let by_id: BTreeMap<u64, &Asset> = have.iter().map(|asset| (asset.id, asset)).collect();
+        let have = draft.assets()?;
         let mut lagging = None;
         for expected in expected {
-            let asset = placed.get(&expected.file).and_then(|id| by_id.get(id)).copied();
-            match (compare(expected, asset), asset) {
-                (Some(Difference::Missing | Difference::Broken), _) => lagging = Some(expected.file.clone()),
-                (None | Some(Difference::Unknown), Some(asset)) if named => {
-                    lagging = lagging.or((asset.name != expected.file).then(|| expected.file.clone()));
-                }
+            let asset = have.iter().find(|asset| asset.name == expected.file);
+            let difference = match (compare(expected, asset), asset) {
+                (Some(Difference::Unknown), Some(asset)) => by_bytes(draft, expected, asset)?,
+                (difference, _) => difference,
+            };
+            match (difference, asset) {
                 (None, _) => {}
-                (Some(Difference::Unknown), Some(asset)) => by_bytes(stage, expected, asset)?,
-                (Some(difference), asset) => return Err(refuse(stage, expected, asset, &difference)),
+                (Some(difference @ (Difference::Size(_) | Difference::Digest(_))), Some(asset)) => {
+                    let what = difference.words(expected, "expected");
+                    draft.remove(asset, &what)?;
+                    return Ok(Some(format!("{} {what}", expected.file)));
+                }
+                (Some(_), _) => lagging = Some(format!("{} is not on the draft", expected.file)),
             }
         }
-        let Some(name) = lagging else { return Ok(()) };
-        if stage.held.now() >= until {
-            return Err(Unproven::Removed(format!("{name} is not on the draft")));
+        if lagging.is_none() || draft.held.now() >= until {
+            return Ok(lagging);
         }
-        stage.held.pause(Duration::from_secs(1))?;
+        draft.held.pause(Duration::from_secs(1))?;
     }
 }
 
-fn by_bytes(stage: &Stage<'_>, expected: &Expected, asset: &Asset) -> Result<(), Unproven> {
-    stage.held.note(format_args!("{}: GitHub gives no digest; reading it back", asset.name));
-    let digest = digest(stage.held.doors(), asset)?;
-    if digest == expected.sha256 {
-        return Ok(());
-    }
-    Err(refuse(stage, expected, Some(asset), &Difference::Digest(digest)))
+fn by_bytes(draft: &Draft<'_>, expected: &FileEntry, asset: &Asset) -> Result<Option<Difference>, CallError> {
+    draft.held.note(format_args!("{}: GitHub gives no digest; reading the asset back", asset.name));
+    let digest = digest(draft.held.client(), asset)?;
+    Ok((digest != expected.sha256).then_some(Difference::Digest(digest)))
 }
 
 /// Downloads and hashes an asset.
-pub fn digest(doors: Doors<'_>, asset: &Asset) -> Result<Digest, CallError> {
+pub fn digest(client: Client<'_>, asset: &Asset) -> Result<Digest, CallError> {
     let mut hash = Sha256::new();
-    doors.read_through(asset, |bytes| {
+    client.read_through(asset, |bytes| {
         hash.update(bytes);
         Ok(())
     })?;
     Ok(Digest::from_hash(hash))
-}
-
-fn refuse(stage: &Stage<'_>, expected: &Expected, asset: Option<&Asset>, difference: &Difference) -> Unproven {
-    let what = match difference {
-        Difference::Digest(digest) => format!("has sha256 {digest}, expected {}", expected.sha256),
-        Difference::Size(size) => format!("has {}, expected {}", count(*size, "byte"), expected.size),
-        _ => "is not as expected".to_owned(),
-    };
-    if let Some(Err(error)) = asset.map(|asset| stage.remove(asset, &what)) {
-        return Unproven::Error(error);
-    }
-    Unproven::Removed(format!("{} {what}", expected.file))
 }

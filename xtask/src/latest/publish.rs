@@ -1,46 +1,51 @@
-//! A publish from the look to the reading back: what is there is healed, the plan is made, and, once it is agreed to, carried out.
+//! A publish from the look to the read-back: recovers a dead run first, makes the plan, asks, and carries the plan out under
+//! the lock. What a person agreed to is what is carried out; a plan that differs by then ends the run.
+//! The verb `publish` says which set is wanted; the simulation runs the same code.
 
-use std::collections::BTreeMap;
-
-use crate::console::{count, size};
-use crate::failure::{self, Kind};
-use crate::gh::Asset;
+use crate::digest::Digest;
+use crate::failure::{self, Advice as _, Kind};
+use crate::gh::{Asset, Release};
 use crate::git::TagRef;
-use crate::image::digest::Digest;
-use crate::manifest::Manifest;
+use crate::manifest::{FileEntry, Manifest};
+use crate::text::{count, size};
+use crate::trust::{self, Policy};
+use crate::{suggest, version};
 
-use super::doors::Doors;
-use super::face::{Face, Old};
-use super::heal::{self, Heal};
+use super::changes::{self, Lacking};
+use super::client::Client;
+use super::draft::{self, Draft};
+use super::face::{self, Face};
+use super::files;
 use super::held::Held;
 use super::lock::Claim;
-use super::look::{self, Live, Look};
-use super::plan::{self, Draft, Want};
+use super::look::{Contents, IncomingDraft, Live, Look, Pinned};
+use super::marker::Incoming;
+use super::pin;
+use super::plan::{self, Drafts, Step};
 use super::preview::Preview;
-use super::rate;
+use super::prove;
+use super::recover::{self, First, Recovery};
 use super::session;
 use super::set::Set;
-use super::stage::{self, On, Stage};
-use super::step::{Step, TagMove};
-use super::stock::Stock;
 use super::switch::{self, Change};
-use super::{INCOMING, TAG, changes, files, fill, notes, previous, relabel, swap};
+use super::{INCOMING, PINNED, TAG, fill, memory, notes, relabel};
 
 /// What the person asked for.
 pub struct Publish {
-    /// What `latest` is to stand for.
+    /// The version tag to publish as `latest`.
     pub source: String,
-    /// Replace the lock of somebody else.
+    /// Replace the lock of another run.
     pub take_over: bool,
-    /// Drop drafts of other sets.
-    pub discard_incoming: bool,
-    /// Keep the release that is replaced as the way back.
-    pub keep_previous: bool,
-    /// Images sent side by side.
-    pub jobs: usize,
+    /// Publish an older version than the one that `latest` stands for.
+    pub back: bool,
+    /// Publish the set as a new one although the live one has the same images.
+    pub resend: bool,
+    pub policy: Policy,
+    /// Security fixes that the live images were found to lack.
+    pub lacking: Option<Lacking>,
 }
 
-/// What the verb around it knows.
+/// What a protocol asks of the verb.
 pub trait Person {
     /// The set that is to be live, with what is to be said about it.
     fn want(&mut self, look: &Look) -> anyhow::Result<(Set, Vec<String>)>;
@@ -50,8 +55,8 @@ pub trait Person {
 
 /// How a publish ended.
 pub enum Ended {
-    /// Healing was not agreed to.
-    Unhealed(Heal),
+    /// Recovery was not agreed to.
+    Unrecovered(Recovery),
     /// A plan, and whether it was carried out.
     Planned(Box<Planned>),
 }
@@ -59,297 +64,279 @@ pub enum Ended {
 pub struct Planned {
     pub set: Set,
     pub steps: Vec<Step>,
-    /// What lies on the stage.
-    stock: Stock,
+    /// The pinned set that becomes live again.
+    pinned: Option<Contents>,
     pub preview: Preview,
-    /// Bytes a second of the last upload.
-    pub rate: Option<u64>,
     pub warnings: Vec<String>,
+    /// What is live under other files beside the same images.
+    pub differ: Vec<String>,
     /// The release that is live now.
     pub release: Option<u64>,
+    /// What it stands for.
+    pub label: Option<String>,
     pub executed: bool,
 }
 
 impl Publish {
-    pub fn run(&self, doors: Doors<'_>, person: &mut dyn Person) -> anyhow::Result<Ended> {
-        let look = look::current(doors)?;
-        let healing = heal::plan(doors, &look)?;
-        let claim = Claim { verb: "publish", source: Some(self.source.clone()), take_over: self.take_over };
-        if let Some(heal) = &healing {
-            doors.line(heal);
+    fn claim(&self) -> Claim {
+        Claim { verb: "publish", source: Some(self.source.clone()), take_over: self.take_over }
+    }
+
+    pub fn run(&self, client: Client<'_>, person: &mut dyn Person) -> anyhow::Result<Ended> {
+        match recover::first(client, &self.claim(), &self.policy, person)? {
+            First::Look(look) => self.run_from(client, &look, person),
+            First::Recovered(_, look) => self.run_from(client, &look, person).map_err(failure::after_changes),
+            First::Declined(recovery) => Ok(Ended::Unrecovered(recovery)),
         }
-        // While nothing is live the plan hangs on what is healed, so it is made and shown after that.
-        let agreed = match &healing {
-            Some(heal @ Heal::Publish { .. }) => {
-                if !person.agrees("Do that, then go on?")? {
-                    return Ok(Ended::Unhealed(heal.clone()));
-                }
-                None
-            }
-            _ => {
-                let proposal = match self.propose(doors, &look, person) {
-                    // What stands in the way of the publish doesn't stand in the way of putting things right.
-                    Err(error) if healing.is_some() => {
-                        if person.agrees("Do that?")? {
-                            session::under_lock(doors, &claim, |held| heal::all(held).map(drop))?;
-                        }
-                        return Err(error);
-                    }
-                    proposal => proposal?,
-                };
-                show(doors, &proposal);
-                if proposal.steps.is_empty() && healing.is_none() {
-                    return Ok(Ended::Planned(Box::new(proposal.done(true))));
-                }
-                if !person.agrees(&format!("Publish {} as {TAG}?", proposal.set.source))? {
-                    return Ok(Ended::Planned(Box::new(proposal.done(false))));
-                }
-                Some(proposal)
-            }
-        };
-        session::under_lock(doors, &claim, |held| {
-            let look = look::look(doors)?;
-            let found = heal::plan(doors, &look)?;
-            if found.is_some() && found != healing {
+    }
+
+    /// Publishes where nothing is to be recovered.
+    fn run_from(&self, client: Client<'_>, look: &Look, person: &mut dyn Person) -> anyhow::Result<Ended> {
+        let agreed = self.propose(client, look, person)?;
+        show(client, &agreed);
+        if agreed.steps.is_empty() {
+            return Ok(Ended::Planned(Box::new(agreed.done(true))));
+        }
+        if !person.agrees(&format!("Publish {} as {TAG}?", agreed.set.source))? {
+            return Ok(Ended::Planned(Box::new(agreed.done(false))));
+        }
+        session::under_lock(client, &self.claim(), &self.policy, |held| {
+            let look = session::look(client)?;
+            let mut proposal = self.propose(client, &look, person)?;
+            // Nothing left to do: another run did all of it meanwhile.
+            if !proposal.steps.is_empty() && !agreed.covers(&proposal, client) {
                 return Err(session::differs());
-            }
-            let look = heal::all(held).map_err(failure::after_changes)?;
-            let healed = found.is_some();
-            let changed = |error| if healed { failure::after_changes(error) } else { error };
-            let mut proposal = self.propose(doors, &look, person).map_err(changed)?;
-            match &agreed {
-                // All of it is done by now, by somebody who was quicker.
-                _ if proposal.steps.is_empty() => {}
-                Some(agreed) if gist(&agreed.steps, healed) != gist(&proposal.steps, healed) => {
-                    return Err(session::differs());
-                }
-                Some(_) => {}
-                None => show(doors, &proposal),
             }
             proposal.release = self.apply(held, &proposal, &look).map_err(failure::after_changes)?;
             Ok(Ended::Planned(Box::new(proposal.done(true))))
         })
     }
 
-    fn propose(&self, doors: Doors<'_>, look: &Look, person: &mut dyn Person) -> anyhow::Result<Planned> {
+    fn propose(&self, client: Client<'_>, look: &Look, person: &mut dyn Person) -> anyhow::Result<Planned> {
         let (set, warnings) = person.want(look)?;
-        let (discard, drafts) = self.drafts(doors, look, &set)?;
-        let previous = previous::look_at(doors, look)?;
-        if let Some(unfit) = previous.as_ref().and_then(|previous| previous.unfit.as_ref()) {
-            doors.detail(format_args!("nothing is kept of the previous release: {unfit}"));
-        }
-        let (discard_staged, keep_previous) = (self.discard_incoming, self.keep_previous);
-        let want = Want { set: &set, discard, drafts, previous, discard_staged, keep_previous };
-        let (steps, stock) = plan::plan(&want, look);
-        let release = look.live.as_ref().map(|live| live.release.id);
-        if let Some(live) = look.live.as_ref().filter(|_| steps.iter().any(|step| matches!(step, Step::Switch { .. })))
-        {
-            Old::of(live, look).notes_fit()?;
-        }
-        let preview = Preview::new(&set, look.live.as_ref(), &steps);
-        let rate = doors.outside().last_rate();
-        Ok(Planned { set, steps, stock, preview, rate, warnings, release, executed: false })
-    }
-
-    /// The drafts of other sets that are to be dropped, and those of this set, the fullest first.
-    fn drafts(&self, doors: Doors<'_>, look: &Look, set: &Set) -> anyhow::Result<(Strangers, Vec<Draft>)> {
-        let identity = set.identity();
-        let live = look.live.as_ref().and_then(|live| live.manifest.as_ref());
-        let (mut discard, mut drafts) = (Vec::new(), Vec::new());
-        for draft in &look.incoming {
-            let id = draft.release.id;
-            match &draft.marker {
-                Some(marker) if marker.set == identity => {
-                    drafts.push(Draft { id, stock: Stock::of_draft(doors.assets(id)?, live) });
-                }
-                Some(marker) if live.is_some_and(|live| is_spent(&marker.set, live)) => {
-                    discard.push((id, format!("{}, which is live", marker.set.describe())));
-                }
-                marker => {
-                    let what =
-                        marker.as_ref().map_or_else(|| "of unknown origin".to_owned(), |marker| marker.set.describe());
-                    if !self.discard_incoming {
-                        return Err(failure::failed(format!(
-                            "a draft {INCOMING} of another set is there ({what}, release {id}): another publish is under way, or ended early. \
-                             Publish that set to its end, or drop the draft with --discard-incoming"
-                        )));
-                    }
-                    discard.push((id, what));
-                }
-            }
-        }
-        let uploaded = |draft: &Draft| {
-            draft.stock.assets.iter().filter(|asset| asset.is_uploaded()).map(|asset| asset.size).sum::<u64>()
-        };
-        drafts.sort_by_key(|draft| std::cmp::Reverse(uploaded(draft)));
-        Ok((discard, drafts))
-    }
-
-    /// Does the steps in order. The release that is live afterwards.
-    fn apply(&self, held: Held<'_>, proposal: &Planned, look: &Look) -> anyhow::Result<Option<u64>> {
-        let Planned { set, steps, stock, .. } = proposal;
-        let mut run = Run { stage: None, manifest: None };
         let live = look.live.as_ref();
-        let change = |new, face, manifest| Change {
-            old: live.map(|live| Old::of(live, look)),
-            tag: look.tag.as_ref().map(|tag| tag.object.clone()),
-            new,
-            manifest,
-            face,
-            target: TagRef { object: set.commit.clone(), commit: set.commit.clone() },
-        };
-        let stays = |live: &Live| change(live.release.id, Face::ours(live.release.notes().to_owned()), live.digest);
-        for step in steps {
-            match step {
-                Step::Discard { draft, .. } => stage::drop_incoming(held, *draft)?,
-                Step::Drop { release, .. } => {
-                    tidied(held, *release, held.delete_draft(*release, |now| now.tag_name != TAG))?;
-                }
-                Step::Create => run.stage = Some(Stage::create(held, set, look)?),
-                Step::GoOn { draft } => run.stage = Some(Stage::go_on(held, *draft, On::Incoming, stock.clone())?),
-                Step::Stage { release, .. } => {
-                    run.stage = Some(Stage::go_on(held, *release, On::Previous, stock.clone())?);
-                }
-                Step::Restore { release, own } => swap::restore(held, *release, *own)?,
-                Step::Clear { release, but } => {
-                    let id = release.map_or_else(|| run.stage().map(|stage| stage.release.id), Ok)?;
-                    let stays = |asset: &Asset| but.contains(&asset.id);
-                    let cleared = stage::clear(held, id, stays);
-                    // A release that is named is cleared before anything is staged.
-                    if cleared.is_ok() && release.is_some() {
-                        stage::wait_until_cleared(held, id, stays)?;
-                    }
-                    tidied(held, id, cleared)?;
-                }
-                Step::Fill(_) => {
-                    let stage = run.stage()?;
-                    let began = held.now();
-                    let filled = fill::fill(stage, set, self.jobs);
-                    let sent = Preview::new(set, live, steps).send;
-                    if let Some(rate) =
-                        filled.as_ref().ok().and_then(|_| rate::of(sent, held.now().saturating_sub(began)))
-                    {
-                        held.outside().remember_rate(rate);
-                    }
-                    if let Err(error) = &filled {
-                        // A draft with bytes that no checksum vouches for is of no use to anybody.
-                        if failure::kind(error) == Kind::Digest {
-                            let _ = stage.discard();
-                        }
-                    }
-                    run.manifest = Some(filled?);
-                }
-                Step::Relabel { manifest, files, .. } => {
-                    if let Some(live) = live {
-                        let back = look.way_back(live).map(|(draft, _)| draft);
-                        let new = files::some(&files.place, &manifest.images, files.reader, &set.signing)?;
-                        relabel::relabel(held, live, back, &stays(live), manifest, &new)?;
-                    }
-                }
-                Step::Tag(_) => {
-                    if let Some(live) = live {
-                        switch::move_tag_only(held, &stays(live))?;
-                        switch::follow(held, &stays(live))?;
-                    }
-                }
-                Step::Switch { .. } => {
-                    let stage = run.stage()?;
-                    let manifest = run.manifest.as_ref();
-                    let notes =
-                        manifest.map(notes::text).unwrap_or_default() + &changes::section(held.doors(), live, set);
-                    let digest = manifest.map(|manifest| Digest::of(&manifest.to_bytes()));
-                    switch::change(held, &change(stage.release.id, Face::ours(notes), digest), || stage.look_again())?;
-                }
+        self.goes_forward(&set, live)?;
+        let is_signed = live.map_or(Ok(false), |live| self.is_signed(client, live))?;
+        let differ = live.and_then(|live| plan::same_images(&set, client.repo(), live, is_signed));
+        if differ.is_some() && set.signing.asked && !is_signed && !self.resend {
+            return Err(failure::missing(format!(
+                "{TAG} has these images without a trusted signature, and a live set never changes"
+            ))
+            .fix("publish the images as a new set with --resend --sign KEY"));
+        }
+        let stays = differ.is_some() && !self.resend;
+        let pinned = if stays || self.resend { None } else { self.wanted_again(client, look, &set)? };
+        let drafts = if stays || pinned.is_some() { Default::default() } else { drafts(client, look, &set)? };
+        let steps = plan::plan(look, &set, stays, pinned.as_ref(), drafts);
+        if let Some(live) = live.filter(|_| steps.iter().any(|step| matches!(step, Step::Pin { .. }))) {
+            face::notes_fit(&live.release)?;
+        }
+        let preview = Preview::new(&set, live, &steps, client.outside().last_rate());
+        Ok(Planned {
+            steps,
+            pinned,
+            preview,
+            warnings,
+            differ: differ.filter(|_| stays).unwrap_or_default(),
+            release: live.map(|live| live.release.id),
+            label: live.and_then(Live::source).map(str::to_owned),
+            set,
+            executed: false,
+        })
+    }
+
+    /// # Errors
+    ///
+    /// Exit code 3: the version is older than the one that is live.
+    fn goes_forward(&self, set: &Set, live: Option<&Live>) -> anyhow::Result<()> {
+        let Some(label) = live.and_then(Live::source) else { return Ok(()) };
+        if self.back || version::is_older(&set.source, label) != Some(true) {
+            return Ok(());
+        }
+        let back = suggest::command(format_args!("rollback --to {PINNED}{}", set.source));
+        Err(failure::missing(format!("{TAG} stands for {label}, and {} is older", set.source)).fix(format_args!(
+            "restore the older set with {back}, or publish the images as the older version with --back"
+        )))
+    }
+
+    /// Whether the live set has a trusted signature; where no signer is named, any signature counts.
+    fn is_signed(&self, client: Client<'_>, live: &Live) -> anyhow::Result<bool> {
+        match trust::verdict(self.policy.allowed.as_ref(), live.by_name(client)) {
+            Err(error) if failure::kind(&error) == Kind::Digest => Ok(false),
+            verdict => verdict.map(|_| live.asset(files::SIGNATURE).is_some_and(Asset::is_uploaded)),
+        }
+    }
+
+    /// The pinned set that is the wanted one, proven.
+    fn wanted_again(&self, client: Client<'_>, look: &Look, set: &Set) -> anyhow::Result<Option<Contents>> {
+        // The digests of checksum files tell images apart without reading any.
+        let files: Vec<FileEntry> = set.images.iter().map(|image| image.checksum_file().part).collect();
+        let has = |pinned: &&Pinned| files.iter().all(|file| prove::is_there(file, &pinned.release.assets));
+        for pinned in look.pinned.iter().filter(has) {
+            let Ok(whole) = pinned.prove(client)? else { continue };
+            let is_signed = whole.asset(files::SIGNATURE).is_some();
+            if plan::same_images(set, client.repo(), &whole, is_signed).is_some_and(|differ| differ.is_empty()) {
+                pin::is_signed(client, &self.policy, &whole)?;
+                return Ok(Some(whole));
             }
         }
-        Ok(run.stage.map(|stage| stage.release.id).or_else(|| live.map(|live| live.release.id)))
+        Ok(None)
     }
+
+    /// Carries out the steps in order. Returns the release that is live afterwards.
+    fn apply(&self, held: Held<'_>, proposal: &Planned, look: &Look) -> anyhow::Result<Option<u64>> {
+        let (set, live, label) = (&proposal.set, look.live.as_ref(), proposal.set.label());
+        let target = TagRef::lightweight(&set.commit);
+        let mut draft = None;
+        for step in &proposal.steps {
+            match step {
+                Step::Delete { release_id, .. } => draft::drop_incoming(held, *release_id)?,
+                Step::Create => draft = Some(Draft::create(held, set, live)?),
+                Step::Continue { release_id } => draft = Some(Draft::go_on(held, *release_id)?),
+                Step::Label { .. } => live.map_or(Ok(()), |live| relabel::relabel(held, look, live, &label))?,
+                // The draft is filled as a whole, and the switch is one change.
+                Step::Transfer(_) | Step::Tag { .. } | Step::Pin { .. } | Step::Publish | Step::Restore { .. } => {}
+            }
+        }
+        if let Some(set) = &proposal.pinned {
+            let change = Change::of(look, set.release.id, set.digest, Face::of(held.repo(), set, Some(label)), target);
+            switch::change(held, &change, || still_pinned(held, set))?;
+            return Ok(Some(set.release.id));
+        }
+        let Some(draft) = draft else { return Ok(live.map(|live| live.release.id)) };
+        let manifest = fill_and_say(&draft, proposal)?;
+        let notes = notes::text(&manifest, held.repo(), &set.source)
+            + &changes::section(held.client(), live, set, self.lacking.as_ref());
+        let (new, digest) = (draft.release.id, Some(Digest::of(&manifest.to_bytes())));
+        let change = Change::of(look, new, digest, Face::ours(notes, label), target);
+        switch::change(held, &change, || draft.look_again())?;
+        Ok(Some(new))
+    }
+}
+
+/// Fills the draft; where that fails, says what is live.
+fn fill_and_say(draft: &Draft<'_>, proposal: &Planned) -> anyhow::Result<Manifest> {
+    let held = draft.held;
+    let began = held.now();
+    let filled = fill::fill(draft, &proposal.set);
+    let Err(error) = &filled else {
+        if let Some(rate) = memory::rate_of(proposal.preview.send, held.now().saturating_sub(began)) {
+            held.outside().remember_rate(rate);
+        }
+        return filled;
+    };
+    let kept = if failure::kind(error) == Kind::Digest {
+        // Bytes without a matching digest are useless, so the draft goes.
+        let _ = draft::drop_incoming(held, draft.release.id);
+        ""
+    } else {
+        "; the draft keeps what was uploaded"
+    };
+    let is = proposal.label.as_ref().map_or_else(|| "as it was".to_owned(), |label| format!("still {label}"));
+    held.note(format_args!("`{TAG}` is {is}{kept}"));
+    filled
+}
+
+/// # Errors
+///
+/// Somebody changed the pinned set since it was proven.
+pub fn still_pinned(held: Held<'_>, set: &Contents) -> anyhow::Result<()> {
+    let Release { id, tag_name, .. } = &set.release;
+    if held.release(*id)? == set.release {
+        return Ok(());
+    }
+    Err(session::changed(format_args!("the set {tag_name} changed since the plan was made; nothing was switched")))
+}
+
+/// Continues with the fullest draft of this set.
+///
+/// # Errors
+///
+/// Exit code 3: a draft of that name is not this tool's.
+fn drafts(client: Client<'_>, look: &Look, set: &Set) -> anyhow::Result<Drafts> {
+    let identity = set.identity(client.repo());
+    let (mut ours, mut deletes) = (Vec::new(), Vec::new());
+    let delete = |release_id, reason, assets: &[Asset]| {
+        let bytes = assets.iter().map(|asset| asset.size).sum();
+        Step::Delete { release_id, reason, bytes }
+    };
+    for IncomingDraft { release, marker } in &look.incoming {
+        let Some(Incoming { set, created }) = marker else {
+            return Err(failure::missing(format!(
+                "the draft {} is named {INCOMING} and was not made by this tool: {}",
+                release.id, release.html_url
+            ))
+            .fix("give the draft another tag name, or delete it"));
+        };
+        if *set == identity {
+            ours.push((release.id, client.assets(release.id)?));
+            continue;
+        }
+        let begun = created.as_deref().filter(|at| humantime::parse_rfc3339(at).is_ok());
+        let begun = begun.map(|at| format!(", begun {at}")).unwrap_or_default();
+        deletes.push(delete(release.id, format!("of another set: {}{begun}", set.describe()), &release.assets));
+    }
+    let uploaded = |(_, assets): &(u64, Vec<Asset>)| {
+        assets.iter().filter(|asset| asset.is_uploaded()).map(|asset| asset.size).sum::<u64>()
+    };
+    ours.sort_by_key(|draft| std::cmp::Reverse(uploaded(draft)));
+    let mut ours = ours.into_iter();
+    let fullest = ours.next();
+    deletes.extend(ours.map(|(id, assets)| delete(id, "a second draft of this set".to_owned(), &assets)));
+    Ok((fullest, deletes))
 }
 
 impl Planned {
     fn done(self, executed: bool) -> Self {
         Self { executed, ..self }
     }
-}
 
-/// What is of no use any more stays where it can't be deleted: the job is done without it, and the next publish does it.
-/// Without the lock nobody knows whether what was done still stands.
-fn tidied(held: Held<'_>, release: u64, done: anyhow::Result<()>) -> anyhow::Result<()> {
-    match done {
-        Err(error) if held.lease().is_lost() => Err(error),
-        Err(error) => {
-            held.warn(format_args!(
-                "what is of no use any more on the release {release} could not be deleted: {error:#}"
-            ));
-            Ok(())
-        }
-        Ok(()) => Ok(()),
+    /// Whether a plan that is made now is the one that was agreed to: the same set under the same label, by the same steps.
+    fn covers(&self, now: &Self, client: Client<'_>) -> bool {
+        let identity = |planned: &Self| (planned.set.identity(client.repo()), planned.set.commit.clone());
+        let mut deletes = now.steps.iter().filter(|step| matches!(step, Step::Delete { .. }));
+        identity(self) == identity(now)
+            && deletes.all(|step| self.steps.contains(step))
+            && gist(&self.steps) == gist(&now.steps)
     }
 }
 
-/// What a person agreed to. Which bytes are there already doesn't matter, nor where the tag stood that was put back.
-fn gist(steps: &[Step], healed: bool) -> Vec<Step> {
-    let nowhere = |tag: &TagMove| TagMove { from: tag.from.clone().filter(|_| !healed), to: tag.to.clone() };
-    steps
-        .iter()
-        .map(|step| match step {
-            Step::Fill(_) => Step::Fill(Vec::new()),
-            Step::Create | Step::GoOn { .. } => Step::Create,
-            Step::Stage { release, .. } => Step::Stage { release: *release, bytes: 0 },
-            Step::Switch { tag, hide } => Step::Switch { tag: nowhere(tag), hide: *hide },
-            Step::Relabel { manifest, tag, files } => {
-                Step::Relabel { manifest: manifest.clone(), tag: nowhere(tag), files: files.clone() }
-            }
-            Step::Tag(tag) => Step::Tag(nowhere(tag)),
-            other => other.clone(),
-        })
-        .collect()
+/// What a person agreed to. Which draft and which bytes are there already doesn't matter.
+fn gist(steps: &[Step]) -> Vec<&Step> {
+    let kept = steps.iter().filter(|step| !matches!(step, Step::Delete { .. } | Step::Transfer(_)));
+    kept.map(|step| if matches!(step, Step::Continue { .. }) { &Step::Create } else { step }).collect()
 }
 
-/// Drafts of other sets, with what they are.
-type Strangers = Vec<(u64, String)>;
-
-/// What a run has made so far.
-struct Run<'a> {
-    stage: Option<Stage<'a>>,
-    manifest: Option<Manifest>,
-}
-
-impl<'a> Run<'a> {
-    fn stage(&self) -> anyhow::Result<&Stage<'a>> {
-        // A plan makes or takes over the draft before it uses it.
-        self.stage.as_ref().ok_or_else(|| failure::failed("the plan fills no draft"))
-    }
-}
-
-/// Whether a draft's set is what is live already.
-fn is_spent(set: &super::marker::Identity, live: &Manifest) -> bool {
-    let images: BTreeMap<&str, _> = live.images.iter().map(|image| (image.name.as_str(), image.sha256)).collect();
-    set.source == live.source
-        && set.images.len() == images.len()
-        && set.images.iter().all(|image| images.get(image.name.as_str()) == Some(&image.sha256))
-}
-
-fn show(doors: Doors<'_>, proposal: &Planned) {
-    let Planned { set, steps, preview, rate, warnings, .. } = proposal;
+fn show(client: Client<'_>, proposal: &Planned) {
+    let Planned { set, steps, preview, warnings, .. } = proposal;
     for warning in warnings {
-        doors.warn(warning);
+        client.warn(warning);
     }
     if steps.is_empty() {
-        doors.line(format_args!("done: {TAG} of {} is {} already; nothing to do", doors.repo(), set.source));
-        return;
+        client.line(format_args!("done: {TAG} of {} is {} already; nothing to do", client.repo(), set.source));
+    } else {
+        client.line(format_args!(
+            "Plan: {TAG} of {} becomes {} ({}, {})",
+            client.repo(),
+            set.source,
+            count(set.images.len(), "image"),
+            size(set.size())
+        ));
+        for line in preview.lines() {
+            client.line(line);
+        }
     }
-    doors.line(format_args!(
-        "Plan: {TAG} of {} becomes {} ({}, {})",
-        doors.repo(),
-        set.source,
-        count(set.images.len(), "image"),
-        size(set.size())
-    ));
-    for line in preview.lines(*rate) {
-        doors.line(line);
+    if !proposal.differ.is_empty() {
+        client.line(format_args!(
+            "  the live set has these images, and another {}; to replace it, publish a new set with --resend",
+            proposal.differ.join(", ")
+        ));
+    }
+    // What is lost is part of what is agreed to.
+    for step in steps.iter().filter(|step| matches!(step, Step::Delete { .. })) {
+        client.line(format_args!("  {step}"));
     }
     for (number, step) in (1..).zip(steps) {
-        doors.detail(format_args!("{number:2}. {step}"));
+        client.detail(format_args!("{number:2}. {step}"));
     }
 }

@@ -1,243 +1,178 @@
-//! A rollback: the release that the last publish replaced becomes `latest` again.
+//! A rollback: the set that the live set replaced becomes `latest` again, or the pinned set that is named. The set is proven
+//! before anything changes, and the set that was live is kept in its turn. `verbs/rollback.rs` uses it.
 
 use std::fmt;
 
-use serde_json::{Value, json};
-
-use crate::failure;
-use crate::gh::Release;
+use crate::failure::{self, Advice as _};
 use crate::git::TagRef;
-use crate::image::digest::Digest;
-use crate::manifest::Manifest;
-use crate::typed;
+use crate::suggest;
+use crate::trust::Policy;
 
-use super::doors::Doors;
-use super::face::{Face, Old};
-use super::heal::{self, Heal};
+use super::client::Client;
+use super::face::{self, Face};
 use super::lock::Claim;
-use super::look::{self, Live, Look, PreviousDraft};
-use super::marker::Replaced;
-use super::previous::{self, Kept};
-use super::publish::Person;
+use super::look::{Contents, Live, Look, Pinned};
+use super::marker::{Label, Replaced};
+use super::pin::{self, Unfit};
+use super::plan::{self, Step};
+use super::publish::{Person, still_pinned};
+use super::recover::{self, First, Recovery};
 use super::session;
 use super::switch::{self, Change};
-use super::{TAG, audit, notes, swap};
+use super::{TAG, notes};
+
+/// What the person asked for.
+pub struct Rollback {
+    /// A pinned set by its tag or its version, in place of the set that the live one replaced.
+    pub to: Option<String>,
+    /// Replace the lock of somebody else.
+    pub take_over: bool,
+    pub policy: Policy,
+}
 
 /// How a rollback ended.
 pub enum Ended {
-    /// A flip was half-way: finishing it is all that is done.
-    Healed {
-        heal: Heal,
-        executed: bool,
-    },
-    Planned {
-        plan: Box<Plan>,
-        executed: bool,
-    },
+    /// A run ended during a switch: recovering is all that is done.
+    Recovered { recovery: Recovery, executed: bool },
+    /// A plan, and whether it was carried out.
+    Planned { plan: Box<Plan>, executed: bool },
+    /// The set that was named is live.
+    Nothing(String),
 }
 
 /// What a rollback does.
 #[derive(Debug)]
 pub struct Plan {
     pub live: Live,
-    pub previous: PreviousDraft,
-    replaced: Replaced,
-    /// The manifest of its own set, where that has to be given its names back first: another was staged on it.
-    restores: Option<Digest>,
-    face: Face,
-    old: Old,
-    /// The object of the tag on the remote, as the look saw it: one that moved since is a rival's.
-    tag: Option<String>,
-    target: TagRef,
+    pub set: Contents,
+    change: Change,
+    pub steps: Vec<Step>,
 }
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (now, back) = self.names();
-        let (at, tag) = (&self.replaced.at, self.target.object.get(..12).unwrap_or(&self.target.object));
-        if self.restores.is_some() {
-            writeln!(f, "First {back} gets the names of its files back: a publish ended half-way")?;
-        }
-        write!(
-            f,
-            "Plan: {TAG} goes back from {now} to {back}, which was replaced {at}\n 1. move the tag {TAG} to {tag}\n"
-        )?;
-        write!(f, " 2. keep {now} as the way back\n 3. make {back} live again")
+        let ((now, back), kept) = (self.names(), &self.set.release.tag_name);
+        write!(f, "Plan: {TAG} goes back from {now} to {back}, which is kept as {kept}")?;
+        (1..).zip(&self.steps).try_for_each(|(number, step)| write!(f, "\n {number}. {step}"))
     }
 }
 
 impl Plan {
-    /// The set that is live and the one that comes back, by their versions.
+    /// The set that is live and the set that comes back, by their versions.
     pub fn names(&self) -> (String, String) {
-        let noted = |notes| notes::points_to(notes).unwrap_or("a set of unknown source");
-        let manifest = self.live.manifest.as_ref();
-        let now = manifest.map_or_else(|| noted(self.live.release.notes()), |manifest| manifest.source.as_str());
-        // The notes that come back are those of its manifest, whatever somebody wrote into the draft.
-        notes::told_apart((now, self.live.digest), (noted(&self.face.notes), self.replaced.manifest))
+        const UNKNOWN: &str = "a set of unknown version";
+        let (now, back) = (self.live.source().unwrap_or(UNKNOWN), self.source().unwrap_or(UNKNOWN));
+        notes::told_apart((now, self.live.digest), (back, self.set.digest))
     }
 
-    /// The steps, one object each: `do`, and its object.
-    pub fn to_json(&self) -> Value {
-        let restore = self.restores.map(|_| json!({ "do": "restore", "release": self.previous.release.id }));
-        let steps = [
-            json!({ "do": "tag", "from": self.tag, "to": self.target.object }),
-            json!({ "do": "hide", "release": self.live.release.id }),
-            json!({ "do": "publish", "release": self.previous.release.id }),
-        ];
-        restore.into_iter().chain(steps).collect()
+    /// The version that comes back.
+    pub fn source(&self) -> Option<&str> {
+        self.change.face.source()
+    }
+
+    /// Whether a plan that is made now is the plan that was agreed to: the same sets and tags.
+    fn covers(&self, now: &Self) -> bool {
+        let digests = |plan: &Self| (plan.live.digest, plan.set.digest);
+        self.steps == now.steps && digests(self) == digests(now)
     }
 }
 
-/// Puts back what the last publish replaced.
-pub fn run(doors: Doors<'_>, take_over: bool, person: &mut dyn Person) -> anyhow::Result<Ended> {
-    let look = look::look(doors)?;
-    let healing = heal::plan(doors, &look)?;
-    let claim = Claim { verb: "rollback", source: None, take_over };
-    if let Some(heal) = &healing {
-        doors.line(heal);
+impl Rollback {
+    fn claim(&self) -> Claim {
+        Claim { verb: "rollback", source: self.to.clone(), take_over: self.take_over }
     }
-    // Half-way through a flip: finishing it is all that is done; what to roll back to is for the next run to ask.
-    if let Some(heal @ Heal::Publish { .. }) = &healing {
-        let executed = person.agrees("Do that?")?;
-        if executed {
-            session::under_lock(doors, &claim, |held| {
-                let found = heal::plan(doors, &look::look(doors)?)?;
-                if found.is_some() && found.as_ref() != Some(heal) {
-                    return Err(session::differs());
-                }
-                heal::all(held).map(drop).map_err(failure::after_changes)
-            })?;
-        }
-        return Ok(Ended::Healed { heal: heal.clone(), executed });
-    }
-    let agreed = match plan(doors, &look) {
-        Err(error) if healing.is_some() => {
-            if person.agrees("Do that?")? {
-                session::under_lock(doors, &claim, |held| heal::all(held).map(drop))?;
+
+    pub fn run(&self, client: Client<'_>, person: &mut dyn Person) -> anyhow::Result<Ended> {
+        match recover::first(client, &self.claim(), &self.policy, person)? {
+            First::Declined(recovery) => Ok(Ended::Recovered { recovery, executed: false }),
+            // Nothing was live: the next run decides what to roll back to.
+            First::Recovered(recovery @ Recovery::Publish { .. }, _) => {
+                Ok(Ended::Recovered { recovery, executed: true })
             }
-            return Err(error);
+            First::Recovered(_, look) => self.run_from(client, &look, person).map_err(failure::after_changes),
+            First::Look(look) => self.run_from(client, &look, person),
         }
-        agreed => Box::new(agreed?),
-    };
-    doors.line(&agreed);
-    if !person.agrees("Roll back?")? {
-        return Ok(Ended::Planned { plan: agreed, executed: false });
     }
-    session::under_lock(doors, &claim, |held| {
-        let found = heal::plan(doors, &look::look(doors)?)?;
-        if found.is_some() && found != healing {
-            return Err(session::differs());
-        }
-        let look = heal::all(held).map_err(failure::after_changes)?;
-        let mut plan = plan(doors, &look)?;
-        if plan.to_string() != agreed.to_string() {
-            return Err(session::differs());
-        }
-        if let Some(own) = plan.restores {
-            let id = plan.previous.release.id;
-            swap::restore(held, id, own).map_err(failure::after_changes)?;
-            plan.previous.release = doors.release(id)?;
-            prove(doors, &plan.previous, &plan.replaced).map_err(failure::after_changes)?;
-        }
-        let change = Change {
-            old: Some(plan.old.clone()),
-            tag: plan.tag.clone(),
-            new: plan.previous.release.id,
-            manifest: plan.replaced.manifest,
-            face: plan.face.clone(),
-            target: plan.target.clone(),
+
+    /// Rolls back where nothing is to be recovered.
+    fn run_from(&self, client: Client<'_>, look: &Look, person: &mut dyn Person) -> anyhow::Result<Ended> {
+        let Some(agreed) = self.plan(client, look)? else {
+            let name = self.to.clone().unwrap_or_default();
+            client.line(format_args!("done: {TAG} is the set of {name} already; nothing to do"));
+            return Ok(Ended::Nothing(name));
         };
-        switch::change(held, &change, || still_previous(doors, &plan.previous)).map_err(failure::after_changes)?;
-        Ok(Ended::Planned { plan: Box::new(plan), executed: true })
-    })
+        client.line(&agreed);
+        if !person.agrees("Roll back?")? {
+            return Ok(Ended::Planned { plan: Box::new(agreed), executed: false });
+        }
+        session::under_lock(client, &self.claim(), &self.policy, |held| {
+            let look = session::look(client)?;
+            let plan = self.plan(client, &look).map_err(failure::after_changes)?;
+            let plan = plan.filter(|plan| agreed.covers(plan)).ok_or_else(session::differs)?;
+            switch::change(held, &plan.change, || still_pinned(held, &plan.set)).map_err(failure::after_changes)?;
+            Ok(Ended::Planned { plan: Box::new(plan), executed: true })
+        })
+    }
+
+    /// `None`: the set that was named is the live one.
+    fn plan(&self, client: Client<'_>, look: &Look) -> anyhow::Result<Option<Plan>> {
+        let Some(live) = look.live.clone() else {
+            let why = format!("no release {TAG} is published in {}, so there is nothing to roll back", client.repo());
+            return Err(failure::missing(why).fix(format_args!("see {}", suggest::command("status"))));
+        };
+        let Some(pinned) = self.wanted(client, look, &live)? else { return Ok(None) };
+        let set = prove(client, pinned)?;
+        pin::is_signed(client, &self.policy, &set)?;
+        let label = set.label();
+        let before = Replaced::of(set.release.notes()).and_then(|stamp| stamp.tag());
+        let target = Label::tag(label.as_ref(), before);
+        let target = target.ok_or_else(|| {
+            publish_again(failure::missing(format!(
+                "the set {} had no tag, so there is no commit for {TAG} to go back to",
+                pinned.describe()
+            )))
+        })?;
+        let face = Face::of(client.repo(), &set, label);
+        let source = face.source();
+        pin::may_be_tagged(client, look, source, &target)?;
+        let object = client.outside().bring(&target)?;
+        face::notes_fit(&live.release)?;
+        let steps = plan::switch(look, source.unwrap_or_default(), &object, Step::restore(&set.release));
+        let change = Change::of(look, set.release.id, set.digest, face, TagRef { object, ..target });
+        Ok(Some(Plan { live, set, change, steps }))
+    }
+
+    /// The set that becomes live; `None`: the set that was named is live already.
+    fn wanted<'l>(&self, client: Client<'_>, look: &'l Look, live: &Live) -> anyhow::Result<Option<&'l Pinned>> {
+        if let Some(name) = &self.to {
+            let source = live.manifest.as_ref().map(|manifest| manifest.source.as_str());
+            return match pin::find(client, look, name) {
+                Err(_) if source == Some(name.trim_start_matches(super::PINNED)) => Ok(None),
+                found => found.map(Some),
+            };
+        }
+        let previous = look.way_back(live).map(|(pinned, _)| pinned);
+        previous.map(Some).ok_or_else(|| {
+            let why = format!("no pinned set in {} is the set that {TAG} replaced", client.repo());
+            let publish = suggest::command("publish --source TAG");
+            failure::missing(why)
+                .fix(format_args!("name a set with --to, or publish the older version again: {publish}"))
+        })
+    }
 }
 
-fn plan(doors: Doors<'_>, look: &Look) -> anyhow::Result<Plan> {
-    let Some(live) = look.live.clone() else {
-        return Err(failure::missing(format!(
-            "no release {TAG} is published in {}, so there is nothing to roll back; {} shows what there is",
-            doors.repo(),
-            typed::line("status")
-        )));
-    };
-    let way_back = look.way_back(&live).map(|(draft, stamp)| (draft.clone(), stamp.clone()));
-    // A live release without a manifest is the one that was published all the same: somebody removed it.
-    let names = |stamp: &Replaced| stamp.names(live.release.id, live.digest.or(stamp.by_manifest));
-    let way_back = way_back.filter(|(_, stamp)| names(stamp));
-    let Some((previous, replaced)) = way_back else {
-        return Err(failure::missing(format!(
-            "no release that {TAG} replaced is kept in {}; publish the older set anew: {}",
-            doors.repo(),
-            typed::line("publish --source TAG")
-        )));
-    };
-    let mut face = Face::before(&previous.release, &replaced);
-    let (manifest, restores) = prove(doors, &previous, &replaced)?;
-    if let Some(manifest) = manifest
-        && notes::points_to(&face.notes) != Some(manifest.source.as_str())
-    {
-        face.notes = notes::text(&manifest);
-    }
-    let Some(target) = heal::tag_of(&replaced) else {
-        return Err(failure::missing(format!(
-            "the replaced release had no tag, so there is no commit for {TAG} to go back to; publish the older set anew: {}",
-            typed::line("publish --source TAG")
-        )));
-    };
-    let object = doors.outside().bring(&target)?;
-    let old = Old::of(&live, look);
-    old.notes_fit()?;
-    Ok(Plan {
-        old,
-        live,
-        previous,
-        replaced,
-        restores,
-        face,
-        tag: look.tag.as_ref().map(|tag| tag.object.clone()),
-        target: TagRef { object, ..target },
-    })
+fn publish_again(error: anyhow::Error) -> anyhow::Error {
+    error.fix(format_args!("publish the older version again: {}", suggest::command("publish --source TAG")))
 }
 
-/// The old set must be whole before it takes the place of a set that is. Its manifest, if it has one, and the digest of
-/// that where another set was staged and has the names.
-fn prove(
-    doors: Doors<'_>,
-    previous: &PreviousDraft,
-    stamp: &Replaced,
-) -> anyhow::Result<(Option<Manifest>, Option<Digest>)> {
-    let Some(Kept { assets, manifest, digest, restores }) = previous::kept(doors, previous, stamp)? else {
-        return Err(failure::digest(format!(
-            "the replaced release {} holds another set than it did when it was replaced, so nothing was changed; publish the older set anew",
-            previous.release.id
-        )));
+/// The old set must be complete before it takes the place of a set that is.
+fn prove(client: Client<'_>, pinned: &Pinned) -> anyhow::Result<Contents> {
+    let why = match pinned.prove(client)? {
+        Ok(whole) if whole.manifest.is_some() || pinned.marker.is_some() => return Ok(whole),
+        Ok(_) => "has no manifest, so its images are unknown".to_owned(),
+        Err(Unfit::Gone) => "was deleted".to_owned(),
+        Err(Unfit::Another) => "holds another set than when it was replaced".to_owned(),
+        Err(Unfit::Broken(differences)) => format!("is not whole:\n  - {}", differences.join("\n  - ")),
     };
-    let restores = digest.filter(|_| restores);
-    let tag =
-        manifest.as_ref().map(|manifest| TagRef { object: manifest.commit.clone(), commit: manifest.commit.clone() });
-    // Whether it was a prerelease is not what is asked here, nor what its notes say: a change of its version that ended
-    // half-way left those of the version before.
-    let body = manifest.as_ref().map(notes::text).or_else(|| previous.release.body.clone());
-    let release = Release { prerelease: true, body, ..previous.release.clone() };
-    let as_live = Live { release, assets, manifest, digest, badge: false, aside: None };
-    let audit = audit::published(doors, &as_live, tag.as_ref())?;
-    if audit.differences.is_empty() {
-        return Ok((as_live.manifest, restores));
-    }
-    Err(failure::digest(format!(
-        "the replaced release is not whole, so nothing was changed; publish the older set anew: {}\n  - {}",
-        typed::line("publish --source TAG"),
-        audit.differences.join("\n  - ")
-    )))
-}
-
-fn still_previous(doors: Doors<'_>, previous: &PreviousDraft) -> anyhow::Result<()> {
-    let now = doors.release(previous.release.id)?;
-    if now == previous.release {
-        return Ok(());
-    }
-    Err(failure::failed(format!(
-        "the replaced release changed since the plan was made; nothing was switched, look with {}",
-        typed::line("status")
-    )))
+    Err(publish_again(failure::digest(format!("nothing was changed: the set {} {why}", pinned.describe()))))
 }

@@ -1,36 +1,35 @@
-//! Puts assets onto the draft. An image is read once: the pass that feeds the upload also gives the part's digest and
-//! the whole's. A retry reads its range again from a saved hash state.
+//! Uploads images and small files to the draft. An image is read once: the pass that feeds the upload also computes the digests of
+//! the part and of the whole; a retry reads its range again from a saved hash state. `fill` calls it, and proves the result.
 
 use std::io::{Read as _, Write};
-use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::Context as _;
 use sha2::{Digest as _, Sha256};
 
-use crate::console::{Transfer, count};
-use crate::failure;
+use crate::console::Transfer;
+use crate::digest::{BUFFER, Digest};
+use crate::failure::{self, Advice as _};
 use crate::gh::{Asset, CallError};
-use crate::image::digest::Digest;
 use crate::image::local::Bytes;
-use crate::image::{checksum, hash, name};
-use crate::manifest::{self, Part};
+use crate::image::name;
+use crate::manifest::{self, FileEntry};
+use crate::text::count;
 
-use super::doors::Doors;
+use super::client::Client;
+use super::draft::Draft;
 use super::files::File;
-use super::naming;
+use super::prove;
 use super::set::{Origin, Piece, Set, SetImage};
-use super::stage::Stage;
-use super::stock::{self, Found, Stock};
 
 /// Sends what is not there yet: images side by side, the pieces of one image in order.
-pub(super) fn images(stage: &Stage<'_>, set: &Set, stock: &Stock, jobs: usize) -> anyhow::Result<Vec<manifest::Image>> {
+pub(super) fn images(draft: &Draft<'_>, set: &Set, there: &[Asset]) -> anyhow::Result<Vec<manifest::Image>> {
     let next = AtomicUsize::new(0);
     let done = Mutex::new(Vec::new());
     let work = || {
         while let Some(image) = set.images.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let result = stage.held.check().and_then(|()| send_image(stage, image, stock));
+            let result = draft.held.check().and_then(|()| send_image(draft, image, there));
             if result.is_err() {
                 // The others finish what they began, and begin nothing more.
                 next.store(set.images.len(), Ordering::Relaxed);
@@ -38,80 +37,72 @@ pub(super) fn images(stage: &Stage<'_>, set: &Set, stock: &Stock, jobs: usize) -
             done.lock().unwrap_or_else(PoisonError::into_inner).push(result);
         }
     };
-    stage.held.outside().side_by_side(jobs.clamp(1, set.images.len().max(1)), &work);
+    draft.held.outside().side_by_side(&work);
     done.into_inner().unwrap_or_else(PoisonError::into_inner).into_iter().collect()
 }
 
 /// Has a small file there.
-pub(super) fn small(stage: &Stage<'_>, file: &File, stock: &Stock) -> anyhow::Result<()> {
-    let Part { file: name, size, sha256 } = &file.part;
-    if let Some(asset) = stock.file(name, *size, *sha256) {
-        stage.place(name, asset.id);
+pub(super) fn small(draft: &Draft<'_>, file: &File, there: &[Asset]) -> anyhow::Result<()> {
+    if prove::is_there(&file.part, there) {
         return Ok(());
     }
+    let FileEntry { file: name, size, sha256 } = &file.part;
+    let found = there.iter().find(|asset| asset.name == *name);
     let piece = Piece { file: name.clone(), range: 0..*size, sha256: Some(*sha256) };
-    let staged = naming::new_name(*sha256, name);
     let source = Source::Memory(&file.bytes);
     let (before, after) = (Sha256::new(), Some((*sha256, Sha256::new())));
-    let mut piece = Placing { stage, piece: &piece, staged, source, before, after };
-    piece.place(None, stock, None).map(drop).with_context(|| format!("sending {name}"))
+    let mut piece = Placing { draft, piece: &piece, source, before, after };
+    piece.place(found, None).map(drop).with_context(|| format!("sending {name}"))
 }
 
-fn send_image(stage: &Stage<'_>, image: &SetImage, stock: &Stock) -> anyhow::Result<manifest::Image> {
-    let bar = stage.held.outside().transfer(name::whole(&image.name), image.size);
-    let result = send_pieces(stage, image, stock, &bar);
+fn send_image(draft: &Draft<'_>, image: &SetImage, there: &[Asset]) -> anyhow::Result<manifest::Image> {
+    let bar = draft.held.outside().transfer(name::whole(&image.name), image.size);
+    let result = send_pieces(draft, image, there, &bar);
     match &result {
         Ok((_, 0)) => bar.finish("kept"),
         Ok((_, sent)) => bar.finish(&format!("{sent} of {} sent", count(image.pieces.len(), "asset"))),
         Err(_) => drop(bar),
     }
     let (digests, _) = result?;
-    let line = checksum::line(&image.name, image.sha256).into_bytes();
-    small(stage, &File::new(name::checksum(&image.name), line), stock)?;
-    if let Some(packages) = &image.facts.packages {
-        let listed = &packages.listed;
-        match stock.file(&listed.file, listed.size, listed.sha256) {
-            Some(asset) => stage.place(&listed.file, asset.id),
-            None => {
-                let bytes = packages.read(|asset| stage.held.read_asset(asset))?;
-                small(stage, &File::new(&listed.file, bytes), stock)?;
-            }
-        }
+    small(draft, &image.checksum_file(), there)?;
+    for list in image.lists.iter().filter(|(listed, _)| !prove::is_there(listed, there)) {
+        let bytes = image.read_list(list, |asset| draft.held.read_asset(asset))?;
+        small(draft, &File::new(&list.0.file, bytes), there)?;
     }
     Ok(image.to_manifest(&digests))
 }
 
 /// The digest of each piece, and how many were sent.
 fn send_pieces(
-    stage: &Stage<'_>,
+    draft: &Draft<'_>,
     image: &SetImage,
-    stock: &Stock,
+    there: &[Asset],
     bar: &Transfer,
 ) -> anyhow::Result<(Vec<Digest>, usize)> {
     let mut whole = Sha256::new();
     let mut digests = Vec::new();
     let (mut sent, mut unread) = (0, false);
     for (index, piece) in image.pieces.iter().enumerate() {
-        let found = stock.piece(image, index);
-        // What vouches for the pieces vouches for the whole: nothing need be fetched to hash it.
-        if let (Some(Found::Right(asset)), true) = (found, image.is_vouched())
-            && let Some(digest) = asset.digest().filter(|digest| stock::known_digest(image, piece) == Some(*digest))
+        let found = there.iter().find(|asset| asset.name == piece.file);
+        // What the pieces' digests are read from covers the whole as well: nothing need be fetched to hash it.
+        if let (Some(sha256), true) = (piece.digest(image), image.is_proven())
+            && prove::is_there(&FileEntry { file: piece.file.clone(), size: piece.size(), sha256 }, there)
         {
-            stage.place(&piece.file, asset.id);
-            digests.push(digest);
+            digests.push(sha256);
             unread = true;
             bar.restart_at(piece.range.end);
             continue;
         }
         let source = match &image.origin {
             Origin::Local(bytes) => Source::File(bytes),
-            Origin::Memory(bytes) => Source::Memory(within(bytes, &piece.range)),
+            // An end beyond the bytes is found out by the length.
+            Origin::Memory(bytes) => {
+                Source::Memory(bytes.get(piece.range.start as usize..piece.range.end as usize).unwrap_or_default())
+            }
             Origin::Assets { assets, .. } => Source::Asset(&assets[index]),
         };
-        let staged = naming::new_name(stock::hint(image, piece), &piece.file);
-        let mut placing = Placing { stage, piece, staged, source, before: whole, after: None };
-        let placed = placing.place(found.map(Found::asset), stock, Some(bar));
-        let placed = placed.with_context(|| format!("sending {}", piece.file))?;
+        let mut placing = Placing { draft, piece, source, before: whole, after: None };
+        let placed = placing.place(found, Some(bar)).with_context(|| format!("sending {}", piece.file))?;
         sent += usize::from(placed.sent);
         digests.push(placed.digest);
         whole = placed.whole;
@@ -126,10 +117,8 @@ fn send_pieces(
             Origin::Memory(_) => name::whole(&image.name),
             Origin::Assets { from, .. } => format!("{} on release {from}", name::whole(&image.name)),
         };
-        return Err(failure::digest(format!(
-            "{from} has sha256 {whole}, its checksum file says {}; fetch or build it again",
-            image.sha256
-        )));
+        return Err(failure::digest(format!("{from} has sha256 {whole}, its checksum file says {}", image.sha256))
+            .fix("fetch or build the image again"));
     }
     Ok((digests, sent))
 }
@@ -151,10 +140,8 @@ struct Placed {
 
 /// One piece on its way to the draft.
 struct Placing<'a> {
-    stage: &'a Stage<'a>,
+    draft: &'a Draft<'a>,
     piece: &'a Piece,
-    /// What it is called on its way.
-    staged: String,
     source: Source<'a>,
     /// The state of the image's hash before this piece.
     before: Sha256,
@@ -164,43 +151,39 @@ struct Placing<'a> {
 
 impl Placing<'_> {
     /// Keeps what is right, removes what stands in the way, sends what is missing.
-    fn place(&mut self, found: Option<&Asset>, stock: &Stock, bar: Option<&Transfer>) -> anyhow::Result<Placed> {
-        let stage = self.stage;
-        let mut backoff = stage.held.backoff();
-        let in_the_way = stock.assets.iter().find(|asset| asset.name == self.staged);
-        let also = found.filter(|found| in_the_way.is_none_or(|other| other.id != found.id));
-        // The last is looked at first.
-        let mut there: Vec<Asset> = in_the_way.into_iter().chain(also).cloned().collect();
+    fn place(&mut self, found: Option<&Asset>, bar: Option<&Transfer>) -> anyhow::Result<Placed> {
+        let draft = self.draft;
+        let mut backoff = draft.held.backoff();
+        let mut there: Vec<Asset> = found.into_iter().cloned().collect();
         let mut sent = false;
         loop {
             while let Some(asset) = there.pop() {
                 match self.why_not(&asset, bar)? {
-                    None => return self.placed(&asset, sent, bar),
-                    Some(why) => stage.remove(&asset, &why)?,
+                    None => return self.placed(sent, bar),
+                    Some(why) => draft.remove(&asset, &why)?,
                 }
             }
             let result: Result<(), CallError> = match self.send(bar)? {
                 Ok(asset) => match self.why_not(&asset, bar)? {
-                    None => return self.placed(&asset, true, bar),
+                    None => return self.placed(true, bar),
                     Some(why) => {
-                        stage.remove(&asset, &why)?;
+                        draft.remove(&asset, &why)?;
                         Err(CallError::Lost(why))
                     }
                 },
                 Err(error) => Err(error),
             };
             if let Err(error) = result {
-                backoff.wait_for(&self.piece.file, error, |error| error.name_taken() || stage.may_be_late(error))?;
+                backoff.wait_for(&self.piece.file, error, |error| error.name_taken() || draft.may_be_late(error))?;
                 sent = true;
                 // The upload may have been completed all the same, or have left a broken asset that takes the name.
-                there = stage.assets()?.into_iter().filter(|asset| asset.name == self.staged).collect();
+                there = draft.assets()?.into_iter().filter(|asset| asset.name == self.piece.file).collect();
             }
         }
     }
 
-    fn placed(&mut self, asset: &Asset, sent: bool, bar: Option<&Transfer>) -> anyhow::Result<Placed> {
+    fn placed(&mut self, sent: bool, bar: Option<&Transfer>) -> anyhow::Result<Placed> {
         let (digest, whole) = self.hashed(bar)?;
-        self.stage.place(&self.piece.file, asset.id);
         Ok(Placed { digest, whole, sent })
     }
 
@@ -227,19 +210,15 @@ impl Placing<'_> {
         self.read(bar, |_| Ok(())).map_err(anyhow::Error::from)?;
         match &self.after {
             Some(after) => Ok(after.clone()),
-            None => Err(failure::failed(format!(
-                "{} could not be read to its end; run the same command again",
-                self.piece.file
-            ))),
+            None => Err(failure::failed(format!("{} could not be read to its end", self.piece.file))),
         }
     }
 
     /// The outer error: the lock is lost.
     fn send(&mut self, bar: Option<&Transfer>) -> anyhow::Result<Result<Asset, CallError>> {
-        let stage = self.stage;
-        let (file, size) = (self.staged.clone(), self.piece.size());
+        let (draft, file, size) = (self.draft, self.piece.file.clone(), self.piece.size());
         restart(bar, self.piece);
-        stage.held.upload(&stage.release, &file, size, |pipe: &mut (dyn Write + Send)| {
+        draft.held.upload(&draft.release, &file, size, |pipe: &mut (dyn Write + Send)| {
             self.read(bar, |bytes| Ok(pipe.write_all(bytes)?)).map_err(|error| match error {
                 CallError::Local(error) => error,
                 other => other.into(),
@@ -261,9 +240,9 @@ impl Placing<'_> {
         let mut apart = (self.piece.range.start > 0).then(Sha256::new);
         let mut whole = self.before.clone();
         let mut left = self.piece.size();
-        let doors = self.stage.held.doors();
+        let client = self.draft.held.client();
         let each = |bytes: &[u8]| {
-            doors.check()?;
+            client.check()?;
             if let Some(hash) = &mut apart {
                 hash.update(bytes);
             }
@@ -274,19 +253,18 @@ impl Placing<'_> {
             }
             take(bytes)
         };
-        self.source.read(doors, self.piece, each)?;
+        self.source.read(client, self.piece, each)?;
         let digest = Digest::from_hash(apart.unwrap_or_else(|| whole.clone()));
         if left > 0 {
-            return Err(CallError::Local(failure::failed(format!(
-                "{} became shorter while it was read; let what writes it finish, then publish again",
-                self.piece.file
-            ))));
+            let error = failure::failed(format!("{} became shorter while it was read", self.piece.file));
+            return Err(CallError::Local(
+                error.fix("wait until the program that writes the file has finished, then publish again"),
+            ));
         }
         if let Some(promised) = self.piece.sha256.filter(|promised| *promised != digest) {
-            return Err(CallError::Local(failure::digest(format!(
-                "{} arrived with sha256 {digest}, expected {promised}; run the same command again",
-                self.piece.file
-            ))));
+            let error = failure::digest(format!("{} has sha256 {digest}, expected {promised}", self.piece.file));
+            let fix = "run the same command again; if the digest differs again, publish the image from a local file";
+            return Err(CallError::Local(error.fix(fix)));
         }
         self.after = Some((digest, whole));
         Ok(())
@@ -296,13 +274,13 @@ impl Placing<'_> {
 impl Source<'_> {
     fn read(
         self,
-        doors: Doors<'_>,
+        client: Client<'_>,
         piece: &Piece,
         mut take: impl FnMut(&[u8]) -> anyhow::Result<()> + Send,
     ) -> Result<(), CallError> {
         match self {
             Self::Memory(bytes) => take(bytes).map_err(CallError::Local),
-            Self::Asset(asset) => doors.read_through(asset, take),
+            Self::Asset(asset) => client.read_through(asset, take),
             Self::File(bytes) => read_file(bytes, piece, take).map_err(CallError::Local),
         }
     }
@@ -311,7 +289,7 @@ impl Source<'_> {
 fn read_file(bytes: &Bytes, piece: &Piece, mut take: impl FnMut(&[u8]) -> anyhow::Result<()>) -> anyhow::Result<()> {
     let reading = || format!("reading {}", piece.file);
     let mut reader = bytes.reader(piece.range.clone()).with_context(reading)?;
-    let mut buffer = vec![0; hash::BUFFER];
+    let mut buffer = vec![0; BUFFER];
     loop {
         match reader.read(&mut buffer).with_context(reading)? {
             0 => return Ok(()),
@@ -324,11 +302,4 @@ fn restart(bar: Option<&Transfer>, piece: &Piece) {
     if let Some(bar) = bar {
         bar.restart_at(piece.range.start);
     }
-}
-
-/// The bytes of a range; an end beyond them is cut, and found out by its length.
-fn within<'a>(bytes: &'a [u8], range: &Range<u64>) -> &'a [u8] {
-    let end = usize::try_from(range.end).unwrap_or(usize::MAX).min(bytes.len());
-    let start = usize::try_from(range.start).unwrap_or(usize::MAX).min(end);
-    &bytes[start..end]
 }

@@ -1,26 +1,29 @@
 //! The set that is to be published: which images, of which bytes, in which assets.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::ops::Range;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
 
-use crate::console::count;
-use crate::failure;
+use crate::digest::Digest;
+use crate::failure::{self, Advice as _};
 use crate::gh::{Asset, CallError};
-use crate::image::digest::Digest;
-use crate::image::inputs::Inputs;
+use crate::image::checksum;
 use crate::image::local::{Bytes, LocalImage};
-use crate::image::name::{self, Role};
+use crate::image::name;
 use crate::image::parts::{self, PartSize};
-use crate::image::record::{BaseImage, Boot, BuiltFrom, Listed};
+pub use crate::image::record::Facts;
+use crate::image::record::FileEntry;
 use crate::manifest;
-use crate::typed;
+use crate::repo::Repo;
+use crate::suggest;
+use crate::text::count;
 
-use super::files::{self, Signing};
-use super::marker::{Identity, ImageIdentity};
+use super::audit;
+use super::files::{self, File, Signing};
+use super::marker::{Identity, ImageIdentity, Label};
+use super::prove::{self, Difference};
 
 /// What `latest` is to become.
 #[derive(Debug, Clone)]
@@ -43,14 +46,19 @@ pub struct SetImage {
     pub pieces: Vec<Piece>,
     pub origin: Origin,
     pub facts: Facts,
+    /// The lists that the facts name.
+    pub lists: Vec<(FileEntry, ListOrigin)>,
 }
+
+/// What to do about an image on a release that cannot be used.
+const FROM_A_FILE: &str = "publish the image from a file: name its folder with --images";
 
 /// The bytes of one asset.
 #[derive(Debug, Clone)]
 pub struct Piece {
     pub file: String,
     pub range: Range<u64>,
-    /// Known before the bytes are read only when a manifest or GitHub vouches for them.
+    /// `None` until the bytes are read, unless a manifest or GitHub names it.
     pub sha256: Option<Digest>,
 }
 
@@ -58,84 +66,68 @@ impl Piece {
     pub fn size(&self) -> u64 {
         self.range.end - self.range.start
     }
+
+    /// The digest, as far as it is known before the bytes are read.
+    pub fn digest(&self, image: &SetImage) -> Option<Digest> {
+        self.sha256.or((self.file == name::whole(&image.name)).then_some(image.sha256))
+    }
 }
 
 /// Where an image's bytes come from.
 #[derive(Debug, Clone)]
 pub enum Origin {
+    /// A file of the images folder, or its parts.
     Local(Bytes),
     /// Held in memory, all of it: sets as small as a simulation's.
     Memory(Vec<u8>),
-    /// Assets of a release, one a piece; `from` is its tag. `by_manifest`: what names the digest of each says as well that
-    /// they are the image.
-    Assets {
-        from: String,
-        assets: Vec<Asset>,
-        by_manifest: bool,
-    },
+    /// Assets of the release with the tag `from`, one for each piece. `prove_whole`: the source of the pieces' digests also says
+    /// that together they are the image.
+    Assets { from: String, assets: Vec<Asset>, prove_whole: bool },
 }
 
-/// What is recorded about an image besides its bytes.
-#[derive(Debug, Clone, Default)]
-pub struct Facts {
-    pub built_from: Option<BuiltFrom>,
-    pub inputs: Option<Inputs>,
-    pub versions: Option<BTreeMap<String, String>>,
-    pub base_image: Option<BaseImage>,
-    pub packages: Option<Packages>,
-    pub boot: Option<Boot>,
-}
-
-/// The list of an image's packages, and where its bytes are.
-#[derive(Debug, Clone)]
-pub struct Packages {
-    pub listed: Listed,
-    pub origin: ListOrigin,
-}
-
+/// Where a list of an image's packages or files is read from.
 #[derive(Debug, Clone)]
 pub enum ListOrigin {
     File(PathBuf),
     Asset(Asset),
 }
 
-impl Packages {
-    /// The list's bytes, checked.
-    pub fn read(&self, read_asset: impl Fn(&Asset) -> Result<Vec<u8>, CallError>) -> anyhow::Result<Vec<u8>> {
-        let Listed { file, sha256, .. } = &self.listed;
-        let bytes = match &self.origin {
-            ListOrigin::File(path) => fs::read(path).with_context(|| format!("reading {}", path.display()))?,
-            ListOrigin::Asset(asset) => read_asset(asset)?,
-        };
-        let found = Digest::of(&bytes);
-        if found == *sha256 {
-            return Ok(bytes);
-        }
-        Err(failure::digest(format!("{file} has sha256 {found}, expected {sha256}; fetch the image again")))
-    }
-}
-
 impl Set {
-    pub fn identity(&self) -> Identity {
+    /// What the live release stands for once this set is live.
+    pub fn label(&self) -> Label {
+        Label { source: self.source.clone(), commit: self.commit.clone() }
+    }
+
+    pub fn identity(&self, repo: &Repo) -> Identity {
         let image =
             |image: &SetImage| ImageIdentity { name: image.name.clone(), size: image.size, sha256: image.sha256 };
+        let mut images: Vec<ImageIdentity> = self.images.iter().map(image).collect();
+        images.sort_by(|a, b| a.name.cmp(&b.name));
         Identity {
             source: self.source.clone(),
             part_size: self.part_size.bytes(),
-            images: self.images.iter().map(image).collect(),
+            images,
+            reader: Some(files::reader(repo).part.sha256),
+            signed: self.signing.signer.is_some(),
         }
     }
 
-    /// The names of all assets: the images', those of what goes along, the manifest's.
-    pub fn asset_names(&self) -> Vec<String> {
-        let image = |image: &SetImage| -> Vec<String> {
-            let pieces = image.pieces.iter().map(|piece| piece.file.clone());
-            let packages = image.packages().map(|listed| listed.file.clone());
-            pieces.chain([name::checksum(&image.name)]).chain(packages).collect()
-        };
-        let others = [files::READER, files::SUMS, manifest::FILE].into_iter();
-        let signature = self.signing.signer.iter().map(|_| files::SIGNATURE);
-        self.images.iter().flat_map(image).chain(others.chain(signature).map(str::to_owned)).collect()
+    /// How many assets it has: the images', those of what goes along, the manifest.
+    pub fn assets(&self) -> usize {
+        let of_image = |image: &SetImage| image.pieces.len() + 1 + image.facts.lists().count();
+        let others = [files::READER, files::SUMS, manifest::FILE].len() + usize::from(self.signing.signer.is_some());
+        self.images.iter().map(of_image).sum::<usize>() + others
+    }
+
+    /// Whether readers take the manifest that this set will have. Digests that aren't known yet are as long as those that are.
+    ///
+    /// # Errors
+    ///
+    /// Exit code 3: they would refuse it.
+    pub fn check_readable(&self) -> anyhow::Result<()> {
+        let described = |image: &SetImage| image.to_manifest(&vec![Digest::of(b""); image.pieces.len()]);
+        let images = self.images.iter().map(described).collect();
+        manifest::Manifest::new(self.source.clone(), self.commit.clone(), images).readable_bytes().map(drop)
     }
 
     /// Bytes of all images.
@@ -151,25 +143,27 @@ impl SetImage {
     ///
     /// Exit code 3 when it has no checksum file.
     pub fn local(image: LocalImage, part_size: PartSize) -> anyhow::Result<Self> {
-        let LocalImage { name, bytes, promised, checksum_path, record, versions, packages } = image;
+        let LocalImage { name, bytes, promised, checksum_path, record, versions, lists } = image;
         let Some(sha256) = promised else {
-            return Err(failure::missing(format!(
-                "no checksum file {}; fetch it from the build host, or write it with {}",
-                checksum_path.display(),
-                typed::line(format_args!("checksum {name}"))
-            )));
+            let line = suggest::command(format_args!("checksum {name}"));
+            return Err(failure::missing(format!("no checksum file {}", checksum_path.display()))
+                .fix(format_args!("fetch it from the build host, or write it with {line}")));
         };
-        let size = bytes.size();
-        let facts = Facts {
-            built_from: record.as_ref().and_then(|record| record.built_from.clone()),
-            boot: record.as_ref().and_then(|record| record.boot.clone()),
-            inputs: record.as_ref().and_then(|record| record.inputs.clone()),
-            base_image: record.and_then(|record| record.base_image),
-            packages: packages.map(|(listed, path)| Packages { listed, origin: ListOrigin::File(path) }),
-            versions: (!versions.is_empty()).then_some(versions),
+        let lists = lists.into_iter().map(|(listed, path)| (listed, ListOrigin::File(path))).collect();
+        let recorded = record.map(|record| record.facts);
+        let versions = (!versions.is_empty()).then_some(versions);
+        let facts = Facts { versions, ..recorded.unwrap_or_default() };
+        let (file, size) = (name::whole(&name), bytes.size());
+        let ranges = parts::ranges(&file, size, part_size)?;
+        let pieces = if ranges.is_empty() {
+            pieces([(file, size, None)])
+        } else {
+            let part = |(range, index): (Range<u64>, _)| {
+                (name::part(&name, &parts::suffix(index)), range.end - range.start, None)
+            };
+            pieces(ranges.into_iter().zip(0..).map(part))
         };
-        let pieces = pieces(&name, parts::ranges(&name::whole(&name), size, part_size)?, size, |_| None);
-        Ok(Self { name, size, sha256, pieces, origin: Origin::Local(bytes), facts })
+        Ok(Self { name, size, sha256, pieces, origin: Origin::Local(bytes), facts, lists })
     }
 
     /// An image as it is on a release with a manifest: its parts are kept as they are.
@@ -178,46 +172,25 @@ impl SetImage {
     ///
     /// The release doesn't hold what the manifest says.
     pub fn from_manifest(image: &manifest::Image, from: &str, assets: &[Asset]) -> anyhow::Result<Self> {
-        let (mut taken, mut packages) = (Vec::new(), None);
-        for expected in image.assets() {
-            if expected.file == name::checksum(&image.name) {
-                continue;
-            }
-            let asset = assets.iter().find(|asset| asset.name == expected.file && asset.is_uploaded());
-            let Some(asset) = asset.filter(|asset| asset.size == expected.size) else {
-                return Err(failure::failed(format!(
-                    "{} on release {from} is not what its manifest says; give the image with --images",
-                    expected.file
-                )));
-            };
-            if let Some(digest) = asset.digest().filter(|digest| *digest != expected.sha256) {
-                return Err(failure::digest(format!(
-                    "{} on release {from} has sha256 {digest}, its manifest says {}; give the image with --images",
-                    expected.file, expected.sha256
-                )));
-            }
-            match &image.packages {
-                Some(listed) if listed.file == expected.file => {
-                    let origin = ListOrigin::Asset(asset.clone());
-                    packages = Some(Packages { listed: listed.clone(), origin });
+        let find = |expected: &FileEntry| -> anyhow::Result<Asset> {
+            let asset = assets.iter().find(|asset| asset.name == expected.file);
+            match (asset, audit::altered(expected, assets)) {
+                (Some(asset), None) => Ok(asset.clone()),
+                (_, why) => {
+                    let replaced = matches!(prove::compare(expected, asset), Some(Difference::Digest(_)));
+                    let why = format!("release {from} does not match its manifest: {}", why.unwrap_or_default());
+                    Err(if replaced { failure::digest(why) } else { failure::failed(why) }.fix(FROM_A_FILE))
                 }
-                _ => taken.push(asset.clone()),
             }
-        }
-        let digests = image.parts.iter().map(|part| Some(part.sha256)).collect::<Vec<_>>();
-        let pieces = pieces(&image.name, consecutive(&taken, image.parts.is_empty()), image.size, |index| {
-            if image.parts.is_empty() { Some(image.sha256) } else { digests.get(index).copied().flatten() }
-        });
-        let facts = Facts {
-            built_from: image.built_from.clone(),
-            inputs: image.inputs.clone(),
-            versions: image.versions.clone(),
-            base_image: image.base_image.clone(),
-            packages,
-            boot: image.boot.clone(),
         };
-        let origin = Origin::Assets { from: from.to_owned(), assets: taken, by_manifest: true };
-        Ok(Self { name: image.name.clone(), size: image.size, sha256: image.sha256, pieces, origin, facts })
+        let bytes = image.bytes();
+        let taken = bytes.iter().map(find).collect::<anyhow::Result<Vec<Asset>>>()?;
+        let list = |listed: &FileEntry| Ok((listed.clone(), ListOrigin::Asset(find(listed)?)));
+        let lists = image.facts.lists().map(list).collect::<anyhow::Result<_>>()?;
+        let pieces = pieces(bytes.into_iter().map(|entry| (entry.file, entry.size, Some(entry.sha256))));
+        let origin = Origin::Assets { from: from.to_owned(), assets: taken, prove_whole: true };
+        let facts = image.facts.clone();
+        Ok(Self { name: image.name.clone(), size: image.size, sha256: image.sha256, pieces, origin, facts, lists })
     }
 
     /// An image on a release made by hand, known by its assets' names; `sha256` is what its checksum file says.
@@ -226,117 +199,84 @@ impl SetImage {
     ///
     /// A part is missing, or an asset is broken.
     pub fn from_assets(image: &str, sha256: Digest, from: &str, assets: &[Asset]) -> anyhow::Result<Self> {
-        let (mut whole, mut in_parts) = (None, BTreeMap::new());
-        for asset in assets {
-            match Role::of(&asset.name) {
-                Some(Role::Whole { image: found }) if found == image => whole = Some(asset.clone()),
-                Some(Role::Part { image: found, suffix }) if found == image => {
-                    in_parts.insert(suffix, asset.clone());
-                }
-                _ => {}
-            }
-        }
-        if let Some(gap) = parts::gap(in_parts.keys().map(String::as_str)).filter(|_| whole.is_none()) {
-            let missing = name::part(image, &gap);
-            return Err(failure::missing(format!(
-                "{missing} is missing on release {from}; give the image with --images"
-            )));
-        }
+        let (file, in_parts) = (name::whole(image), audit::parts_of(assets, image));
+        let whole = assets.iter().find(|asset| asset.name == file);
         let is_whole = whole.is_some();
-        let taken: Vec<Asset> = whole.map_or_else(|| in_parts.into_values().collect(), |whole| vec![whole]);
-        if taken.is_empty() {
-            return Err(failure::missing(format!(
-                "no image {} on release {from}; give it with --images",
-                name::whole(image)
-            )));
-        }
-        if let Some(broken) = taken.iter().find(|asset| !asset.is_uploaded() || asset.size == 0) {
-            return Err(failure::failed(format!(
-                "{} on release {from} is broken (state {}, {}); give the image with --images",
-                broken.name,
-                broken.state,
-                count(broken.size, "byte")
-            )));
-        }
-        let size = taken.iter().map(|asset| asset.size).sum();
-        let digests: Vec<_> = taken.iter().map(Asset::digest).collect();
-        if let Some(digest) = digests[0].filter(|digest| is_whole && *digest != sha256) {
-            return Err(failure::digest(format!(
-                "{} on release {from} has sha256 {digest}, its checksum file says {sha256}; give the image with --images",
-                name::whole(image)
-            )));
-        }
-        let pieces = pieces(image, consecutive(&taken, is_whole), size, |index| digests[index]);
-        let origin = Origin::Assets { from: from.to_owned(), assets: taken, by_manifest: is_whole };
-        Ok(Self { name: image.to_owned(), size, sha256, pieces, origin, facts: Facts::default() })
+        let gap = parts::gap(in_parts.keys().map(String::as_str)).filter(|_| !is_whole);
+        let taken = whole.map_or_else(|| in_parts.into_values().cloned().collect(), |whole| vec![whole.clone()]);
+        let broken = taken.iter().find(|asset| !asset.is_uploaded() || asset.size == 0);
+        let other = taken.first().and_then(Asset::digest).filter(|digest| is_whole && *digest != sha256);
+        let error = if let Some(gap) = gap {
+            failure::missing(format!("{} is missing on release {from}", name::part(image, &gap)))
+        } else if taken.is_empty() {
+            failure::missing(format!("no image {file} on release {from}"))
+        } else if let Some(Asset { name, state, size, .. }) = broken {
+            failure::failed(format!("{name} on release {from} is broken (state {state}, {})", count(*size, "byte")))
+        } else if let Some(other) = other {
+            failure::digest(format!("{file} on release {from} has sha256 {other}, its checksum file says {sha256}"))
+        } else {
+            let pieces = pieces(taken.iter().map(|asset| (asset.name.clone(), asset.size, asset.digest())));
+            let size = taken.iter().map(|asset| asset.size).sum();
+            let origin = Origin::Assets { from: from.to_owned(), assets: taken, prove_whole: is_whole };
+            let (name, facts) = (image.to_owned(), Facts::default());
+            return Ok(Self { name, size, sha256, pieces, origin, facts, lists: Vec::new() });
+        };
+        Err(error.fix(FROM_A_FILE))
     }
 
-    pub fn packages(&self) -> Option<&Listed> {
-        self.facts.packages.as_ref().map(|packages| &packages.listed)
+    pub fn checksum_file(&self) -> File {
+        File::new(name::checksum(&self.name), checksum::line(&self.name, self.sha256).into_bytes())
+    }
+
+    /// The bytes of one of its lists, checked.
+    ///
+    /// # Errors
+    ///
+    /// Exit code 4: another digest than the record's or the manifest's.
+    pub fn read_list(
+        &self,
+        (listed, from): &(FileEntry, ListOrigin),
+        read_asset: impl Fn(&Asset) -> Result<Vec<u8>, CallError>,
+    ) -> anyhow::Result<Vec<u8>> {
+        let bytes = match from {
+            ListOrigin::File(path) => fs::read(path).with_context(|| format!("reading {}", path.display()))?,
+            ListOrigin::Asset(asset) => read_asset(asset)?,
+        };
+        let (found, FileEntry { file, sha256, .. }) = (Digest::of(&bytes), listed);
+        if found == *sha256 {
+            return Ok(bytes);
+        }
+        Err(failure::digest(format!("{file} has sha256 {found}, expected {sha256}"))
+            .fix(format_args!("fetch the image {} again", self.name)))
     }
 
     /// How the manifest describes it, once the digest of each piece is known.
     pub fn to_manifest(&self, digests: &[Digest]) -> manifest::Image {
-        let split = self.pieces.first().is_none_or(|piece| piece.file != name::whole(&self.name));
-        let part = |(piece, sha256): (&Piece, &Digest)| manifest::Part {
+        let file = name::whole(&self.name);
+        let split = self.pieces.first().is_none_or(|piece| piece.file != file);
+        let part = |(piece, sha256): (&Piece, &Digest)| FileEntry {
             file: piece.file.clone(),
             size: piece.size(),
             sha256: *sha256,
         };
-        manifest::Image {
-            name: self.name.clone(),
-            file: name::whole(&self.name),
-            size: self.size,
-            sha256: self.sha256,
-            built_from: self.facts.built_from.clone(),
-            inputs: self.facts.inputs.clone(),
-            versions: self.facts.versions.clone(),
-            base_image: self.facts.base_image.clone(),
-            packages: self.packages().cloned(),
-            boot: self.facts.boot.clone(),
-            parts: if split { self.pieces.iter().zip(digests).map(part).collect() } else { Vec::new() },
-        }
+        let parts = if split { self.pieces.iter().zip(digests).map(part).collect() } else { Vec::new() };
+        let (name, facts) = (self.name.clone(), self.facts.clone());
+        manifest::Image { name, file, size: self.size, sha256: self.sha256, facts, parts }
     }
 
-    /// Whether a published image has these bytes, cut this way, as far as is known without reading them, and this list of
-    /// packages.
-    pub fn is_like(&self, published: &manifest::Image) -> bool {
-        // One that says nothing about its packages doesn't deny what is known of the same bytes.
-        self.is_cut_like(published) && self.packages().is_none_or(|listed| published.packages.as_ref() == Some(listed))
-    }
-
-    /// Whether a published image has these bytes, cut this way.
-    pub fn is_cut_like(&self, published: &manifest::Image) -> bool {
-        let whole = [(&published.file, published.size)];
-        let cut = published.parts.iter().map(|part| (&part.file, part.size));
-        let mine = self.pieces.iter().map(|piece| (&piece.file, piece.size()));
-        let same = self.sha256 == published.sha256 && self.size == published.size;
-        same && if published.parts.is_empty() { mine.eq(whole) } else { mine.eq(cut) }
-    }
-
-    /// Whether its pieces need not be read, because what names their digests vouches for the whole as well.
-    pub fn is_vouched(&self) -> bool {
-        matches!(self.origin, Origin::Assets { by_manifest: true, .. })
+    /// Whether its pieces need not be read, because their digests prove the whole as well.
+    pub fn is_proven(&self) -> bool {
+        matches!(self.origin, Origin::Assets { prove_whole: true, .. })
     }
 }
 
-/// Pieces for ranges; no ranges means one piece under the image's own name.
-fn pieces(image: &str, ranges: Vec<Range<u64>>, size: u64, digest: impl Fn(usize) -> Option<Digest>) -> Vec<Piece> {
-    if ranges.is_empty() {
-        return vec![Piece { file: name::whole(image), range: 0..size, sha256: digest(0) }];
-    }
-    let named =
-        |(index, range)| Piece { file: name::part(image, &parts::suffix(index as u64)), range, sha256: digest(index) };
-    ranges.into_iter().enumerate().map(named).collect()
-}
-
-/// The ranges of assets that lie one after the other; none for an image that is whole.
-fn consecutive(assets: &[Asset], whole: bool) -> Vec<Range<u64>> {
+/// Names, sizes and known digests as pieces that lie one after the other.
+fn pieces(files: impl IntoIterator<Item = (String, u64, Option<Digest>)>) -> Vec<Piece> {
     let mut start = 0;
-    let mut next = |asset: &Asset| {
-        let range = start..start + asset.size;
+    let piece = |(file, size, sha256)| {
+        let range = start..start + size;
         start = range.end;
-        range
+        Piece { file, range, sha256 }
     };
-    if whole { Vec::new() } else { assets.iter().map(&mut next).collect() }
+    files.into_iter().map(piece).collect()
 }

@@ -1,129 +1,106 @@
-//! The version tag that `latest` is to stand for: the same commit here, on the remote, and in the repository that
-//! publishes.
+//! The version tag that `latest` is to stand for: the same commit here, on the remote, and in the repository that publishes.
+//!
+//! Where one of the three differs, [`Absent`] names the difference and the git command that resolves it. `publish` and `release` ask.
 
 use std::thread;
 
-use crate::failure::{self, Problems};
+use crate::claim;
+use crate::failure::{self, Advice as _, Problems};
 use crate::gh::Gh;
 use crate::git::{Git, TagRef};
-use crate::packer::Address;
 use crate::process::joined;
+use crate::repo::Address;
+use crate::suggest;
 use crate::text::shell_word;
-use crate::typed;
 use crate::version;
 
-use super::TAG;
-
-/// A tag that isn't where it must be, and the line that brings it there.
+/// A tag that is missing in one of the three places, or at another commit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Absent {
     what: String,
+    fix: &'static str,
     /// `git push origin v0.45`
     pub line: String,
 }
 
 impl std::fmt::Display for Absent {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}: `{}`", self.what, self.line)
+        f.write_str(&self.what)
     }
 }
 
-/// Asks all three, side by side; what is wrong goes to `problems`.
+/// Asks all three; what is wrong goes to `problems`.
 pub fn find(gh: &Gh, git: &Git, remote: &str, address: &Address, tag: &str, problems: &mut Problems) -> Option<TagRef> {
-    let address = address.shown();
-    if tag.is_empty() || tag.starts_with('-') || tag == TAG {
-        problems.push(failure::usage(format!("`{}` is no version tag for --source", tag.escape_debug())));
-        return None;
-    }
-    let missing = |absent: Absent| failure::missing(absent.to_string());
-    thread::scope(|scope| {
-        let published = scope.spawn(|| gh.commit_of_tag(tag));
-        let source = problems.keep(here_and_on_remote(gh, git, remote, tag).and_then(|found| found.map_err(missing)));
-        let published = problems.keep(joined(published).map_err(Into::into));
-        let (source, published) = (source?, published?);
-        match unpublished(gh, &address, tag, &source, published) {
-            None => Some(source),
-            Some(absent) => {
-                problems.push(missing(absent));
-                None
-            }
-        }
-    })
-}
-
-/// The first place of the three where the tag isn't as it must be.
-pub fn absent(gh: &Gh, git: &Git, remote: &str, address: &Address, tag: &str) -> anyhow::Result<Option<Absent>> {
-    match here_and_on_remote(gh, git, remote, tag)? {
-        Err(absent) => Ok(Some(absent)),
-        Ok(source) => Ok(unpublished(gh, &address.shown(), tag, &source, gh.commit_of_tag(tag)?)),
-    }
-}
-
-fn unpublished(gh: &Gh, address: &str, tag: &str, source: &TagRef, published: Option<String>) -> Option<Absent> {
-    if published.as_ref() == Some(&source.commit) {
-        return None;
-    }
-    let (repo, here, to, word) = (gh.repo(), &source.commit, shell_word(address), shell_word(tag));
-    Some(match published {
-        None => Absent {
-            what: format!("tag {tag} is missing in {repo}, here it is at {here}; push it there"),
-            line: typed::git(format_args!("push {to} {word}")),
-        },
-        Some(there) => Absent {
-            what: format!(
-                "tag {tag} is at {there} in {repo}, and at {here} here; one of them is wrong: give the release another version, \
-                 or take theirs"
-            ),
-            line: typed::git(format_args!("fetch --force {to} tag {word}")),
-        },
-    })
-}
-
-fn here_and_on_remote(gh: &Gh, git: &Git, remote: &str, tag: &str) -> anyhow::Result<Result<TagRef, Absent>> {
-    let here = git.local_tag(tag)?;
-    let there = git.remote_tags(remote, &[tag])?.pop().flatten();
-    let (origin, word) = (shell_word(remote), shell_word(tag));
-    let (what, line) = match (here, there) {
-        (Some(here), Some(there)) if here.commit == there.commit => return Ok(Ok(here)),
-        (Some(here), Some(there)) => (
-            format!(
-                "tag {tag} is at {} here and at {} on {remote}; if yours is the right one and nobody has used theirs, replace \
-                 it with `{}`, else take theirs",
-                here.commit,
-                there.commit,
-                typed::git(format_args!("push --force {origin} refs/tags/{word}"))
-            ),
-            typed::git(format_args!("fetch --force {origin} tag {word}")),
-        ),
-        (Some(_), None) => (
-            format!("tag {tag} is missing on {remote} ({}); push it", gh.repo()),
-            typed::git(format_args!("push {origin} {word}")),
-        ),
-        (None, Some(_)) => {
-            (format!("no tag {tag} here; fetch it"), typed::git(format_args!("fetch {origin} tag {word}")))
-        }
-        (None, None) => match meant(git, remote, tag)? {
-            Some(meant) => {
-                let what = format!("no tag {tag}, neither here nor on {remote}; did you mean {meant}?");
-                return Err(failure::missing(what));
-            }
-            None => (
-                format!("no tag {tag}, neither here nor on {remote}; make the release's tag first"),
-                typed::git(format_args!("tag {word} && {}", typed::git(format_args!("push {origin} {word}")))),
-            ),
-        },
+    let found = if claim::is_version(tag) && version::names_a_release(tag) {
+        look(gh, git, remote, address, tag)
+    } else {
+        let what = format!("`{}` is not a version tag", tag.escape_debug());
+        Err(match meant(git, remote, tag).ok().flatten() {
+            Some(meant) => failure::missing(format!("{what}; did you mean {meant}?")),
+            None => failure::usage(what).fix("name a version tag with --source, such as v0.46"),
+        })
     };
-    Ok(Err(Absent { what, line }))
+    let absent = |Absent { what, fix, line }: Absent| failure::missing(what).fix(format_args!("{fix}: `{line}`"));
+    problems.keep(found.and_then(|found| found.map_err(absent)))
 }
 
-/// A version tag that is there and differs from what was typed in nothing but how versions are written.
+/// The first place of the three where the tag is missing or at another commit.
+pub fn absent(gh: &Gh, git: &Git, remote: &str, address: &Address, tag: &str) -> anyhow::Result<Option<Absent>> {
+    Ok(look(gh, git, remote, address, tag)?.err())
+}
+
+/// Asks the three places side by side.
+fn look(gh: &Gh, git: &Git, remote: &str, address: &Address, tag: &str) -> anyhow::Result<Result<TagRef, Absent>> {
+    let (repo, address, origin, word) = (gh.repo(), shell_word(&address.shown()), shell_word(remote), shell_word(tag));
+    let (here, there, published) = thread::scope(|scope| {
+        let published = scope.spawn(|| gh.commit_of_tag(tag));
+        let local = git.local_tag(tag).and_then(|here| Ok((here, git.remote_tag(remote, tag)?)));
+        let published = joined(published);
+        local.and_then(|(here, there)| Ok((here, there, published?)))
+    })?;
+    let (what, fix, line) = match (here, there, published) {
+        (Some(here), Some(there), Some(published)) if there.commit == here.commit && published == here.commit => {
+            return Ok(Ok(here));
+        }
+        (Some(here), Some(there), _) if here.commit != there.commit => (
+            format!("tag {tag} is at {} here and at {} on {remote}", here.commit, there.commit),
+            "take the tag of the remote, or push yours with --force if it is right and theirs was never used",
+            format!("fetch --force {origin} tag {word}"),
+        ),
+        (Some(here), Some(_), Some(published)) => (
+            format!("tag {tag} is at {published} in {repo}, and at {} here", here.commit),
+            "give the release another version, or take the tag of that repository",
+            format!("fetch --force {address} tag {word}"),
+        ),
+        (Some(here), Some(_), None) => (
+            format!("tag {tag} is missing in {repo}, here it is at {}", here.commit),
+            "push the tag",
+            format!("push {address} {word}"),
+        ),
+        (Some(_), None, _) => {
+            (format!("tag {tag} is missing on {remote} ({repo})"), "push the tag", format!("push {origin} {word}"))
+        }
+        (None, Some(_), _) => (format!("no tag {tag} here"), "fetch the tag", format!("fetch {origin} tag {word}")),
+        (None, None, _) => {
+            let what = format!("no tag {tag}, neither here nor on {remote}");
+            if let Some(meant) = meant(git, remote, tag)? {
+                return Err(failure::missing(format!("{what}; did you mean {meant}?")));
+            }
+            let push = suggest::git(format_args!("push {origin} {word}"));
+            (what, "make the release's tag first", format!("tag {word} && {push}"))
+        }
+    };
+    Ok(Err(Absent { what, fix, line: suggest::git(line) }))
+}
+
+/// A version tag that is the typed one in another spelling.
 fn meant(git: &Git, remote: &str, tag: &str) -> anyhow::Result<Option<String>> {
     let mut known = git.all_remote_tags(remote)?;
     known.extend(git.local_tags()?);
-    Ok(known.into_keys().find(|name| version::is_one(name) && bare(name) == bare(tag)))
+    Ok(known.into_keys().find(|name| version::names_a_release(name) && bare(name) == bare(tag)))
 }
 
-/// `v0.45`, `V0.45`, `0.45`, `refs/tags/v0.45` and `v0.45.0` without what they don't share.
+/// What `v0.45`, `V0.45`, `0.45`, `refs/tags/v0.45` and `v0.45.0` share.
 fn bare(tag: &str) -> String {
     let tag = tag.trim().to_lowercase();
     let tag = tag.strip_prefix("refs/tags/").or_else(|| tag.strip_prefix("tags/")).unwrap_or(&tag);

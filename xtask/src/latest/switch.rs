@@ -1,411 +1,230 @@
-//! The change of places: the tag, then two PATCHes. GitHub offers no atomic swap, so `latest` lacks a release between the
-//! two; nothing waits there that needn't, signals and the terminal included.
-//!
-//! Whoever stops here is put right by [`super::heal`]: by this run before it ends, or by the next one.
+//! The switch: first the tags move, then two PATCHes exchange the live release and the next. GitHub has no atomic exchange, so
+//! `latest` has no release between the two; signals and the terminal wait meanwhile. A run that ends early is put right by
+//! [`super::recover`], at its own end or by the next run. Used by publish, rollback and recovery.
 
-use std::time::Duration;
-
-use anyhow::Context as _;
-
-use crate::console::{count, seconds};
-use crate::failure;
-use crate::gh::{CallError, NewRelease};
+use crate::digest::Digest;
+use crate::failure::{self, Advice as _};
+use crate::gh::Release;
 use crate::git::TagRef;
-use crate::image::digest::Digest;
-use crate::typed;
+use crate::suggest;
+use crate::text::count;
 
 use super::TAG;
+use super::exchange;
 use super::face::{Face, Old};
 use super::held::Held;
-use super::lease;
+use super::lock::Intent;
+use super::look::{self, Look};
+use super::session;
 
-/// What is to take the place of what.
+/// What takes the place of what.
 #[derive(Debug, Clone)]
 pub struct Change {
     /// What is live, as it was when the plan was made.
     pub old: Option<Old>,
-    /// The object of the tag then.
-    pub tag: Option<String>,
-    /// The draft that becomes live, and its manifest's digest.
+    /// The tag then.
+    pub tag: Option<TagRef>,
+    /// The release that becomes live.
     pub new: u64,
-    pub manifest: Option<Digest>,
     pub face: Face,
     /// What the tag is to point to.
     pub target: TagRef,
 }
 
-/// How long publishing and restoring are tried in turn before a person must type the commands.
-const GAP: Duration = lease::GIVE_UP;
-/// A pause between two tries while GitHub names a limit.
-const SLOWLY: Duration = Duration::from_secs(30);
-/// A pause between two tries.
-const BREATH: Duration = Duration::from_secs(2);
-/// While the first call may still be done, the release is looked at so often: nothing is live from then on.
-const GLANCE: Duration = Duration::from_secs(5);
-const READ_BACK: Duration = Duration::from_secs(30);
-/// Fewer requests than this are not enough for a switch and its reading back.
+impl Change {
+    /// `new` with this manifest takes the place of what is live.
+    pub fn of(look: &Look, new: u64, manifest: Option<Digest>, face: Face, target: TagRef) -> Self {
+        let old = look.live.as_ref().map(|live| Old::of(live, look, new, manifest, &face));
+        Self { old, tag: look.tag.clone(), new, face, target }
+    }
+}
+
+/// A switch and its reading back need up to this many requests.
 const ENOUGH: u64 = 30;
 
-/// Moves tag and release. `ready` says whether the draft is still what it was.
+/// Moves tags and releases. `ready` checks that the release that becomes live is still what it was.
 pub fn change(held: Held<'_>, change: &Change, ready: impl Fn() -> anyhow::Result<()>) -> anyhow::Result<()> {
+    let hidden = change.old.as_ref().map(|old| pin(held, old)).transpose()?.unwrap_or_default();
     ready()?;
-    assert_unchanged(held, change)?;
-    has_budget(held)?;
+    assert_unchanged(held, change, object(change.tag.as_ref()))?;
+    held.lease().intends(Intent {
+        hide: change.old.as_ref().map(|old| old.release.id),
+        show: change.new,
+        tag_from: change.tag.clone(),
+        tag_to: change.target.object.clone(),
+    });
     held.check()?;
-    if held.move_tag(change.tag.as_deref(), &change.target.object)? {
+    if held.move_tag(object(change.tag.as_ref()), &change.target.object)? {
         held.note(format_args!("tag {TAG} moved to {}", change.target.commit));
     }
-    is_where_readers_look(held, change)?;
-    held.check()?;
-    flip(held, change)?;
+    let seen = is_where_readers_look(held, &change.target)
+        .and_then(|()| assert_unchanged(held, change, Some(&change.target.object)))
+        .and_then(|()| has_budget(held))
+        .and_then(|()| held.check());
+    if let Err(error) = seen {
+        if tag_back(held, change) {
+            held.lease().is_in_order();
+        }
+        return Err(error);
+    }
+    exchange::exchange(held, change, hidden)?;
     follow(held, change)
 }
 
-/// Moves the tag alone: the release that is live stays.
-pub fn move_tag_only(held: Held<'_>, change: &Change) -> anyhow::Result<()> {
-    assert_unchanged(held, change)?;
+/// Makes the tag under which the replaced release is published. Whether that release must be hidden instead, because GitHub
+/// refuses the tag.
+fn pin(held: Held<'_>, old: &Old) -> anyhow::Result<bool> {
+    let pin = &old.pin;
+    if pin.is_there {
+        return Ok(false);
+    }
     held.check()?;
-    held.move_tag(change.tag.as_deref(), &change.target.object)?;
-    is_where_readers_look(held, change)
+    let commit = pin.commit.as_ref().ok_or_else(|| failure::failed("its commit is unknown"));
+    let refused = match commit.and_then(|commit| held.outside().bring(&TagRef::lightweight(commit))) {
+        Err(error) => format!("{error:#}"),
+        Ok(commit) => match held.lease().pin(held.client(), &pin.name, &commit)? {
+            Some(refused) => refused,
+            None if shows(held, &pin.name, &commit)?.is_ok() => return Ok(false),
+            None => "GitHub does not show it".to_owned(),
+        },
+    };
+    held.note(format_args!(
+        "creating the tag {} failed, so the previous set is kept as a hidden draft: {refused}",
+        pin.name
+    ));
+    Ok(true)
 }
 
-/// What is live is read back; the local tag follows.
-pub fn follow(held: Held<'_>, change: &Change) -> anyhow::Result<()> {
-    read_back(held.deaf(), change).with_context(|| {
-        format!("{TAG} was switched, but reading it back failed; look with {}", typed::line("verify"))
+fn object(tag: Option<&TagRef>) -> Option<&str> {
+    tag.map(|tag| tag.object.as_str())
+}
+
+/// Moves the tag alone: the live release stays.
+pub fn move_tag_only(held: Held<'_>, from: Option<&TagRef>, target: &TagRef) -> anyhow::Result<()> {
+    held.check()?;
+    held.move_tag(object(from), &target.object)?;
+    is_where_readers_look(held, target)
+}
+
+/// Release and both tags are read back; the local tag follows.
+fn follow(held: Held<'_>, change: &Change) -> anyhow::Result<()> {
+    read_back(held.ignoring_signals(), change).map_err(|error| {
+        let (_, fix) = failure::message_and_fix(&error);
+        let error = error.context(format!("{TAG} is switched, but reading it back failed"));
+        if fix.is_some() { error } else { error.fix(format_args!("run {}", suggest::command("verify"))) }
     })?;
-    if let Err(error) = held.outside().set_local_tag(&change.target.object) {
-        held.warn(format_args!("the local tag {TAG} does not follow: {error:#}"));
-    }
+    held.lease().is_in_order();
+    set_local_tag(held, &change.target.object);
     Ok(())
+}
+
+/// The tag in this clone follows: best effort.
+pub fn set_local_tag(held: Held<'_>, object: &str) {
+    if let Err(error) = held.outside().set_local_tag(object) {
+        held.detail(format_args!("moving the local tag {TAG} failed: {error:#}"));
+    }
 }
 
 /// # Errors
 ///
 /// Release or tag isn't what the plan was made from.
-pub fn assert_unchanged(held: Held<'_>, change: &Change) -> anyhow::Result<()> {
-    let lost = |what: String| {
-        failure::failed(format!(
-            "{what} since the plan was made, so nothing was switched; look with {}, then run again",
-            typed::line("status")
-        ))
-    };
-    match &change.old {
+fn assert_unchanged(held: Held<'_>, change: &Change, tag: Option<&str>) -> anyhow::Result<()> {
+    let lost = match &change.old {
         Some(old) => match held.release(old.release.id) {
-            Err(error) if error.status() == Some(404) => return Err(lost(format!("release {TAG} was deleted"))),
+            Err(error) if error.status() == Some(404) => Some("the live release was deleted".to_owned()),
             Err(error) => return Err(error.into()),
-            Ok(now) if !now.is_still(&old.release) => return Err(lost(format!("release {TAG} changed"))),
-            Ok(_) => {}
+            Ok(now) => (!now.is_still(&old.release)).then(|| "the live release changed".to_owned()),
         },
-        None => {
-            if held.release_by_tag(TAG)?.is_some() {
-                return Err(lost(format!("another run published {TAG}")));
-            }
+        None => held.release_by_tag(TAG)?.map(|_| format!("another run published {TAG}")),
+    };
+    let what = match (lost, held.refs()?.tag.map(|tag| tag.object)) {
+        (Some(lost), _) => lost,
+        (None, there) if there.as_deref() == tag => return Ok(()),
+        (None, there) => {
+            let shown = |tag: Option<&str>| tag.unwrap_or("nothing").to_owned();
+            format!("the tag {TAG} moved from {} to {}", shown(tag), shown(there.as_deref()))
         }
-    }
-    let tag = held.refs()?.tag.map(|tag| tag.object);
-    if tag != change.tag {
-        let shown = |tag: Option<String>| tag.unwrap_or_else(|| "nothing".to_owned());
-        return Err(lost(format!("tag {TAG} moved from {} to {}", shown(change.tag.clone()), shown(tag))));
-    }
-    Ok(())
+    };
+    Err(session::changed(format_args!("{what} since the plan was made, so nothing was switched")))
 }
 
-/// A limit that is hit between the two calls is waited out with nothing live: asked before.
+/// A limit between the two PATCHes would leave nothing live until it ends, so the number of requests left is read before.
 fn has_budget(held: Held<'_>) -> anyhow::Result<()> {
     match held.budget() {
         Ok(budget) if budget.remaining < ENOUGH => Err(failure::failed(format!(
-            "GitHub takes only {} for the next {} s, too few for a switch; nothing was switched, run again then",
+            "GitHub accepts only {} in the next {} s, and a switch needs up to {ENOUGH}; nothing was switched",
             count(budget.remaining, "more request"),
             budget.renews_in.as_secs()
-        ))),
+        ))
+        .fix("run the same command again after that time")),
         Ok(_) => Ok(()),
         Err(error) => {
-            held.detail(format_args!("how many requests are left is not told: {error}"));
+            held.detail(format_args!("reading the number of requests left failed: {error}"));
             Ok(())
         }
     }
 }
 
-/// The tag was pushed to one address, and readers look at another: they must be the same repository.
-fn is_where_readers_look(held: Held<'_>, change: &Change) -> anyhow::Result<()> {
-    let seen = is_seen(held, &change.target);
-    if seen.is_err() {
-        tag_back(held, change);
-    }
-    seen
+/// Waits until GitHub's API shows a tag at a commit; else where the API shows it.
+fn shows(held: Held<'_>, tag: &str, commit: &str) -> anyhow::Result<Result<(), Option<String>>> {
+    let mut there = None;
+    let shown = held.until_shown(|| {
+        there = held.commit_of_tag(tag)?;
+        Ok((there.as_deref() == Some(commit)).then_some(()))
+    })?;
+    Ok(shown.ok_or(there))
 }
 
-fn is_seen(held: Held<'_>, target: &TagRef) -> anyhow::Result<()> {
-    let until = held.now() + READ_BACK;
-    loop {
-        let there = held.commit_of_tag(TAG)?;
-        if there.as_ref() == Some(&target.commit) {
-            return Ok(());
-        }
-        if held.now() >= until {
-            return Err(failure::failed(format!(
-                "tag {TAG} was pushed to {}, and {} shows it at {}: the address of the push is another repository; nothing was switched, see --git-url",
-                target.commit,
-                held.repo(),
-                there.unwrap_or_else(|| "nothing".to_owned())
-            )));
-        }
-        held.pause(Duration::from_secs(1))?;
-    }
-}
-
-/// The two PATCHes.
-fn flip(held: Held<'_>, change: &Change) -> anyhow::Result<()> {
-    let outside = held.outside();
-    // Here a signal still ends it; from the first call on nothing waits for a renewal.
-    held.lease().permit(held.doors())?;
-    outside.hold_still(true);
-    let hidden = hide(held.steady(), change).or_else(|error| late(held, change, error));
-    let shown = match &hidden {
-        Ok(Hidden::Yes) => {
-            held.lease().gap_begins(outside);
-            let shown = show(held.steady(), change);
-            held.lease().gap_ends();
-            shown
-        }
-        _ => Ok(Shown::New),
-    };
-    outside.hold_still(false);
-    match hidden? {
-        Hidden::Yes => match shown? {
-            Shown::New => Ok(()),
-            Shown::Old(why) => {
-                tag_back(held, change);
-                Err(failure::failed(format!(
-                    "publishing {TAG} failed: {why}; the old set is live again, run the same command again"
-                )))
-            }
-        },
-        Hidden::Refused(why) => {
-            tag_back(held, change);
-            Err(anyhow::Error::from(why).context(format!("taking {TAG} back to a draft; the old set stays live")))
-        }
-    }
-}
-
-/// The old set is live for certain, so its tag goes back at once: what refused may be a limit that lasts, and this needs
-/// git alone. Of a set made by hand nobody else knows it.
-fn tag_back(held: Held<'_>, change: &Change) {
-    let Some(tag) = &change.tag else { return };
-    if *tag == change.target.object {
-        // It never moved.
-        held.lease().is_in_order();
-        return;
-    }
-    match held.deaf().move_tag(Some(&change.target.object), tag) {
-        Ok(_) => {
-            held.lease().is_in_order();
-            held.line(format_args!("tag {TAG} is back at {tag}"));
-        }
-        Err(error) => held.warn(format_args!("the tag {TAG} could not be put back yet: {error:#}")),
-    }
-}
-
-/// What PATCH 1 came to.
-enum Hidden {
-    Yes,
-    /// GitHub refused: it is not done, and won't be.
-    Refused(CallError),
-}
-
-/// PATCH 1: the live release becomes the draft `latest-previous`. Until it is done the old set stays live, so giving up is
-/// harmless, and a limit isn't waited out here: the tag stands on the new set already.
-fn hide(held: Held<'_>, change: &Change) -> anyhow::Result<Hidden> {
-    let Some(old) = &change.old else { return Ok(Hidden::Yes) };
-    let hidden = old.hidden(held, change);
-    let mut last = None;
-    let mut unread = None;
-    let until = held.now() + GAP;
-    for _ in 0..3 {
-        match held.once(|outside, how, permit| outside.update_release(how, permit, old.release.id, &hidden))? {
-            Ok(now) if hidden.is(&now) => return Ok(Hidden::Yes),
-            Ok(_) => {}
-            Err(error) if last.is_none() && error.is_clear() && (!error.passes() || error.retry_after().is_some()) => {
-                // Something on the way may have sent it twice: then the first is done, and the second was refused.
-                return Ok(match held.release(old.release.id) {
-                    Ok(now) if now.draft => Hidden::Yes,
-                    _ => Hidden::Refused(error),
-                });
-            }
-            Err(error) => last = Some(error),
-        }
-        // Whether it is done must be known before anything else is.
-        let now = loop {
-            match held.release(old.release.id) {
-                Ok(now) => break now,
-                Err(error) if held.now() < until => unread = Some(error),
-                Err(error) => return Err(error.into()),
-            }
-            held.outside().sleep(BREATH, false);
-        };
-        if now.draft {
-            return Ok(Hidden::Yes);
-        }
-        if last.as_ref().is_some_and(|error| !error.passes() || error.retry_after().is_some()) {
-            break;
-        }
-        held.outside().sleep(BREATH, false);
-    }
-    let why = last.or(unread).unwrap_or(CallError::Lost("GitHub answered, and did nothing".to_owned()));
-    Err(anyhow::Error::from(why).context(format!("taking {TAG} back to a draft; the old set stays live")))
-}
-
-/// What PATCH 1 comes to after all: an attempt that had no answer may arrive late, and then nothing would be live with nobody
-/// there. Until then the old set is, so a signal is heeded.
-fn late(held: Held<'_>, change: &Change, error: anyhow::Error) -> anyhow::Result<Hidden> {
-    let outside = held.outside();
-    let may_come = || held.lease().unclear_for(outside).filter(|_| !held.lease().is_lost());
-    let (Some(old), Some(left)) = (&change.old, may_come()) else { return Err(error) };
-    let watch = || {
-        while let Some(left) = may_come() {
-            if held.release(old.release.id).is_ok_and(|now| now.draft) {
-                return Ok(true);
-            }
-            held.pause(left.min(GLANCE))?;
-        }
-        Ok::<_, CallError>(held.release(old.release.id)?.draft)
-    };
-    held.note(format_args!("taking {TAG} back to a draft may still be done; watching it for {}", seconds(left)));
-    outside.hold_still(false);
-    let hidden = watch();
-    outside.hold_still(true);
-    match hidden {
-        Ok(true) => Ok(Hidden::Yes),
-        Ok(false) => Err(error),
-        Err(unread) => Err(anyhow::Error::from(unread).context(format!(
-            "taking {TAG} back to a draft had no answer, and may still be done; look with {}, then run the same command again",
-            typed::line("status")
-        ))),
-    }
-}
-
-/// What PATCH 2 came to.
-enum Shown {
-    New,
-    /// What was live before is so again, since the new one couldn't be.
-    Old(String),
-}
-
-/// PATCH 2: the draft becomes live. If that can't be, what was live before becomes so again; the two are tried in turn.
-fn show(held: Held<'_>, change: &Change) -> anyhow::Result<Shown> {
-    let new = change.face.live();
-    let restored = change.old.as_ref().map(|old| (old.release.id, old.live()));
-    let started = held.outside().elapsed();
-    let mut last = String::new();
-    let mut waited_out = false;
-    let mut round = 0;
-    while held.outside().elapsed().saturating_sub(started) < GAP {
-        // Once more at once; from then on the old set is the surer way.
-        let tries = [Some((change.new, &new)), restored.as_ref().filter(|_| round > 0).map(|(id, old)| (*id, old))];
-        for (id, wanted) in tries.into_iter().flatten() {
-            let sent = held.once(|outside, how, permit| outside.update_release(how, permit, id, wanted))?;
-            let live = match &sent {
-                Ok(now) if wanted.is(now) => Some(id),
-                // Another's answer, none, or one that isn't what was asked for: what is live says what is so.
-                _ => live_now(held, change),
-            };
-            match live {
-                Some(live) if live == change.new => return Ok(Shown::New),
-                Some(live) if restored.as_ref().is_some_and(|(old, _)| *old == live) => return Ok(Shown::Old(last)),
-                Some(_) => {
-                    return Err(failure::failed(format!(
-                        "somebody else published {TAG}; that set is live, this one stays a draft: look with {}",
-                        typed::line("status")
-                    )));
-                }
-                None => {}
-            }
-            if let Err(error) = sent {
-                last = error.to_string();
-                if restored.is_none() && !error.passes() {
-                    // Nothing was live before, so nobody waits.
-                    return Err(error.into());
-                }
-                if let Some(limit) = error.retry_after() {
-                    // Named by GitHub, and waited out once; asking into it more often makes it longer.
-                    held.outside().sleep(limit.min(if waited_out { SLOWLY } else { GAP / 2 }), false);
-                    waited_out = true;
-                }
-            }
-        }
-        round += 1;
-        held.outside().sleep(BREATH, false);
-    }
-    Err(stranded(held, change, &last))
-}
-
-/// The release that is live, of those two or another; `None`: nothing is, or nobody knows.
-fn live_now(held: Held<'_>, change: &Change) -> Option<u64> {
-    let two: Vec<u64> = [change.new].into_iter().chain(change.old.as_ref().map(|old| old.release.id)).collect();
-    let is_live = |id: &u64| held.release(*id).is_ok_and(|now| !now.draft && now.tag_name == TAG);
-    two.iter().copied().find(is_live).or_else(|| {
-        // What is found by its tag may be what was there before: of those two their ids have told.
-        held.release_by_tag(TAG).ok().flatten().map(|live| live.id).filter(|id| !two.contains(id))
-    })
-}
-
-fn stranded(held: Held<'_>, change: &Change, last: &str) -> anyhow::Error {
-    let repo = held.repo();
-    let command = |id: u64, wanted: &NewRelease| {
-        format!(
-            "gh api --hostname {} --method PATCH repos/{}/{}/releases/{id} -f tag_name={TAG} -F draft=false -F prerelease={} -f make_latest={}",
-            repo.host,
-            repo.owner,
-            repo.name,
-            wanted.prerelease,
-            wanted.make_latest()
-        )
-    };
-    let old = change.old.as_ref().map(|old| command(old.release.id, &old.live()));
-    let back = old.map(|command| format!("\nor the old set again:\n  {command}"));
-    failure::failed(format!(
-        "{TAG} HAS NO RELEASE NOW, and GitHub takes neither the new nor the old one ({last}).\n\
-         {} from any clone mends it. By hand, the new set:\n  {}{}",
-        typed::line("publish --source TAG"),
-        command(change.new, &change.face.live()),
-        back.unwrap_or_default()
+/// The address of the push and the repository that readers use must be the same.
+fn is_where_readers_look(held: Held<'_>, target: &TagRef) -> anyhow::Result<()> {
+    let Err(there) = shows(held, TAG, &target.commit)? else { return Ok(()) };
+    let (there, repo) = (there.unwrap_or_else(|| "nothing".to_owned()), held.repo());
+    Err(failure::failed(format!(
+        "the tag {TAG} was pushed to {}, and {repo} shows it at {there}: the push went to another repository; nothing was switched",
+        target.commit
     ))
+    .fix("give the address of the repository with --git-url"))
 }
 
-/// Looks as a stranger would. Listings lag, so one stale answer undoes nothing.
-fn read_back(held: Held<'_>, change: &Change) -> anyhow::Result<()> {
-    let until = held.now() + READ_BACK;
-    loop {
-        match held.release_by_tag(TAG) {
-            Ok(Some(live)) if live.id == change.new => return Ok(()),
-            _ if held.now() < until => held.pause(Duration::from_secs(1))?,
-            _ => {
-                let by_id = held.release(change.new)?;
-                if by_id.draft || by_id.tag_name != TAG {
-                    return Err(failure::failed(format!(
-                        "{TAG} was published, but is not live now: somebody changed it; look with {}",
-                        typed::line("status")
-                    )));
-                }
-                held.warn(format_args!("{TAG} is published; looking it up by its tag still gives another answer"));
-                return Ok(());
-            }
+/// Puts the tag back where the set that stays live has it. Whether the tag is there.
+pub fn tag_back(held: Held<'_>, change: &Change) -> bool {
+    let Some(tag) = change.tag.as_ref().filter(|tag| tag.object != change.target.object) else { return true };
+    match held.ignoring_signals().move_tag(Some(&change.target.object), &tag.object) {
+        Ok(_) => held.line(format_args!("tag {TAG} is back at {}", tag.object)),
+        Err(error) => {
+            held.warn(format_args!("moving the tag {TAG} back failed: {error:#}"));
+            return false;
         }
     }
+    true
 }
 
-/// Makes a draft live where nothing is.
-pub fn publish_again(held: Held<'_>, id: u64, face: &Face) -> anyhow::Result<()> {
-    let new = face.live();
-    held.update_release(format_args!("publishing {TAG}"), id, &new, |now| {
-        if !now.draft && now.tag_name == TAG {
-            return Ok(false);
+/// Looks as a reader would. Listings lag, so one stale answer undoes nothing.
+fn read_back(held: Held<'_>, change: &Change) -> anyhow::Result<()> {
+    let is_new = |live: Option<Release>| live.filter(|live| live.id == change.new);
+    if held.until_shown(|| Ok(held.release_by_tag(TAG).ok().and_then(is_new)))?.is_none() {
+        if !look::is_live(&held.release(change.new)?) {
+            return Err(failure::failed(format!("{TAG} was published and is not live now: somebody changed it")));
         }
-        match held.release_by_tag(TAG)? {
-            None => Ok(true),
-            Some(live) => Err(failure::failed(format!("release {} is live by now; run again", live.id))),
-        }
-    })
-    .map(drop)
+        held.warn(format_args!("{TAG} is published; GitHub still shows another release by that tag"));
+    }
+    let refs = held.refs()?;
+    if let Some(Old { pin, .. }) = &change.old
+        && let Some(there) = refs.pinned.get(&pin.name).filter(|there| Some(&there.commit) != pin.commit.as_ref())
+    {
+        let commit = pin.commit.as_deref().unwrap_or("any known commit");
+        let (name, there) = (&pin.name, &there.commit);
+        held.warn(format_args!("the tag {name} is at {there} and not at {commit}: somebody moved it; it stays there"));
+    }
+    // GitHub makes a deleted tag anew, at the default branch, when its release is published.
+    let there = refs.tag.map(|tag| tag.object);
+    if there.as_deref() == Some(change.target.object.as_str()) {
+        return Ok(());
+    }
+    held.warn(format_args!(
+        "the tag {TAG} is at {}, not at the commit of the set: somebody changed it during the switch; moving it back",
+        there.as_deref().unwrap_or("nothing")
+    ));
+    held.move_tag(there.as_deref(), &change.target.object)?;
+    is_where_readers_look(held, &change.target)
 }

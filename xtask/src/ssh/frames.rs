@@ -1,5 +1,5 @@
-//! What build.sh on a host prints, and what is said about it in between: frames `NUL packer:WORDS NUL`, which no text of a
-//! build looks like.
+//! What build.sh on a host prints, and what is said about it in between: frames `NUL packer:NONCE:WORDS NUL`. The nonce is drawn for
+//! each build and is never in an argument or the environment, so that nothing that a build prints is taken for a frame.
 
 /// How a build went, as far as it was told.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -16,20 +16,25 @@ pub struct Told {
     pub end: bool,
 }
 
-const OPEN: &[u8] = b"\0packer:";
 /// No frame is longer.
 const LONGEST: usize = 8 * 1024;
 /// So many leftovers are enough to know what they are.
 const MOST_LEFT: usize = 10;
 
 /// Parts the two.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Frames {
     pub told: Told,
+    /// How a frame begins.
+    open: Vec<u8>,
     rest: Vec<u8>,
 }
 
 impl Frames {
+    pub fn new(nonce: &str) -> Self {
+        Self { told: Told::default(), open: format!("\0packer:{nonce}:").into_bytes(), rest: Vec::new() }
+    }
+
     /// Takes more bytes; gives on what is the build's own.
     pub fn push(&mut self, bytes: &[u8], mut out: impl FnMut(&[u8])) {
         self.rest.extend_from_slice(bytes);
@@ -41,24 +46,25 @@ impl Frames {
                 done += nul;
             }
             let here = &self.rest[done..];
-            if !here.starts_with(OPEN) {
-                if OPEN.starts_with(here) {
+            let open = self.open.as_slice();
+            if !here.starts_with(open) {
+                if open.starts_with(here) {
                     break;
                 }
                 out(&here[..1]);
                 done += 1;
                 continue;
             }
-            let within = &here[OPEN.len()..here.len().min(LONGEST)];
+            let within = &here[open.len()..here.len().min(LONGEST)];
             match within.iter().position(|byte| *byte == 0) {
                 Some(close) => {
                     self.told.take(&String::from_utf8_lossy(&within[..close]));
-                    done += OPEN.len() + close + 1;
+                    done += open.len() + close + 1;
                 }
                 None if here.len() < LONGEST => break,
                 None => {
-                    out(&here[..OPEN.len()]);
-                    done += OPEN.len();
+                    out(&here[..open.len()]);
+                    done += open.len();
                 }
             }
         }
@@ -82,7 +88,8 @@ impl Told {
         let (word, rest) = words.split_once(' ').unwrap_or((words, ""));
         match word {
             "began" => self.began = true,
-            "running" => self.running = Some(rest.trim().to_owned()),
+            // The number of a process, then its command: the number is part of a line to copy.
+            "running" if is_process(rest) => self.running = Some(rest.trim().to_owned()),
             "ended" => self.ended = rest.parse().ok(),
             "left" if self.left.len() < MOST_LEFT => self.left.push(rest.trim().to_owned()),
             "end" => self.end = true,
@@ -91,12 +98,17 @@ impl Told {
     }
 }
 
+fn is_process(words: &str) -> bool {
+    let number = words.split(' ').next().unwrap_or_default();
+    !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn parted(pieces: &[&[u8]]) -> (Vec<u8>, Told) {
-        let (mut frames, mut text) = (Frames::default(), Vec::new());
+        let (mut frames, mut text) = (Frames::new("7f"), Vec::new());
         for piece in pieces {
             frames.push(piece, |bytes| text.extend_from_slice(bytes));
         }
@@ -107,7 +119,7 @@ mod tests {
     #[test]
     fn frames_are_told_from_text_however_they_arrive() {
         let stream =
-            b"motd\n\0packer:began\0one\ntwo\0three\0\0packer:ended 7\0\0packer:left 12 sleep 9 \0\0packer:end\0";
+            b"motd\n\0packer:7f:began\0one\ntwo\0three\0\0packer:7f:ended 7\0\0packer:7f:left 12 sleep 9 \0\0packer:7f:end\0";
         let told = Told { began: true, ended: Some(7), left: vec!["12 sleep 9".into()], end: true, running: None };
         for size in 1..stream.len() {
             let pieces: Vec<&[u8]> = stream.chunks(size).collect();
@@ -122,17 +134,35 @@ mod tests {
 
     #[test]
     fn what_only_looks_like_a_frame_is_text() {
-        let endless = [OPEN, &[b'x'; 2 * LONGEST]].concat();
-        for text in [&b"\0packer"[..], b"\0packer:began", b"\0\0\0", &endless] {
+        let endless = [&b"\0packer:7f:"[..], &[b'x'; 2 * LONGEST]].concat();
+        // The last three are of a build that imitates one.
+        for text in [
+            &b"\0packer"[..],
+            b"\0packer:7f:began",
+            b"\0\0\0",
+            &endless,
+            b"\0packer:ended 0\0\0packer:end\0",
+            b"\0packer:7e:ended 0\0",
+            b"\0packer::ended 0\0\0packer:$nonce:end\0",
+        ] {
             let (given, told) = parted(&[text]);
             assert_eq!((given.as_slice(), told), (text, Told::default()));
         }
     }
 
     #[test]
+    fn what_runs_already_is_known_by_a_number() {
+        for (words, running) in [("12 sh ./build.sh a", true), ("1;reboot x", false), ("$(reboot)", false), ("", false)]
+        {
+            let (_, told) = parted(&[format!("\0packer:7f:running {words}\0").as_bytes()]);
+            assert_eq!(told.running.is_some(), running, "{words}");
+        }
+    }
+
+    #[test]
     fn hostile_frames() {
         crate::hostile::try_with(
-            &[b"a\0packer:began\0b\0\0packer:ended 7\0\0packer:left 12 x\0\0packer:end\0c"],
+            &[b"a\0packer:7f:began\0b\0\0packer:7f:ended 7\0\0packer:7f:left 12 x\0\0packer:7f:end\0c"],
             |bytes| {
                 let (text, told) = parted(&[bytes]);
                 let (again, told_again) = parted(&bytes.chunks(7).collect::<Vec<_>>());

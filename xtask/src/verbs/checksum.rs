@@ -3,28 +3,29 @@
 use serde_json::json;
 
 use super::{Common, Outcome, common};
-use crate::console::{Console, size};
-use crate::failure::{self, Problems};
-use crate::image::digest::Digest;
+use crate::console::Console;
+use crate::digest::Digest;
+use crate::failure::{self, Advice as _, Problems};
 use crate::image::local::{Files, LocalImage};
 use crate::image::{checksum, durable, hash, name, selection};
 use crate::interrupt;
-use crate::typed;
+use crate::suggest;
+use crate::text::size;
 
 /// Write each image's checksum file, or check it
 ///
-/// Hashes several images at once. A checksum file that is there already is never overwritten by another digest, since it
-/// came from the build host and the image is what may have been damaged on the way. No checksum file is written for an
-/// image that changes while it is read, or that nobody else could use: with a backing file, encrypted, cut short.
+/// Hashes several images at once. An existing checksum file with another digest is never overwritten: it came from the build
+/// host, so the image may be damaged. No checksum file is written for an image that changes while it is read, or that other
+/// machines cannot use: with a backing file, encrypted or truncated.
 #[derive(clap::Args)]
 pub struct Checksum {
-    /// Images [default: all that are there]
+    /// Images [default: all in the images folder]
     #[arg(value_name = "IMAGE")]
     names: Vec<String>,
-    /// Check the images, whole or in parts, against their checksum files and write nothing
+    /// Compare the images, whole or in parts, with their checksum files, and write nothing
     #[arg(long)]
     verify: bool,
-    /// Replace a checksum file that promises another digest
+    /// Replace a checksum file that has another digest
     #[arg(long, conflicts_with = "verify")]
     force: bool,
     #[command(flatten)]
@@ -63,11 +64,12 @@ impl Checksum {
         }
         let image = LocalImage::open(folder, name, files)?;
         if self.verify && image.promised.is_none() {
-            return Err(failure::missing(format!(
-                "no checksum file {}; fetch it from the build host, or write it with {}",
-                image.checksum_path.display(),
-                typed::line(format_args!("checksum {name}"))
-            )));
+            return Err(failure::missing(format!("no checksum file {}", image.checksum_path.display())).fix(
+                format_args!(
+                    "fetch it from the build host, or write it with {}",
+                    suggest::command(format_args!("checksum {name}"))
+                ),
+            ));
         }
         Ok(image)
     }
@@ -106,7 +108,7 @@ impl Checksum {
 pub fn hashed(image: &LocalImage, console: &Console) -> anyhow::Result<Digest> {
     let bytes = image.bytes.size();
     let bar = console.transfer(format!("hashing {}", name::whole(&image.name)), bytes);
-    let digest = hash::image(image, |more| bar.moved(more));
+    let digest = image.hash(|more| bar.moved(more));
     drop(bar);
     let digest = digest?;
     console.detail(format_args!("{}: {} hashed, {digest}", name::whole(&image.name), size(bytes)));
@@ -121,10 +123,12 @@ pub fn write(image: &LocalImage, digest: Digest) -> anyhow::Result<()> {
 /// Exit code 4, naming both digests.
 pub fn differs(image: &LocalImage, promised: Digest, found: Digest) -> anyhow::Error {
     failure::digest(format!(
-        "{} has digest {found}, but {} promises {promised}; fetch the image again, or, if the image is right, \
-         replace its checksum file with {}",
+        "{} has digest {found}, but {} says {promised}",
         name::whole(&image.name),
-        image.checksum_path.display(),
-        typed::line(format_args!("checksum --force {}", image.name))
+        image.checksum_path.display()
+    ))
+    .fix(format_args!(
+        "fetch the image again, or, if the image is right, replace its checksum file with {}",
+        suggest::command(format_args!("checksum --force {}", image.name))
     ))
 }

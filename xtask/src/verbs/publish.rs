@@ -1,56 +1,64 @@
-//! `publish`: makes `latest` the new set. Look, stage, prove, tag, flip, read back.
+//! `publish`: makes the wanted set `latest`. The verb says which set that is and asks the person; `latest::publish` plans and acts.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::SystemTime;
 
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::consent::Consent;
+use super::consent::{self, Consent};
 use super::{Common, Outcome, common};
 use crate::console::Console;
-use crate::decide::{self, Decision, History};
-use crate::failure::{self, Problems};
+use crate::failure::{self, Advice as _, Problems};
 use crate::gh::{Gh, Tries};
 use crate::git::Git;
+use crate::image::limits::{self, Verdict};
 use crate::image::parts::PartSize;
-use crate::interrupt;
+use crate::image::record::Boot;
 use crate::latest::choose::{self, Chosen, Wish};
-use crate::latest::doors::Doors;
-use crate::latest::files::{self, Signed, Signing};
+use crate::latest::client::Client;
+use crate::latest::files::Signing;
 use crate::latest::fits;
 use crate::latest::github::GitHub;
 use crate::latest::look::Look;
 use crate::latest::plan::MOST_ASSETS;
 use crate::latest::preview::Change;
 use crate::latest::publish::{Ended, Person, Planned};
-use crate::latest::set::{Set, SetImage};
-use crate::latest::step::Step;
+use crate::latest::set::{Origin, Set, SetImage};
 use crate::latest::{self, TAG, preflight, source};
-use crate::packer::Repo;
+use crate::phase::{self, Freshness};
+use crate::repo::Repo;
 use crate::signing::{Allowed, Signer};
+use crate::sources::History;
+use crate::suggest;
+use crate::trust::Policy;
 
-/// Make `latest` the new set of images
+/// Publish a new set of images as `latest`
 ///
-/// The set is staged on a draft, or on the release that was replaced last where that holds more of it, proven by its
-/// digests, and only then takes the place of what is live. A run that ended anywhere is started again with the same command.
+/// The set is uploaded to a draft and verified by its digests, and only then replaces the live set, which stays public as
+/// `images-VERSION`. The same command continues an interrupted run.
 #[derive(Args)]
 pub struct Publish {
-    /// Take these from the images folder; others are carried over [default: all that are there]
+    /// Images to publish from the images folder; the others stay as published [default: all images in the folder]
     #[arg(value_name = "IMAGE")]
     names: Vec<String>,
-    /// The version tag that `latest` is to stand for
+    /// Version tag to publish as `latest`
     #[arg(long, value_name = "TAG")]
     source: String,
-    /// Take the images, those named or all, from the source's own release instead of the images folder
+    /// Take the images from the release of the source, not from the images folder
     #[arg(long)]
     copy: bool,
-    /// Keep the published image of this name
+    /// Keep this image as it is on `latest`
     #[arg(long, value_name = "IMAGE", num_args = 1..)]
     carry: Vec<String>,
     /// Publish these images and no others
     #[arg(long, value_name = "IMAGE", num_args = 1.., conflicts_with_all = ["names", "carry"])]
     only: Vec<String>,
-    /// Publish images whose inputs differ between their build and the source
+    /// Revision that images without a build record were built from
+    #[arg(long, value_name = "REV")]
+    built_from: Option<String>,
+    /// Publish images although their inputs changed since they were built
     #[arg(long)]
     allow_stale: bool,
     /// Sign the set with this ssh key [default: git's user.signingkey, when it is an ssh key]
@@ -59,30 +67,30 @@ pub struct Publish {
     /// Publish without a signature
     #[arg(long)]
     no_sign: bool,
-    /// Say in the notes that this repository's workflow attests what it built
+    /// Repository whose workflow built and attested the images, to be named in the notes
     #[arg(long, value_name = "OWNER/NAME")]
     attested_by: Option<Repo>,
-    /// Take images over from a release that is not signed, although allowed_signers names who signs
+    /// Take images from an unsigned release, although packer/allowed_signers names signers
     #[arg(long)]
     allow_unsigned: bool,
-    /// Refuse images that were not booted when they were built
+    /// Refuse images that were not boot-tested
     #[arg(long)]
     require_boot: bool,
-    /// Drop a draft of another set that stands in the way, and what other sets left on the previous release
+    /// Publish images that are larger than their templates allow
     #[arg(long)]
-    discard_incoming: bool,
-    /// Don't keep the replaced release as the way back
+    allow_large: bool,
+    /// Publish a version older than the one that `latest` stands for
     #[arg(long)]
-    no_keep_previous: bool,
-    /// Replace a lock that somebody else left, whatever it says
+    back: bool,
+    /// Publish the live images again as a new set, to replace the other files or the signature
+    #[arg(long)]
+    resend: bool,
+    /// Replace the lock of another run
     #[arg(long)]
     take_over: bool,
-    /// Bytes a part may have, or a number with KiB, MiB, GiB [default: 2 GiB - 1]
+    /// Maximum size of a part: bytes, or a number with KiB, MiB, GiB [default: 2 GiB - 1]
     #[arg(long, value_name = "SIZE", default_value_t, hide_default_value = true)]
     part_size: PartSize,
-    /// Upload so many images side by side
-    #[arg(long, value_name = "N", default_value = "3", value_parser = clap::value_parser!(u16).range(1..=16))]
-    jobs: u16,
     #[command(flatten)]
     consent: Consent,
     #[command(flatten)]
@@ -93,33 +101,30 @@ pub struct Publish {
 
 impl Publish {
     pub fn run(self, common: &Common, console: &Console) -> anyhow::Result<Outcome> {
-        interrupt::watch();
-        let gh = Gh::new(common.repo()?, self.tries, console);
-        common.remote_differs(gh.repo()).iter().for_each(|said| console.note(said));
         let packer_dir = common.packer_dir();
         if !packer_dir.is_dir() {
-            return Err(failure::missing(format!(
-                "no packer directory {}; name it with --packer-dir",
-                packer_dir.display()
-            )));
+            return Err(failure::missing(format!("no packer directory {}", packer_dir.display()))
+                .fix("name the packer directory with --packer-dir"));
         }
-        let git = Git::at(&packer_dir);
+        let policy = Policy { allowed: common.allowed_signers()?, allow_unsigned: self.allow_unsigned };
+        let (gh, git) = consent::open(common, self.tries, console)?;
         let outside = GitHub::new(&gh, &git, common.address(gh.repo()), console);
-        let doors = Doors::new(&outside);
-
-        for warning in preflight::repository(&gh, outside.publisher())?.warnings {
-            console.note(warning);
-        }
+        let client = Client::new(&outside);
+        preflight::repository(&gh, outside.publisher())?;
         let wish = latest::publish::Publish {
             source: self.source.clone(),
             take_over: self.take_over,
-            discard_incoming: self.discard_incoming,
-            keep_previous: !self.no_keep_previous,
-            jobs: self.jobs.into(),
+            back: self.back,
+            resend: self.resend,
+            policy,
+            lacking: git.common_dir().ok().and_then(|dir| Freshness::last(&dir, SystemTime::now())).map(Into::into),
         };
-        let mut person = Asked { verb: &self, common, gh: &gh, git: &git, console };
-        match wish.run(doors, &mut person)? {
-            Ended::Unhealed(heal) => Ok(Outcome::done(json!({ "executed": false, "plan": [heal.to_json()] }))),
+        let allowed = wish.policy.allowed.clone();
+        let mut person = Asked { verb: &self, common, gh: &gh, git: &git, client, allowed, console };
+        match wish.run(client, &mut person)? {
+            Ended::Unrecovered(recovery) => {
+                Ok(Outcome::done(json!({ "executed": false, "plan": [recovery.to_json()] })))
+            }
             Ended::Planned(planned) => {
                 if planned.executed && !planned.steps.is_empty() {
                     console.line(format_args!("{} {TAG} is {} now", console.green("done:"), planned.set.source));
@@ -130,97 +135,104 @@ impl Publish {
         }
     }
 
-    /// What `latest` is to become. All that is wrong is reported at once.
-    fn want(&self, common: &Common, gh: &Gh, git: &Git, look: &Look) -> anyhow::Result<(Set, Vec<String>)> {
-        let mut problems = Problems::default();
-        let source = source::find(gh, git, &common.remote, &common.address(gh.repo()), &self.source, &mut problems);
-        let mut history = History::open(&common.packer_dir())?;
-        let wish = Wish {
-            packer_dir: common.packer_dir(),
-            images: common.images(),
-            source: source.as_ref().map(|source| (self.source.clone(), source.commit.clone())),
-            part_size: self.part_size,
-            names: self.names.clone(),
-            carry: self.carry.clone(),
-            only: self.only.clone(),
-            allowed: common.allowed_signers(),
-            allow_unsigned: self.allow_unsigned,
-        };
-        let signing = problems
-            .keep(self.signing(gh, git, look, wish.allowed.as_ref()))
-            .map(|signing| Signing { attested_by: self.attested_by.as_ref().map(ToString::to_string), ..signing });
-        let chosen = if self.copy {
-            choose::from_source(gh, &wish, &self.source, look.live.as_ref())
-        } else {
-            choose::from_folder(gh, &wish, look.live.as_ref(), |absent| {
-                differs(&mut history, gh, &common.remote, absent)
-            })
-        };
-        let (Some(Chosen { images, mut warnings }), Some(source), Some(signing)) =
-            (problems.keep(chosen), source, signing)
-        else {
-            problems.into_result()?;
-            return Err(failure::failed("the set could not be put together"));
-        };
-        let set =
-            Set { source: self.source.clone(), commit: source.commit, part_size: self.part_size, images, signing };
-        let assets = set.asset_names().len();
+    /// Whether GitHub and readers take the set, and whether each image was boot-tested and fits its template's limit.
+    fn judge(
+        &self,
+        packer_dir: &Path,
+        set: &Set,
+        warnings: &mut Vec<String>,
+        problems: &mut Problems,
+    ) -> anyhow::Result<()> {
+        let assets = set.assets();
         if assets > MOST_ASSETS {
-            problems.push(failure::missing(format!(
-                "the set needs {assets} assets, and GitHub takes 1000 on a release; make the parts larger with --part-size"
-            )));
+            problems.push(
+                failure::missing(format!("the set needs {assets} assets, and GitHub allows 1000 on a release"))
+                    .fix("make the parts larger with --part-size"),
+            );
         }
-        fits::judge(&mut history, &set, self.allow_stale, &mut warnings, &mut problems)?;
-        let unbooted = set.images.iter().filter(|image| image.facts.boot.is_none()).map(|image| image.name.as_str());
-        let unbooted = unbooted.collect::<Vec<_>>().join(", ");
-        if !unbooted.is_empty() {
-            let what = format!("nothing proves that these images boot: {unbooted}");
-            if self.require_boot {
-                problems.push(failure::missing(format!(
-                    "{what}; build them again without BOOT_TEST=no (--force, since nothing else changed), or leave out --require-boot"
-                )));
-            } else {
-                warnings.push(what);
+        problems.keep(set.check_readable());
+        for image in set.images.iter().filter(|image| matches!(image.origin, Origin::Local(_))) {
+            match limits::judge(packer_dir, &image.name, image.size)? {
+                Verdict::Fits => {}
+                Verdict::Above(what) if !self.allow_large => {
+                    let diff = suggest::command(format_args!("diff --local {}", image.name));
+                    problems.push(
+                        failure::missing(what).fix(format_args!("see what grew with {diff}, or add --allow-large")),
+                    );
+                }
+                Verdict::Close(what) | Verdict::Above(what) => warnings.push(what),
             }
         }
-        problems.into_result()?;
-        Ok((set, warnings))
+        let untested = untested(&set.images);
+        if !self.require_boot {
+            warnings.extend(untested);
+            return Ok(());
+        }
+        let fix =
+            "build the images again with --force, without BOOT_TEST=no and BOOT_FIRMWARE, or leave out --require-boot";
+        untested.into_iter().for_each(|what| problems.push(failure::missing(what).fix(fix)));
+        Ok(())
+    }
+
+    /// `--built-from`: the revision and its commit.
+    fn built_from(&self, history: &mut History, remote: &str) -> anyhow::Result<Option<(String, String)>> {
+        let Some(revision) = &self.built_from else { return Ok(None) };
+        match history.commit(revision)? {
+            Some(commit) => Ok(Some((format!("{revision}, as given with --built-from"), commit))),
+            None => Err(failure::missing(format!(
+                "there is no revision `{}` in this clone for --built-from",
+                revision.escape_debug()
+            ))
+            .fix(history.how_to_fetch(remote))),
+        }
     }
 
     /// How the set is signed. The key is tried before a byte is sent.
-    fn signing(&self, gh: &Gh, git: &Git, look: &Look, allowed: Option<&Allowed>) -> anyhow::Result<Signing> {
+    fn signing(&self, gh: &Gh, git: &Git, allowed: Option<&Allowed>) -> anyhow::Result<Signing> {
+        let attested_by = self.attested_by.as_ref().map(ToString::to_string);
+        let signing = |signer: Option<Signer>| Signing {
+            asked: signer.is_some() && self.sign.is_some(),
+            signer,
+            attested_by: attested_by.clone(),
+        };
+        let required = |what: &str, fix: &str| {
+            let names = allowed.map(|allowed| allowed.path().display().to_string()).unwrap_or_default();
+            failure::missing(format!("{names} lists signers, so the set must be signed: {what}")).fix(fix)
+        };
         if self.no_sign {
-            return Ok(Signing::default());
+            return match allowed.filter(|_| !self.allow_unsigned) {
+                None => Ok(signing(None)),
+                Some(_) => Err(required("--no-sign was given", "add --allow-unsigned to publish an unsigned set")),
+            };
         }
-        let signer = Signer::choose(self.sign.as_deref(), git)?;
-        match (&signer, allowed) {
-            (None, Some(allowed)) => {
-                return Err(failure::missing(format!(
-                    "{} names who signs, and there is no key to sign with; name one with --sign KEY, or publish with --no-sign, \
-                     which `verify` and readers then refuse",
-                    allowed.path().display()
-                )));
+        let Some(signer) = Signer::choose(self.sign.as_deref(), git)? else {
+            return match allowed {
+                None => Ok(signing(None)),
+                Some(_) => Err(required(
+                    "no key to sign with is configured",
+                    "name a key with --sign KEY; with --no-sign --allow-unsigned the set is published unsigned, which `verify` and \
+                     readers refuse",
+                )),
+            };
+        };
+        let signature = match signer.sign(b"trial") {
+            // Only git's settings, which are for commits, ask for a signature.
+            Err(error) if self.sign.is_none() && allowed.is_none() => {
+                gh.console().note(format_args!("the set is not signed: {error:#}"));
+                return Ok(signing(None));
             }
-            (None, None) => return Ok(Signing::default()),
-            (Some(signer), allowed) => {
-                let signature = signer.sign(b"trial")?;
-                if let Some(allowed) = allowed {
-                    allowed.who_signed(b"trial", &signature).map_err(|error| {
-                        failure::missing(format!(
-                            "the key {} can't sign for readers: {error:#}; add its public half there, or name another with --sign KEY",
-                            signer.shown()
-                        ))
-                    })?;
-                }
-            }
+            signature => signature?,
+        };
+        if let Some(allowed) = allowed {
+            allowed.who_signed(b"trial", &signature).map_err(|error| {
+                let (why, _) = failure::message_and_fix(&error);
+                required(
+                    &format!("the key {} is not accepted: {why}", signer.shown()),
+                    "add its public half to that file, or name another key with --sign KEY",
+                )
+            })?;
         }
-        let signed = look
-            .live
-            .as_ref()
-            .map(|live| files::signed(allowed, &live.assets, live.manifest.as_ref(), |asset| gh.read_asset(asset)));
-        // Without a list of who may, any signature stays.
-        let live_is_signed = matches!(signed, Some(Ok(Signed::By(..) | Signed::Unknown)));
-        Ok(Signing { signer, live_is_signed, attested_by: None })
+        Ok(signing(Some(signer)))
     }
 }
 
@@ -230,12 +242,51 @@ struct Asked<'a> {
     common: &'a Common,
     gh: &'a Gh,
     git: &'a Git,
+    client: Client<'a>,
+    /// Who may sign, as read at the start.
+    allowed: Option<Allowed>,
     console: &'a Console,
 }
 
 impl Person for Asked<'_> {
+    /// What `latest` is to become. All that is wrong is reported at once.
     fn want(&mut self, look: &Look) -> anyhow::Result<(Set, Vec<String>)> {
-        self.verb.want(self.common, self.gh, self.git, look)
+        let Self { verb, common, gh, git, client, allowed, .. } = self;
+        let mut problems = Problems::default();
+        let source = source::find(gh, git, &common.remote, &common.address(gh.repo()), &verb.source, &mut problems);
+        let mut history = History::open(&common.packer_dir())?;
+        let wish = Wish {
+            packer_dir: common.packer_dir(),
+            images: common.images(),
+            source: source.as_ref().map(|source| (verb.source.clone(), source.commit.clone())),
+            part_size: verb.part_size,
+            names: verb.names.clone(),
+            carry: verb.carry.clone(),
+            only: verb.only.clone(),
+            policy: Policy { allowed: allowed.clone(), allow_unsigned: verb.allow_unsigned },
+            built_from: problems.keep(verb.built_from(&mut history, &common.remote)).flatten(),
+        };
+        let signing = problems.keep(verb.signing(gh, git, allowed.as_ref()));
+        let chosen = if verb.copy {
+            choose::from_source(gh, &wish, &verb.source, look.live.as_ref())
+        } else {
+            choose::from_folder(gh, &wish, look.live.as_ref(), |absent| {
+                let commit = source.as_ref().map(|source| source.commit.clone());
+                phase::differs(&common.remote, gh, *client, &mut history, look, (absent, commit))
+            })
+        };
+        let (Some(Chosen { images, mut warnings }), Some(source), Some(signing)) =
+            (problems.keep(chosen), source, signing)
+        else {
+            problems.into_result()?;
+            return Err(failure::failed("the set could not be assembled"));
+        };
+        let (version, part_size) = (verb.source.clone(), verb.part_size);
+        let set = Set { source: version, commit: source.commit, part_size, images, signing };
+        fits::judge(&mut history, &set, verb.allow_stale, &mut warnings, &mut problems)?;
+        verb.judge(&common.packer_dir(), &set, &mut warnings, &mut problems)?;
+        problems.into_result()?;
+        Ok((set, warnings))
     }
 
     fn agrees(&mut self, question: &str) -> anyhow::Result<bool> {
@@ -243,42 +294,44 @@ impl Person for Asked<'_> {
     }
 }
 
-/// Why `check` doesn't say skip, for each of these images for which it doesn't.
-fn differs(
-    history: &mut History,
-    gh: &Gh,
-    remote: &str,
-    images: &BTreeSet<String>,
-) -> anyhow::Result<BTreeMap<String, String>> {
-    let observed = decide::observe(history, Ok(gh.clone()), remote)?;
-    let bases = decide::choose(&observed, images)?;
-    let report = decide::decide(history, &bases, remote)?;
-    let rebuild = report.images.into_iter().filter(|image| image.decision == Decision::Rebuild);
-    Ok(rebuild.map(|image| (image.name, image.reason)).collect())
+/// One line for each firmware, or for none at all, that images should have been booted with.
+fn untested(images: &[SetImage]) -> Vec<String> {
+    let mut lacking: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for image in images {
+        let firmwares = image.facts.boot.as_ref().map_or_else(|| vec![""], Boot::unproven);
+        firmwares.into_iter().for_each(|firmware| lacking.entry(firmware).or_default().push(&image.name));
+    }
+    let with =
+        |firmware: &str| if firmware.is_empty() { String::new() } else { format!(" with {}", firmware.to_uppercase()) };
+    lacking
+        .into_iter()
+        .map(|(firmware, names)| format!("not boot-tested{}: {}", with(firmware), names.join(", ")))
+        .collect()
 }
 
 fn to_json(planned: &Planned, executed: bool) -> Value {
+    let lines = &planned.preview.images;
     let image = |image: &SetImage| {
-        let line = planned.preview.images.iter().find(|line| line.name == image.name);
         let mut object =
             json!({ "name": image.name, "size": image.size, "sha256": image.sha256, "parts": image.pieces.len() });
-        if let (Some(object), Some(Value::Object(change))) =
-            (object.as_object_mut(), line.map(|line| line.change.to_json()))
-        {
+        let change = lines.iter().find(|line| line.name == image.name).map(|line| json!(line.change));
+        if let (Some(object), Some(Value::Object(change))) = (object.as_object_mut(), change) {
             object.extend(change);
         }
         object
     };
-    let dropped = planned.preview.images.iter().filter(|line| line.change == Change::Dropped).map(|line| &line.name);
+    let dropped = lines.iter().filter(|line| line.change == Change::Dropped).map(|line| &line.name);
     json!({
         "executed": executed,
         "source": planned.set.source,
+        "label": planned.label,
         "commit": planned.set.commit,
+        "differ": planned.differ,
         "images": planned.set.images.iter().map(image).collect::<Vec<_>>(),
         "dropped": dropped.collect::<Vec<_>>(),
-        "plan": planned.steps.iter().flat_map(Step::to_json).collect::<Vec<_>>(),
-        "preview": planned.preview.to_json(planned.rate),
+        "plan": planned.steps,
+        "preview": planned.preview.to_json(),
         "warnings": planned.warnings,
-        "release": planned.release,
+        "release_id": planned.release,
     })
 }

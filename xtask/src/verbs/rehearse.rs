@@ -9,29 +9,28 @@ use std::process::Stdio;
 
 use anyhow::Context as _;
 use serde_json::Value;
-use xshell::{Shell, cmd};
+use xshell::cmd;
 
 use super::{Common, Outcome, common};
 use crate::console::Console;
-use crate::typed;
-use crate::{failure, interrupt, packer, process};
+use crate::failure::{self, Advice as _};
+use crate::{interrupt, packer, process, suggest};
 
 /// Run the whole phase against a local stand-in for GitHub and a local ssh server
 ///
-/// With the real gh, git, ssh and scp. Nothing outside of a temporary folder is touched, and nothing is reached but this
-/// machine.
+/// Runs the real gh, git, ssh and scp. Everything happens on this machine, in a temporary folder.
 #[derive(clap::Args)]
 pub struct Rehearse {
-    /// Another gh than the one on PATH
+    /// gh to use instead of the gh on PATH
     #[arg(long, value_name = "FILE")]
     gh: Option<PathBuf>,
-    /// MiB of each image
+    /// Size of each image in MiB
     #[arg(long, value_name = "N", default_value = "12", value_parser = clap::value_parser!(u64).range(3..=4096))]
     mib: u64,
-    /// Leave the folder with everything in it
+    /// Keep the temporary folder of the rehearsal
     #[arg(long)]
     keep: bool,
-    /// Start a shell in that world, which stays up until the shell ends, and show what can be tried in it
+    /// Start a shell in the rehearsal, and list commands to try there
     #[arg(long, conflicts_with = "json")]
     shell: bool,
     #[command(flatten)]
@@ -39,37 +38,34 @@ pub struct Rehearse {
 }
 
 impl Rehearse {
-    pub fn run(self, common: &Common, _console: &Console) -> anyhow::Result<Outcome> {
+    pub fn run(self, common: &Common, console: &Console) -> anyhow::Result<Outcome> {
         // Ctrl-C reaches the rehearsal too, which then clears up; this waits for it.
         interrupt::watch();
         let top = packer::workspace().filter(|top| top.join("xtask/rehearsal").is_dir()).ok_or_else(|| {
-            let run = typed::line("rehearse");
-            failure::missing(format!("the rehearsal is compiled from this repository; run it there, as {run}"))
+            let run = suggest::command("rehearse");
+            failure::missing(
+                "the rehearsal needs the stand-ins for GitHub and a build host, which are only in the repository that xtask was \
+                 adopted from",
+            )
+            .fix(format_args!("run {run} in a clone of that repository"))
         })?;
         let gh = self.gh.as_deref().map(program).transpose()?;
         let manifest = top.join("Cargo.toml");
         let tool = std::env::current_exe().context("finding this program")?;
+        if !tool.with_file_name("rehearse").is_file() {
+            console.note("compiling the stand-ins for GitHub and the build host (first run only, about a minute)");
+        }
         let packer_dir = common.packer_dir();
         let mib = self.mib.to_string();
-        let sh = Shell::new().context("reading the current directory")?;
+        let sh = process::shell()?;
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let mut cmd = cmd!(sh, "{cargo} run --quiet --manifest-path {manifest} --package rehearsal --bin rehearse --")
-            .args(["--mib", &mib])
-            .arg("--tool")
-            .arg(tool)
-            .arg("--packer-dir")
-            .arg(packer_dir);
+        let mut cmd = cmd!(sh, "{cargo} run --quiet --manifest-path {manifest} --package rehearsal --bin rehearse --");
+        cmd = cmd.arg("--mib").arg(mib).arg("--tool").arg(tool).arg("--packer-dir").arg(packer_dir);
         if let Some(gh) = gh {
             cmd = cmd.arg("--gh").arg(gh);
         }
-        if self.keep {
-            cmd = cmd.arg("--keep");
-        }
-        if self.shell {
-            cmd = cmd.arg("--shell");
-        }
-        if common.json {
-            cmd = cmd.arg("--json");
+        for (given, option) in [(self.keep, "--keep"), (self.shell, "--shell"), (common.json, "--json")] {
+            cmd = cmd.args(given.then_some(option));
         }
         let mut command = process::command(cmd);
         if self.shell {
@@ -93,11 +89,12 @@ impl Rehearse {
 ///
 /// Exit code 3 when it can't.
 fn program(gh: &Path) -> anyhow::Result<PathBuf> {
-    let refused = |why: String| failure::missing(format!("--gh {} {why}; give the path of a gh", gh.display()));
+    let refused =
+        |why: String| failure::missing(format!("--gh {} {why}", gh.display())).fix("give the path of a gh program");
     let path = gh.canonicalize().map_err(|error| refused(format!("can't be found: {error}")))?;
     let file = path.metadata().map_err(|error| refused(format!("can't be read: {error}")))?;
     if !file.is_file() || file.permissions().mode() & 0o111 == 0 {
-        return Err(refused("is no program".to_owned()));
+        return Err(refused("is not a program".to_owned()));
     }
     Ok(path)
 }

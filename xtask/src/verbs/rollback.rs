@@ -1,30 +1,35 @@
-//! `rollback`: puts the release that the last publish replaced back as `latest`.
+//! `rollback`: restores the set that the live one replaced, or a pinned set that is named.
 
 use clap::Args;
 use serde_json::json;
 
-use super::consent::Consent;
+use super::consent::{self, Consent};
 use super::{Common, Outcome, common};
 use crate::console::Console;
 use crate::failure;
-use crate::gh::{Gh, Tries};
-use crate::git::Git;
-use crate::interrupt;
-use crate::latest::doors::Doors;
+use crate::gh::Tries;
+use crate::latest::client::Client;
 use crate::latest::github::GitHub;
 use crate::latest::look::Look;
 use crate::latest::publish::Person;
 use crate::latest::rollback::{self, Ended};
 use crate::latest::set::Set;
 use crate::latest::{TAG, preflight};
+use crate::trust::Policy;
 
-/// Put back the release that the last publish replaced
+/// Restore the set that the last publish replaced, or a pinned set
 ///
-/// Release and tag go back together, in the same safe order as a publish; what is live now becomes the way forward
-/// again, so a rollback can be rolled back.
+/// Release and tag move back together, with the same safety as a publish. The live set stays public as `images-VERSION`, so a
+/// rollback can be undone.
 #[derive(Args)]
 pub struct Rollback {
-    /// Replace a lock that somebody else left, whatever it says
+    /// Pinned set to restore, such as images-v0.43 [default: the set that the live set replaced]
+    #[arg(long, value_name = "SET")]
+    to: Option<String>,
+    /// Restore an unsigned set, although packer/allowed_signers names signers
+    #[arg(long)]
+    allow_unsigned: bool,
+    /// Replace the lock of another run
     #[arg(long)]
     take_over: bool,
     #[command(flatten)]
@@ -37,31 +42,28 @@ pub struct Rollback {
 
 impl Rollback {
     pub fn run(self, common: &Common, console: &Console) -> anyhow::Result<Outcome> {
-        interrupt::watch();
-        let gh = Gh::new(common.repo()?, self.tries, console);
-        common.remote_differs(gh.repo()).iter().for_each(|said| console.note(said));
-        let git = Git::at(&common.packer_dir());
+        let policy = Policy { allowed: common.allowed_signers()?, allow_unsigned: self.allow_unsigned };
+        let (gh, git) = consent::open(common, self.tries, console)?;
         let outside = GitHub::new(&gh, &git, common.address(gh.repo()), console);
-        for warning in preflight::repository(&gh, outside.publisher())?.warnings {
-            console.detail(warning);
-        }
+        preflight::repository(&gh, outside.publisher())?;
         let mut person = Asked { consent: self.consent, console };
-        match rollback::run(Doors::new(&outside), self.take_over, &mut person)? {
-            Ended::Healed { heal, executed } => {
-                Ok(Outcome::done(json!({ "executed": executed, "plan": [heal.to_json()] })))
+        let wish = rollback::Rollback { to: self.to, take_over: self.take_over, policy };
+        match wish.run(Client::new(&outside), &mut person)? {
+            Ended::Recovered { recovery, executed } => {
+                Ok(Outcome::done(json!({ "executed": executed, "plan": [recovery.to_json()] })))
             }
+            Ended::Nothing(name) => Ok(Outcome::done(json!({ "executed": true, "plan": [], "source": name }))),
             Ended::Planned { plan, executed } => {
                 if executed {
                     let (now, back) = plan.names();
-                    console.line(format_args!(
-                        "{} {TAG} is what it was before, from {now} back to {back}",
-                        console.green("done:")
-                    ));
+                    console
+                        .line(format_args!("{} {TAG} is {back} again, rolled back from {now}", console.green("done:")));
                 }
                 Ok(Outcome::done(json!({
                     "executed": executed,
-                    "plan": plan.to_json(),
-                    "release": if executed { plan.previous.release.id } else { plan.live.release.id },
+                    "plan": plan.steps,
+                    "source": plan.source(),
+                    "release_id": if executed { plan.set.release.id } else { plan.live.release.id },
                 })))
             }
         }

@@ -1,6 +1,6 @@
 //! `split`: cuts images over GitHub's limit into parts, with their checksum files.
 
-use std::fs::{File, TryLockError};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -8,26 +8,27 @@ use serde_json::{Value, json};
 
 use super::checksum::{differs, hashed, write};
 use super::{Common, Outcome, common};
-use crate::console::{Console, count, size};
-use crate::failure::{self, Problems};
-use crate::image::cut;
-use crate::image::digest::Digest;
+use crate::console::Console;
+use crate::digest::Digest;
+use crate::failure::{self, Advice as _, Problems};
 use crate::image::local::{Files, LocalImage};
 use crate::image::name;
 use crate::image::parts::{self, PartSize};
 use crate::image::selection;
+use crate::image::{cut, durable};
 use crate::interrupt;
+use crate::text::{count, size};
 
-/// Cut each image over the limit into parts, with its checksum file, in one read
+/// Split each image over the limit into parts, with its checksum file, in one read
 ///
-/// `publish` needs no part files: it sends ranges of the images. This is for those who carry parts by other means. The
-/// image stays, its parts lie beside it, and `cat <name>.qcow2.part* > <name>.qcow2` joins them.
+/// `publish` needs no part files: it uploads ranges of the images. Use `split` to transfer parts by other means. The image stays,
+/// with its parts beside it; `cat <name>.qcow2.part* > <name>.qcow2` joins them.
 #[derive(clap::Args)]
 pub struct Split {
-    /// Images [default: all that are there]
+    /// Images [default: all in the images folder]
     #[arg(value_name = "IMAGE")]
     names: Vec<String>,
-    /// Bytes a part may have, or a number with KiB, MiB, GiB [default: 2 GiB - 1]
+    /// Maximum size of a part: bytes, or a number with KiB, MiB, GiB [default: 2 GiB - 1]
     #[arg(long, value_name = "SIZE", default_value_t, hide_default_value = true)]
     part_size: PartSize,
     #[command(flatten)]
@@ -56,11 +57,12 @@ impl Split {
             let over = image.bytes.segments().find(|(_, bytes)| *bytes > self.part_size.bytes());
             return over.map_or(Ok(()), |(path, bytes)| {
                 Err(failure::failed(format!(
-                    "{} has {bytes} bytes, over --part-size {}, and {} isn't there whole; join it with `cat` first",
+                    "{} has {bytes} bytes, more than --part-size {}, and {} is not here whole",
                     path.display(),
                     self.part_size,
                     name::whole(&image.name)
-                )))
+                ))
+                .fix("join it with `cat` first"))
             });
         }
         parts::ranges(&name::whole(&image.name), image.bytes.size(), self.part_size)?;
@@ -68,11 +70,8 @@ impl Split {
         let whole = whole(image);
         let elsewhere = files.parts.values().flatten().find(|part| part.parent() != whole.parent());
         elsewhere.map_or(Ok(()), |part| {
-            Err(failure::failed(format!(
-                "part {} lies in another folder than {}; remove it",
-                part.display(),
-                whole.display()
-            )))
+            Err(failure::failed(format!("part {} is not in the folder of {}", part.display(), whole.display()))
+                .fix("remove it"))
         })
     }
 
@@ -81,7 +80,7 @@ impl Split {
         let ranges = parts::ranges(&file, image.bytes.size(), self.part_size)?;
         if image.bytes.in_parts() {
             bless(image, hashed(image, console)?)?;
-            console.line(format_args!("{file}: is there in parts only, which are {}", console.green("right")));
+            console.line(format_args!("{file}: here in parts only ({})", console.green("verified")));
             let lengths: Vec<u64> = image.bytes.segments().map(|(_, bytes)| bytes).collect();
             return Ok(self.report(image, "unchanged", &lengths));
         }
@@ -92,7 +91,7 @@ impl Split {
             bless(image, hashed(image, console)?)?;
             let removed = cut::remove_leftovers(&image.name, &whole, 0)?;
             let also = if removed > 0 {
-                format!("; {} of a former cut removed", count(removed, "part"))
+                format!("; {} from an earlier split removed", count(removed, "part"))
             } else {
                 String::new()
             };
@@ -108,22 +107,22 @@ impl Split {
             bless(image, digest)?;
             cut::remove_leftovers(&image.name, &whole, ranges.len())?;
             console.line(format_args!(
-                "{file}: already cut into {}, which are {}",
+                "{file}: already split into {} ({})",
                 count(ranges.len(), "part"),
-                console.green("right")
+                console.green("verified")
             ));
             return Ok(self.report(image, "unchanged", &lengths));
         }
 
         cut::remove_hidden(&image.name, &whole)?;
-        let bar = console.transfer(format!("cutting {file}"), image.bytes.size());
+        let bar = console.transfer(format!("splitting {file}"), image.bytes.size());
         let cut = cut::cut(&image.name, &whole, &ranges, |more| bar.moved(more));
         drop(bar);
         let cut = cut?;
         image.bytes.must_hold()?;
         bless(image, cut.digest)?;
         cut.finish(&image.name, &whole)?;
-        console.line(format_args!("{file}: {} into {}", console.green("cut"), count(ranges.len(), "part")));
+        console.line(format_args!("{file}: {} into {}", console.green("split"), count(ranges.len(), "part")));
         Ok(self.report(image, "cut", &lengths))
     }
 
@@ -156,12 +155,9 @@ fn bless(image: &LocalImage, digest: Digest) -> anyhow::Result<()> {
 /// Two runs on one image would write the same hidden files. The lock goes with the process, however that ends.
 fn lock(whole: &Path) -> anyhow::Result<File> {
     let file = File::open(whole).with_context(|| format!("opening {}", whole.display()))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(failure::failed(format!(
-            "{} is locked: another `split` is at work on it; wait for its end",
-            whole.display()
-        ))),
-        Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("locking {}", whole.display())),
+    if durable::lock(&file, whole)? {
+        return Ok(file);
     }
+    Err(failure::failed(format!("{} is locked: another `split` is running on this image", whole.display()))
+        .fix("wait until that `split` ends"))
 }

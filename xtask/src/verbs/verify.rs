@@ -1,5 +1,7 @@
-//! `verify`: two verdicts: whether `latest` is what its manifest, its signature and the tag say, and whether the images
-//! of this folder are the same.
+//! `verify`: two verdicts: whether `latest` matches its manifest, its signature and the tag, and whether the images of this
+//! folder are the published images.
+//!
+//! It only reads. Images here are read in full, never judged by their checksum files alone.
 
 use std::collections::BTreeMap;
 
@@ -7,32 +9,34 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::checksum::hashed;
+use super::status::show_next;
 use super::{Common, Outcome, common};
-use crate::console::{Console, count};
-use crate::failure;
+use crate::console::Console;
+use crate::digest::Digest;
+use crate::failure::{self, Advice as _, FIX};
 use crate::gh::{Gh, Tries};
-use crate::git::Git;
-use crate::image::digest::Digest;
-use crate::image::templates;
 use crate::interrupt;
+use crate::latest::TAG;
 use crate::latest::audit::{self, Audit};
-use crate::latest::doors::Doors;
+use crate::latest::client::Client;
 use crate::latest::github::GitHub;
 use crate::latest::here::{self, Cure, Here};
-use crate::latest::look::{self, Live, Look};
-use crate::latest::{TAG, heal};
-use crate::typed;
+use crate::latest::look::Live;
+use crate::phase::{self, Latest, Name, Options, Step};
+use crate::sources::History;
+use crate::suggest;
+use crate::text::count;
 
-/// Compare `latest` with its manifest, its signature and the tag, and the images here with it
+/// Compare `latest` with its manifest, signature and tag, and with the local images
 ///
-/// Two verdicts. For `latest` nothing is downloaded: GitHub's own digests are compared. The images here are read in full.
-/// Exit code 4 when something differs.
+/// For `latest`, GitHub's own digests are compared and nothing is downloaded. The local images are read in full. Exit code 4
+/// when something differs.
 #[derive(Args)]
 pub struct Verify {
     /// Download all images and hash them as well
     #[arg(long)]
     download: bool,
-    /// Look at `latest` alone, not at the images here
+    /// Check only `latest`, not the local images
     #[arg(long)]
     no_local: bool,
     #[command(flatten)]
@@ -45,72 +49,130 @@ impl Verify {
     pub fn run(self, common: &Common, console: &Console) -> anyhow::Result<Outcome> {
         interrupt::watch();
         let gh = Gh::new(common.repo()?, self.tries, console);
-        let git = Git::at(&common.packer_dir());
+        let mut history = History::open(&common.packer_dir())?;
+        let git = history.git().clone();
         let outside = GitHub::new(&gh, &git, common.address(gh.repo()), console);
-        let doors = Doors::new(&outside);
-        let look = look::look(doors)?;
-        let Some(live) = &look.live else { return Err(nothing_live(doors, &look)) };
-        let mut audit = audit::published(doors, live, look.tag.as_ref())?;
-        audit::full_set(doors, &look, live, &templates::names(&common.packer_dir()).unwrap_or_default(), &mut audit)?;
-        let signed_by = audit::signature(doors, live, common.allowed_signers().as_ref(), &mut audit);
+        let client = Client::new(&outside);
+        let options = Options::default();
+        let (picture, look) = phase::observe(&common.place(), &gh, client, &mut history, &options)?;
+        let steps = phase::steps(&picture, &options);
+        let (look, mut state) = match (look, picture.latest) {
+            (Some(look), Ok(state)) => (look, state),
+            (None, Ok(_)) => return Err(failure::failed("cannot read `latest`").fix("run the same command again")),
+            (_, Err(unasked)) => return Err(anyhow::Error::from(unasked).context("cannot read `latest`")),
+        };
+        let Some(live) = &look.live else { return Err(nothing_live(client, &state)) };
+        let (mut audit, signed_by) = (std::mem::take(&mut state.audit), state.signed_by.take());
         if self.download {
-            audit::by_bytes(doors, live, &mut audit)?;
+            audit::by_bytes(client, live, &mut audit)?;
         }
         let here = if self.no_local {
             Here::default()
         } else {
-            here::compare(&common.images(), &digests(doors, live)?, |image| hashed(image, console))?
+            here::compare(&common.images(), &digests(client, live)?, |image| hashed(image, console))?
         };
-        tell_of_latest(console, &gh, live, &audit, signed_by.as_deref());
-        tell_of_folder(console, common, &here);
+        audit.unproven.extend(state.remade.clone());
+        show_latest(console, &gh, live, &audit, signed_by.as_deref());
+        show_folder(console, common, &here);
+        let repair = phase::next(&steps).filter(|step| step.name == Name::Publish && !audit.differences.is_empty());
+        if let Some(step) = repair {
+            console.line(format_args!("publish again to repair `latest`: {}", step.command.executed()));
+        }
         let fields = json!({
             "source": live.manifest.as_ref().map(|manifest| &manifest.source),
-            "images": audit::images(&live.assets),
+            "label": state.live.as_ref().and_then(|live| live.label.as_ref()),
+            "images": named(audit::images(&live.assets)),
             "signed_by": signed_by,
             "differences": audit.differences,
             "unproven": audit.unproven,
-            "local": here.same,
+            "local": named(here.same.iter().cloned()),
             "local_differences": here.faults.iter().map(fault).collect::<Vec<_>>(),
+            "next": show_next(console, &steps, 4),
         });
-        let agrees = audit.differences.is_empty() && here.faults.is_empty();
-        Ok(if agrees { Outcome::done(fields) } else { Outcome::exit(4, fields) })
+        Ok(match difference(&audit.differences, &here.faults, phase::next(&steps)) {
+            None => Outcome::done(fields),
+            Some(error) => Outcome::failed(error, fields),
+        })
     }
 }
 
-/// Why there is nothing to verify: never published, or half-way through a flip.
-fn nothing_live(doors: Doors<'_>, look: &Look) -> anyhow::Error {
-    let repo = doors.repo();
-    match heal::plan(doors, look) {
-        Ok(Some(heal)) => failure::failed(format!(
-            "{heal}; run {}, or {}",
-            typed::line("publish --source TAG --execute"),
-            typed::line("rollback --execute")
-        )),
-        Ok(None) => failure::missing(format!(
-            "no release {TAG} is published in {repo}; publish one with {}",
-            typed::line("publish --source TAG")
-        )),
-        Err(error) => error,
+/// What differs, and what to do about the first difference. `None` when all agrees.
+fn difference(latest: &[String], here: &[here::Fault], next: Option<&Step>) -> Option<anyhow::Error> {
+    let what = match (latest, here) {
+        ([], []) => return None,
+        (_, []) => "`latest` is not as it was published",
+        ([], _) => "images here differ from `latest`",
+        _ => "`latest` is not as it was published, and images here differ from it",
+    };
+    let (first, fix) = match (latest.first(), here.first()) {
+        (Some(said), _) => (said, Some(repair(next))),
+        (None, fault) => fault.map(|fault| (&fault.said, cure(fault)))?,
+    };
+    let (said, own) = failure::why_and_fix(first);
+    let said = match latest.len() + here.len() {
+        1 => said.to_owned(),
+        more => format!("{}, the first: {said}", count(more, "difference")),
+    };
+    let error = failure::digest(format!("{what}: {said}"));
+    Some(match fix.or(own.map(str::to_owned)) {
+        Some(fix) => error.fix(fix),
+        None => error,
+    })
+}
+
+/// How `latest` becomes what was published. The steps don't know what only a download shows.
+fn repair(next: Option<&Step>) -> String {
+    match next.filter(|step| step.name <= Name::Publish) {
+        Some(step) => format!("run `{}`", step.command.executed()),
+        None => format!("publish the images as a new set: {}", suggest::command("publish --source TAG --resend")),
     }
 }
 
-/// The digest of each live image, by what vouches for it.
-fn digests(doors: Doors<'_>, live: &Live) -> anyhow::Result<BTreeMap<String, Digest>> {
+/// What helps an image here, where its message doesn't say so.
+fn cure(fault: &here::Fault) -> Option<String> {
+    let fetch = suggest::command(format_args!("download --force {}", fault.image));
+    match fault.cure {
+        Cure::FetchAgain => Some(format!("fetch it again: {fetch}")),
+        Cure::PublishOrFetch => {
+            let publish = suggest::command(format_args!("publish --source TAG {}", fault.image));
+            Some(format!("publish it: {publish}, or take the published image: {fetch}"))
+        }
+        Cure::AsSaid => None,
+    }
+}
+
+/// Images as every verb's object has them.
+fn named(names: impl IntoIterator<Item = String>) -> Vec<Value> {
+    names.into_iter().map(|name| json!({ "name": name })).collect()
+}
+
+/// Why there is nothing to verify: never published, or in the middle of a switch.
+fn nothing_live(client: Client<'_>, state: &Latest) -> anyhow::Error {
+    let repo = client.repo();
+    match &state.recovery {
+        Some(recovery) => failure::failed(format!("nothing is live: {recovery}")).fix(format_args!(
+            "run {}, or {}",
+            suggest::command("publish --source TAG --execute"),
+            suggest::command("rollback --execute")
+        )),
+        None => failure::missing(format!("release {TAG} does not exist in {repo}"))
+            .fix(format_args!("publish the first set with {}", suggest::command("publish --source TAG"))),
+    }
+}
+
+/// The digest of each live image: from the manifest, else from its checksum file.
+fn digests(client: Client<'_>, live: &Live) -> anyhow::Result<BTreeMap<String, Digest>> {
     if let Some(manifest) = &live.manifest {
         return Ok(manifest.images.iter().map(|image| (image.name.clone(), image.sha256)).collect());
     }
-    let mut digests = BTreeMap::new();
-    for image in audit::images(&live.assets) {
-        if let Some(digest) = audit::promised(doors, live, &image)? {
-            digests.insert(image, digest);
-        }
-    }
-    Ok(digests)
+    audit::all_promised(client, &live.assets)
 }
 
-fn tell_of_latest(console: &Console, gh: &Gh, live: &Live, audit: &Audit, signed_by: Option<&str>) {
+fn show_latest(console: &Console, gh: &Gh, live: &Live, audit: &Audit, signed_by: Option<&str>) {
     let source = live.manifest.as_ref().map(|manifest| manifest.source.as_str());
-    let what = source.map_or_else(|| "a set made by hand".to_owned(), |source| format!("the set of {source}"));
+    let label = live.label.as_ref().map(|label| label.source.as_str()).filter(|label| Some(*label) != source);
+    let label = label.filter(|_| source.is_some()).map(|label| format!(" and stands for {label}")).unwrap_or_default();
+    let what = source.map_or_else(|| "a set made by hand".to_owned(), |source| format!("the set of {source}{label}"));
     if audit.differences.is_empty() {
         let signed = signed_by.map(|who| format!(", signed by {who}")).unwrap_or_default();
         console.line(format_args!(
@@ -121,45 +183,42 @@ fn tell_of_latest(console: &Console, gh: &Gh, live: &Live, audit: &Audit, signed
             count(live.assets.len(), "asset"),
         ));
     } else {
-        console.line(format_args!("{} {TAG} of {} is not what it should be:", console.red("differs:"), gh.repo()));
-        for difference in &audit.differences {
-            console.line(format_args!("  - {difference}"));
-        }
         console.line(format_args!(
-            "publish again to mend it: {}",
-            typed::bare(format_args!("publish --source {} --execute", source.unwrap_or("TAG")))
+            "{} {TAG} of {} does not match what was published:",
+            console.red("differs:"),
+            gh.repo()
         ));
+        for difference in &audit.differences {
+            console.line(format_args!("  - {}", indented(difference)));
+        }
     }
     for unproven in &audit.unproven {
-        console.line(format_args!("  not proven: {unproven}"));
+        console.line(format_args!("  not verified: {unproven}"));
     }
 }
 
-fn tell_of_folder(console: &Console, common: &Common, here: &Here) {
+fn show_folder(console: &Console, common: &Common, here: &Here) {
     let folder = common.images();
     if !here.same.is_empty() {
         console.line(format_args!(
-            "{} {} in {} read, and the same as live",
+            "{} {} in {} match the published images (read in full)",
             console.green("ok:"),
             count(here.same.len(), "image"),
             folder.display()
         ));
     }
     if !here.faults.is_empty() {
-        console.line(format_args!("{} in {}, whatever {TAG} is:", console.red("differs:"), folder.display()));
+        console.line(format_args!("{} images in {}:", console.red("differs:"), folder.display()));
     }
     for fault in &here.faults {
-        console.line(format_args!("  - {}", fault.said));
-        let fetch = typed::bare(format_args!("download --force {}", fault.image));
-        match fault.cure {
-            Cure::FetchAgain => console.line(format_args!("    fetch it again: {fetch}")),
-            Cure::PublishOrFetch => {
-                let publish = typed::bare(format_args!("publish --source TAG {}", fault.image));
-                console.line(format_args!("    publish it: {publish}; or take the live one: {fetch}"));
-            }
-            Cure::AsSaid => {}
-        }
+        console.line(format_args!("  - {}", indented(&fault.said)));
+        cure(fault).iter().for_each(|cure| console.line(format_args!("    {FIX}{cure}")));
     }
+}
+
+/// Its lines stay below each other in a list.
+fn indented(said: &str) -> String {
+    said.replace('\n', "\n    ")
 }
 
 fn fault(fault: &here::Fault) -> Value {

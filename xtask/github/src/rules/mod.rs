@@ -4,17 +4,20 @@
 //! operation is refused before it changes anything, and takes no memory but for what it keeps.
 
 mod assets;
+mod lag;
 mod refusal;
 mod releases;
+mod rulesets;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::SystemTime;
 
 pub use assets::clean_name;
+pub use lag::{Lag, Reads};
 pub use refusal::{Detail, Refusal};
 pub use releases::{Change, MakeLatest};
 
-use crate::model::{Asset, Release};
+use crate::model::{Asset, Release, Ruleset};
 
 /// A repository, as far as its releases need it.
 #[derive(Clone, Debug)]
@@ -33,6 +36,7 @@ pub struct Repo {
     pub default_branch: String,
     /// Whether a release is locked when it is published.
     pub immutable_releases: bool,
+    pub rulesets: Vec<Ruleset>,
     /// The largest asset in bytes.
     pub max_asset_bytes: u64,
     /// How many assets a release takes, whatever their state.
@@ -102,6 +106,7 @@ impl Repo {
             tags: BTreeMap::new(),
             default_branch: "main".to_owned(),
             immutable_releases: false,
+            rulesets: Vec::new(),
             max_asset_bytes: (2 << 30) - 1,
             max_assets: 1000,
             next_id: 1,

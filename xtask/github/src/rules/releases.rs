@@ -227,6 +227,7 @@ impl Repo {
         let Some(target) = self.target(git, wanted.target)? else {
             return Err(Refusal::invalid("Release", "invalid", "target_commitish"));
         };
+        self.check_new_tag(tag)?;
         git.create_tag(tag, &target.commit)?;
         Ok(Some(Tag { object: target.commit.clone(), commit: target.commit, date: target.date }))
     }

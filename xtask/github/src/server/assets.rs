@@ -41,7 +41,7 @@ pub(crate) fn by_id(store: &mut Store, call: &Call, at: usize, id: u64) -> Outco
     }
     let direct = call.faults.has(&Fault::DirectBytes).then(|| download::content(call, asset));
     let address = download::signed(store, at, asset);
-    count_download(&mut store.repositories[at], id);
+    store.repositories[at].count_download(id);
     if let Some(answer) = direct {
         return Ok(answer);
     }
@@ -66,12 +66,6 @@ pub(crate) fn delete(store: &mut Store, call: &Call, at: usize, id: u64) -> Outc
     // One that never got a byte has no file.
     let _ = std::fs::remove_file(asset.file);
     Ok(Answer::empty(204))
-}
-
-pub(crate) fn count_download(repo: &mut Repo, id: u64) {
-    if let Ok(asset) = repo.rules.asset_mut(id) {
-        asset.download_count += 1;
-    }
 }
 
 /// An asset that this request may see, with its release.

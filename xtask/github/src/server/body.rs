@@ -89,7 +89,10 @@ async fn produce(
             send(&content, after, length, &sender).await;
         }
         None => {
-            // What was handed over has to leave before the error ends the connection.
+            // What was handed over has to leave before the error ends the connection: the task that sends it takes it, then writes.
+            while sender.capacity() < sender.max_capacity() && !sender.is_closed() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
             tokio::time::sleep(Duration::from_millis(30)).await;
             let _ = sender.send(Err(Closed)).await;
         }

@@ -7,7 +7,6 @@ use sha2::{Digest, Sha256};
 use crate::model::{Asset, AssetState};
 use crate::rules::Refusal;
 use crate::server::answer::{Answer, Content, Outcome};
-use crate::server::assets::count_download;
 use crate::server::call::Call;
 use crate::server::json;
 use crate::server::store::Store;
@@ -32,7 +31,7 @@ pub(crate) fn public(store: &mut Store, call: &Call, repository: &str, tag: &str
         .filter(|it| it.state == AssetState::Uploaded)
         .ok_or_else(Refusal::not_found)?;
     let (id, address) = (asset.id, signed(store, at, asset));
-    count_download(&mut store.repositories[at], id);
+    store.repositories[at].count_download(id);
     Ok(redirect(call, &address))
 }
 

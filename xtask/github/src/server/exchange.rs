@@ -14,11 +14,12 @@ use tokio::task::block_in_place;
 use super::body::Outgoing;
 use super::{Closed, router};
 use crate::model::{Token, TokenKind};
-use crate::rules::Refusal;
+use crate::rules::{Reads, Refusal};
 use crate::server::answer::{Answer, Outcome};
 use crate::server::call::{Call, identify, segments};
-use crate::server::faults::{Action, Fault, Faults, Lasting, Limit, Moment, StallPoint, draw};
+use crate::server::faults::{Action, Fault, Faults, Lasting, Limit, Moment, StallPoint};
 use crate::server::hub::Shared;
+use crate::server::injection::draw;
 use crate::server::log::{Logged, Request};
 use crate::server::store::RATE;
 use crate::server::upload;
@@ -166,12 +167,15 @@ impl Exchange {
 
     /// Reads the body and does what the request asks for.
     async fn work(&self, call: &mut Call, body: &mut Incoming) -> Result<Outcome, Closed> {
-        let stale = call.faults.find(|fault| match fault {
-            Fault::StaleListing { lasting } => Some(*lasting),
-            _ => None,
-        });
-        if let Some(lasting) = stale {
-            self.keep_view(call, lasting);
+        for reads in [Reads::Listings, Reads::ById] {
+            let stale = call.faults.find(|fault| match fault {
+                Fault::StaleListing { lasting } if reads == Reads::Listings => Some(*lasting),
+                Fault::StaleById { lasting } if reads == Reads::ById => Some(*lasting),
+                _ => None,
+            });
+            if let Some(lasting) = stale {
+                self.keep_view(call, reads, lasting);
+            }
         }
         let takes_token = call.host != crate::server::download::HOST && call.host != "github.com";
         if takes_token {
@@ -209,10 +213,10 @@ impl Exchange {
         }))
     }
 
-    fn keep_view(&self, call: &Call, lasting: Lasting) {
+    fn keep_view(&self, call: &Call, reads: Reads, lasting: Lasting) {
         let mut store = self.shared.lock();
         if let Some(at) = router::repository_of(&store, &call.segments) {
-            store.keep_view(at, lasting);
+            store.keep_view(at, reads, lasting);
         }
     }
 
@@ -240,12 +244,12 @@ impl Exchange {
     }
 
     fn finish(self, answer: Answer, faults: &Faults, token: Option<&Token>) -> Response<Outgoing> {
-        let remaining = {
+        let (remaining, date) = {
             let mut store = self.shared.lock();
             let logged = &mut store.requests[self.number - 1];
             logged.request.status = Some(answer.status);
             logged.request.answer = answer.json_body();
-            store.remaining
+            (store.remaining, store.date.clone())
         };
         let has = |name: &str| {
             let mut headers = answer.headers.iter();
@@ -260,6 +264,7 @@ impl Exchange {
             ("X-RateLimit-Resource", "core".to_owned()),
             ("X-GitHub-Media-Type", "github.v3; format=json".to_owned()),
         ];
+        usual.extend(date.map(|date| ("Date", date)));
         if let Some(token) = token.filter(|it| it.kind == TokenKind::Classic) {
             usual.push(("X-OAuth-Scopes", token.scopes.join(", ")));
         }

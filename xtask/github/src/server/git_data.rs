@@ -63,6 +63,7 @@ pub(crate) fn create_ref(repo: &Repo, call: &Call) -> Outcome {
         return Err(Refusal::new(422, "Reference already exists"));
     }
     let kind = kind_of(repo, &name, &sha)?;
+    repo.rules.check_rulesets(&name, "creation")?;
     repo.git().set_ref(&name, &sha, Some(&"0".repeat(40)))?;
     Ok(Answer::created(&json::git_ref(repo, &name, &sha, &kind)))
 }
@@ -79,6 +80,7 @@ pub(crate) fn move_ref(repo: &Repo, call: &Call, name: &str) -> Outcome {
     if !force && !repo.git().is_forward(&old, &sha)? {
         return Err(Refusal::new(422, "Update is not a fast forward"));
     }
+    repo.rules.check_rulesets(&full, "update")?;
     repo.git().set_ref(&full, &sha, Some(&old))?;
     Ok(Answer::json(200, &json::git_ref(repo, &full, &sha, &kind)))
 }
@@ -91,6 +93,7 @@ pub(crate) fn delete_ref(repo: &Repo, call: &Call, name: &str) -> Outcome {
     if full == format!("refs/heads/{}", repo.rules.default_branch) {
         return Err(Refusal::new(422, "Cannot delete the default branch"));
     }
+    repo.rules.check_rulesets(&full, "deletion")?;
     repo.git().delete_ref(&full, &old)?;
     Ok(Answer::empty(204))
 }

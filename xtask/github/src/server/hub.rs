@@ -10,11 +10,13 @@ use anyhow::{Context, Result, anyhow, bail};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
-use crate::model::{Repository, Settings, State, Token};
-use crate::server;
-use crate::server::faults::{Action, Armed, Injection, Lasting, Moment};
+use crate::model::{Repository, Settings, State, Token, TokenKind};
+use crate::rules::Lag;
+use crate::server::faults::{Action, Lasting, Moment};
+use crate::server::injection::{Armed, Injection};
 use crate::server::log::{Request, Shown};
 use crate::server::store::{RATE, Store};
+use crate::server::{self, hooks};
 
 type Hook = dyn Fn(&Request, Moment) -> Action + Send + Sync;
 
@@ -164,7 +166,20 @@ impl Hub {
         let mut store = self.shared.lock();
         let at = store.place(name)?;
         change(&mut store.repositories[at].config);
+        hooks::install(&mut store.repositories[at])?;
         store.look(at, None)
+    }
+
+    /// From now on pushes to a repository are held to the rule for workflows, as those of a token of this kind without the permission; with
+    /// none they are not. A push to the bare directory tells nobody's name, so this is for all who push. (actions/checkout#1421)
+    ///
+    /// # Errors
+    /// When git or a file fails.
+    pub fn refuse_workflow_pushes(&self, repository: &str, of: Option<TokenKind>) -> Result<()> {
+        let mut store = self.shared.lock();
+        let at = store.place(repository)?;
+        store.repositories[at].pushers = of;
+        hooks::install(&mut store.repositories[at])
     }
 
     /// Gives a repository another name, `owner/name`. Requests with the old one are led to it, as GitHub leads them.
@@ -185,6 +200,11 @@ impl Hub {
     /// but `rate_limit` is refused.
     pub fn set_remaining(&self, requests: u64) {
         self.shared.lock().remaining = requests.min(RATE);
+    }
+
+    /// What every answer says the time is, as HTTP writes it: `Tue, 01 Dec 2026 05:00:00 GMT`.
+    pub fn set_date(&self, date: &str) {
+        self.shared.lock().date = Some(date.to_owned());
     }
 
     /// Adds a token, or replaces what it may do.
@@ -247,18 +267,18 @@ impl Hub {
         self.shared.lock().armed.push(Armed::new(injection));
     }
 
-    /// Forgets the hook and every injection, lets go what waits, and ends stale listings.
+    /// Forgets the hook and every injection, lets go what waits, and ends stale reads.
     pub fn reset_faults(&self) {
         *lock(&self.shared.hook) = None;
         self.shared.lock().armed.clear();
         self.release();
         for repo in &mut self.shared.lock().repositories {
-            repo.stale = None;
+            repo.lag = Lag::default();
             repo.hidden.clear();
         }
     }
 
-    /// Lets go every request that waits, and ends the stale listings that last until then.
+    /// Lets go every request that waits, and ends the stale reads that last until then.
     pub fn release(&self) {
         self.shared.lock().releases_of_faults += 1;
         self.shared.released.send_modify(|count| *count += 1);

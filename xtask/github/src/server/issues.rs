@@ -17,6 +17,77 @@ pub(crate) fn get(repo: &Repo, number: u64) -> Outcome {
     Ok(Answer::json(200, &json::issue(repo, find(repo, number)?)))
 }
 
+/// Of a state, and with all of the labels that are asked for. The newest first.
+pub(crate) fn list(repo: &Repo, call: &Call) -> Outcome {
+    let state = call.parameter("state").unwrap_or("open");
+    let labels = call.parameter("labels").unwrap_or_default();
+    let labels: Vec<&str> = labels.split(',').filter(|it| !it.is_empty()).collect();
+    let is_wanted = |it: &&Issue| {
+        let in_state = state == "all" || it.is_open == (state == "open");
+        in_state && labels.iter().all(|label| it.labels.iter().any(|has| has == label))
+    };
+    let issues = repo.issues.iter().rev().filter(is_wanted);
+    Ok(page(call, repo, issues.map(|it| json::issue(repo, it)).collect::<Vec<Value>>()))
+}
+
+/// Labels that don't exist are made, for who may push; for others they are passed over.
+pub(crate) fn create(store: &mut Store, call: &Call, at: usize) -> Outcome {
+    call.require_token()?;
+    let repo = &mut store.repositories[at];
+    call.require_unarchived(repo)?;
+    let fields = call.object()?;
+    let title = text(&fields, "title")?.flatten().filter(|it| !it.trim().is_empty());
+    let title = title.ok_or_else(|| Refusal::invalid("Issue", "missing_field", "title"))?;
+    let labels = if call.can_push(repo) { labels(&fields) } else { None };
+    let issue = Issue {
+        number: repo.issues.iter().map(|it| it.number).max().unwrap_or_default() + 1,
+        title,
+        body: text(&fields, "body")?.flatten().unwrap_or_default(),
+        author: call.login(),
+        is_open: true,
+        labels: labels.unwrap_or_default(),
+        created_at: SystemTime::now(),
+        comments: Vec::new(),
+    };
+    repo.issues.push(issue.clone());
+    Ok(Answer::created(&json::issue(repo, &issue)))
+}
+
+pub(crate) fn edit(store: &mut Store, call: &Call, at: usize, number: u64) -> Outcome {
+    call.require_token()?;
+    let repo = &mut store.repositories[at];
+    call.require_unarchived(repo)?;
+    let fields = call.object()?;
+    let may = call.can_push(repo) || find(repo, number)?.author == call.login();
+    let issue = repo.issues.iter_mut().find(|it| it.number == number).ok_or_else(Refusal::not_found)?;
+    if !may {
+        return Err(call.forbidden());
+    }
+    if let Some(title) = text(&fields, "title")?.flatten() {
+        issue.title = title;
+    }
+    if let Some(body) = text(&fields, "body")? {
+        issue.body = body.unwrap_or_default();
+    }
+    match text(&fields, "state")?.flatten().as_deref() {
+        None => {}
+        Some("open") => issue.is_open = true,
+        Some("closed") => issue.is_open = false,
+        Some(_) => return Err(Refusal::invalid("Issue", "invalid", "state")),
+    }
+    if let Some(labels) = labels(&fields) {
+        issue.labels = labels;
+    }
+    let issue = issue.clone();
+    Ok(Answer::json(200, &json::issue(repo, &issue)))
+}
+
+/// As names, or as objects with a name.
+fn labels(fields: &Value) -> Option<Vec<String>> {
+    let labels = fields.get("labels")?.as_array()?.iter();
+    Some(labels.filter_map(|it| it.get("name").unwrap_or(it).as_str().map(str::to_owned)).collect())
+}
+
 pub(crate) fn comments(repo: &Repo, call: &Call, number: u64) -> Outcome {
     let comments = find(repo, number)?.comments.iter();
     let each = comments.map(|it| json::comment(repo, number, it));

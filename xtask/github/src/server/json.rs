@@ -226,12 +226,12 @@ pub(crate) fn issue(repo: &Repo, issue: &Issue) -> Value {
         "number": number,
         "title": issue.title,
         "body": issue.body,
-        "state": "open",
-        "labels": [],
+        "state": if issue.is_open { "open" } else { "closed" },
+        "labels": issue.labels.iter().map(|name| label(repo, name)).collect::<Vec<_>>(),
         "assignee": null,
         "milestone": null,
         "locked": false,
-        "closed_at": null,
+        "closed_at": (!issue.is_open).then(|| time(issue.created_at)),
         "updated_at": time(issue.created_at),
         "repository_url": format!("https://api.github.com/repos/{name}"),
         "labels_url": format!("{address}/labels{{/name}}"),
@@ -242,6 +242,18 @@ pub(crate) fn issue(repo: &Repo, issue: &Issue) -> Value {
         "created_at": time(issue.created_at),
         "url": address,
         "html_url": format!("https://github.com/{name}/issues/{number}"),
+    })
+}
+
+fn label(repo: &Repo, name: &str) -> Value {
+    json!({
+        "id": 1,
+        "node_id": "LA_1",
+        "url": format!("https://api.github.com/repos/{}/labels/{name}", repo.rules.name),
+        "name": name,
+        "color": "ededed",
+        "default": false,
+        "description": null,
     })
 }
 

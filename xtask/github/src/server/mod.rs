@@ -15,6 +15,7 @@ mod git_data;
 mod graphql;
 mod hooks;
 mod hub;
+mod injection;
 mod issues;
 mod json;
 mod log;
@@ -27,8 +28,9 @@ mod seed;
 mod store;
 mod upload;
 
-pub use faults::{Action, Fault, Injection, Lasting, Limit, Matches, Moment, StallPoint, Times};
+pub use faults::{Action, Fault, Lasting, Limit, Moment, StallPoint};
 pub use hub::{GitHub, Hub};
+pub use injection::{Injection, Matches, Times};
 pub use log::{Request, Shown, ShownAsset, ShownRelease, ShownTag};
 pub use seed::{SeedAsset, SeedBytes, SeedRelease};
 

@@ -34,7 +34,7 @@ pub(crate) fn list(store: &Store, call: &Call, at: usize) -> Outcome {
 pub(crate) fn by_id(store: &Store, call: &Call, at: usize, id: u64) -> Outcome {
     store.require_shown(at, id)?;
     let repo = &store.repositories[at];
-    let release = visible(call, repo, id)?;
+    let release = store.by_id(at, id).and_then(|it| visible_to(call, repo, it))?;
     Ok(Answer::json(200, &json::release(repo, release)))
 }
 
@@ -97,7 +97,10 @@ fn change(call: &Call) -> Result<Change, Refusal> {
 
 /// A release that this request may see: drafts are for those who can push.
 pub(crate) fn visible<'a>(call: &Call, repo: &'a Repo, id: u64) -> Result<&'a Release, Refusal> {
-    let release = repo.rules.release(id)?;
+    visible_to(call, repo, repo.rules.release(id)?)
+}
+
+fn visible_to<'a>(call: &Call, repo: &Repo, release: &'a Release) -> Result<&'a Release, Refusal> {
     if release.draft && !call.can_push(repo) {
         return Err(Refusal::not_found());
     }

@@ -136,6 +136,33 @@ impl Hub {
         store.look(at, None)
     }
 
+    /// Takes over what another stand-in has of a repository besides git: releases with their bytes, and issues.
+    ///
+    /// # Errors
+    /// When one of the two has no such repository, or bytes can't be stored.
+    pub fn take_over(&self, repository: &str, other: &Self) -> Result<()> {
+        let (rules, issues) = {
+            let store = other.shared.lock();
+            let it = &store.repositories[store.place(repository)?];
+            (it.rules.clone(), it.issues.clone())
+        };
+        let mut store = self.shared.lock();
+        let at = store.place(repository)?;
+        let mut releases = rules.releases;
+        for asset in releases.iter_mut().flat_map(|release| &mut release.assets) {
+            let file = store.file(asset.id);
+            if asset.file.exists() {
+                std::fs::copy(&asset.file, &file).with_context(|| format!("storing the asset {}", asset.name))?;
+            }
+            asset.file = file;
+        }
+        let mine = &mut store.repositories[at];
+        (mine.rules.releases, mine.rules.next_id) = (releases, rules.next_id);
+        (mine.rules.latest, mine.rules.retired_tags) = (rules.latest, rules.retired_tags);
+        mine.issues = issues;
+        store.look(at, None)
+    }
+
     /// Opens an issue and returns its number.
     ///
     /// # Errors
@@ -150,6 +177,8 @@ impl Hub {
             title: title.to_owned(),
             body: String::new(),
             author: "seed".to_owned(),
+            is_open: true,
+            labels: Vec::new(),
             created_at: SystemTime::now(),
             comments: Vec::new(),
         });

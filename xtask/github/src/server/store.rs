@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use crate::model::{Issue, Release, Repository, RepositoryState, Settings, State, Token};
-use crate::rules::{self, Refusal, Target};
-use crate::server::faults::{Armed, Lasting};
+use crate::model::{Issue, Release, Repository, RepositoryState, Settings, State, Token, TokenKind};
+use crate::rules::{self, Lag, Reads, Refusal, Target};
+use crate::server::faults::Lasting;
 use crate::server::git::{Asked, Git, RefFiles};
+use crate::server::injection::Armed;
 use crate::server::log::{Logged, Request, Shown, ShownAsset, ShownRelease, ShownTag};
 
 /// How many requests a user has in an hour.
@@ -26,6 +27,8 @@ pub(crate) struct Store {
     pub armed: Vec<Armed>,
     /// How many requests are left of the hour's, which nothing here counts down.
     pub remaining: u64,
+    /// The header `Date` of every answer; `None`: the time.
+    pub date: Option<String>,
     /// How often waiting requests and stale listings were let go.
     pub releases_of_faults: u64,
 }
@@ -36,12 +39,15 @@ pub(crate) struct Repo {
     pub rules: rules::Repo,
     pub config: Repository,
     pub issues: Vec<Issue>,
-    /// What listings show instead of the releases.
-    pub stale: Option<(Until, Vec<Release>)>,
+    pub lag: Lag<Until>,
     /// Releases that are 404 by their id.
     pub hidden: Vec<(Until, u64)>,
     /// Names that it had before, each `owner/name`.
     pub former: Vec<String>,
+    /// Whose pushes are held to the rule for workflows.
+    pub pushers: Option<TokenKind>,
+    /// Whether a hook holds pushes to rules.
+    pub hooked: bool,
     branches: BTreeMap<String, Target>,
     files: RefFiles,
 }
@@ -52,6 +58,16 @@ pub(crate) enum Until {
     Time(Instant),
     /// As soon as the store's count of releases differs.
     Released(u64),
+}
+
+impl Until {
+    /// `released` is the store's count.
+    fn is_over(self, released: u64) -> bool {
+        match self {
+            Self::Time(time) => Instant::now() >= time,
+            Self::Released(count) => count != released,
+        }
+    }
 }
 
 impl Store {
@@ -66,6 +82,7 @@ impl Store {
             timeline: Vec::new(),
             armed: Vec::new(),
             remaining: RATE - 1,
+            date: None,
             releases_of_faults: 0,
         }
     }
@@ -81,8 +98,9 @@ impl Store {
             ..rules::Repo::new(id, name)
         };
         let (issues, branches, files) = (Vec::new(), BTreeMap::new(), RefFiles::new());
-        let (stale, hidden, former) = (None, Vec::new(), Vec::new());
-        self.repositories.push(Repo { rules, config, issues, stale, hidden, former, branches, files });
+        let (lag, hidden, former) = (Lag::default(), Vec::new(), Vec::new());
+        let (pushers, hooked) = (None, false);
+        self.repositories.push(Repo { rules, config, issues, lag, hidden, former, pushers, hooked, branches, files });
         self.repositories.len() - 1
     }
 
@@ -114,6 +132,7 @@ impl Store {
     pub fn look(&mut self, at: usize, request: Option<usize>) -> Result<()> {
         let repo = &mut self.repositories[at];
         repo.rules.immutable_releases = repo.config.immutable_releases;
+        repo.rules.rulesets.clone_from(&repo.config.rulesets);
         if let Some(refs) = repo.git().look(&repo.files)? {
             repo.rules.tags = refs.tags;
             repo.rules.default_branch = refs.default_branch.unwrap_or_else(|| "main".to_owned());
@@ -132,17 +151,21 @@ impl Store {
     /// The releases as listings and the lookup by tag show them.
     pub fn listed(&self, at: usize) -> &[Release] {
         let repo = &self.repositories[at];
-        match &repo.stale {
-            Some((until, releases)) if !self.is_over(*until) => releases,
-            _ => &repo.rules.releases,
-        }
+        repo.lag.shown(Reads::Listings, &repo.rules, |until| self.is_over(*until))
     }
 
-    /// From now on listings show what is there now, before the work of this request. A view that is older stays.
-    pub fn keep_view(&mut self, at: usize, lasting: Lasting) {
+    /// A release as reading it by its id shows it.
+    pub fn by_id(&self, at: usize, id: u64) -> Result<&Release, Refusal> {
+        let repo = &self.repositories[at];
+        repo.lag.release(&repo.rules, id, |until| self.is_over(*until))
+    }
+
+    /// From now on some reads show what is there now, before the work of this request.
+    pub fn keep_view(&mut self, at: usize, reads: Reads, lasting: Lasting) {
         let until = self.until(lasting);
-        let view = self.listed(at).to_vec();
-        self.repositories[at].stale = Some((until, view));
+        let released = self.releases_of_faults;
+        let repo = &mut self.repositories[at];
+        repo.lag.begin(reads, &repo.rules, until, |until| until.is_over(released));
     }
 
     /// From now on a release is 404 by its id.
@@ -168,10 +191,7 @@ impl Store {
     }
 
     fn is_over(&self, until: Until) -> bool {
-        match until {
-            Until::Time(time) => Instant::now() >= time,
-            Until::Released(count) => count != self.releases_of_faults,
-        }
+        until.is_over(self.releases_of_faults)
     }
 
     pub fn snapshot(&self) -> State {
@@ -190,6 +210,13 @@ impl Store {
 }
 
 impl Repo {
+    /// Notes that the bytes of an asset were asked for.
+    pub fn count_download(&mut self, id: u64) {
+        if let Ok(asset) = self.rules.asset_mut(id) {
+            asset.download_count += 1;
+        }
+    }
+
     /// Whether it has this name, or had it.
     pub fn is_or_was(&self, name: &str) -> bool {
         [&self.rules.name].into_iter().chain(&self.former).any(|it| it.eq_ignore_ascii_case(name))

@@ -199,6 +199,21 @@ fn listings_can_lag_and_reading_by_id_does_not() {
 }
 
 #[test]
+fn reading_by_id_can_lag_and_listings_do_not() {
+    let world = World::new();
+    let id = world.seed(SeedRelease::prerelease("latest"));
+    inject(&world, Matches::on("PATCH", "*"), Fault::StaleById { lasting: Lasting::UntilReleased });
+    let path = format!("/releases/{id}");
+    let hide = json!({ "tag_name": "images-v0.44", "draft": true });
+    assert_eq!(world.repo(WRITER, "PATCH", &path, &hide).ok(200)["draft"], true);
+    let get = |path: &str| world.repo(WRITER, "GET", path, &Value::Null);
+    assert_eq!(get(&path).ok(200)["tag_name"], "latest");
+    assert_eq!((get("/releases/tags/latest").status, &get("/releases").ok(200)[0]["draft"]), (404, &json!(true)));
+    world.hub.release();
+    assert_eq!(get(&path).ok(200)["tag_name"], "images-v0.44");
+}
+
+#[test]
 fn a_listing_that_lags_for_a_time_catches_up() {
     let world = World::new();
     let lasting = Lasting::For(Duration::from_millis(300));
@@ -344,13 +359,4 @@ fn work_can_be_done_when_its_client_is_gone() {
     assert_eq!((got.status, world.release(id).draft), (0, true));
     world.hub.release();
     eventually(|| world.state().published("latest").is_some());
-}
-
-#[test]
-fn a_delete_may_have_a_body() {
-    let world = World::new();
-    let id = world.seed(SeedRelease::draft("t"));
-    let url = format!("http://api.github.com/repos/{REPO}/releases/{id}");
-    assert_eq!(world.curl(WRITER, "DELETE", &url, &[], Some(b"{\"why\": \"over\"}")).status, 204);
-    assert_eq!(world.curl(WRITER, "DELETE", &url, &[], Some(b" ")).status, 404);
 }

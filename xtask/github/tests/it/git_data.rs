@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::world::{READER, REPO, STRANGER, WRITER, World};
+use crate::world::{OWNER, READER, REPO, STRANGER, WRITER, World};
 
 fn get(world: &World, path: &str) -> crate::world::Got {
     world.repo(STRANGER, "GET", path, &Value::Null)
@@ -64,18 +64,6 @@ fn a_commit_is_found_by_every_name_it_has() {
     }
 }
 
-#[test]
-fn a_push_shows_at_once() {
-    let world = World::new();
-    let sha = |got: Value| got["object"]["sha"].as_str().unwrap().to_owned();
-    let commit = world.git(&["rev-parse", "v0.44^{commit}"]);
-    world.git(&["push", "-q", "origin", &format!("{commit}:refs/tags/latest")]);
-    assert_eq!(sha(get(&world, "/git/ref/tags/latest").ok(200)), commit);
-    let main = world.git(&["rev-parse", "main"]);
-    world.git(&["push", "-q", "--force", "origin", "main:refs/tags/latest"]);
-    assert_eq!(sha(get(&world, "/git/ref/tags/latest").ok(200)), main);
-}
-
 fn send(world: &World, method: &str, path: &str, body: &Value) -> crate::world::Got {
     world.repo(WRITER, method, path, body)
 }
@@ -124,6 +112,49 @@ fn refs_that_cannot_be_are_refused() {
     let (_, path, body) = create("refs/tags/new", &main);
     assert_eq!(world.repo(READER, "POST", path, &body).status, 403);
     assert_eq!(get(&world, "/git/matching-refs/tags/new").ok(200), json!([]));
+}
+
+#[test]
+fn refs_are_held_to_the_rulesets_that_an_administrator_makes() {
+    let world = World::new();
+    let main = world.git(&["rev-parse", "main"]);
+    let rules = ["creation", "update", "deletion"].map(|rule| json!({ "type": rule }));
+    let ruleset = json!({
+        "name": "pins",
+        "target": "tag",
+        "enforcement": "active",
+        "conditions": { "ref_name": { "include": ["~ALL"], "exclude": ["refs/tags/v*"] } },
+        "rules": rules,
+    });
+    send(&world, "POST", "/git/refs", &json!({ "ref": "refs/tags/latest", "sha": main })).ok(201);
+    assert_eq!(send(&world, "POST", "/rulesets", &ruleset).status, 404);
+    let id = world.repo(OWNER, "POST", "/rulesets", &ruleset).ok(201)["id"].clone();
+    assert_eq!(get(&world, &format!("/rulesets/{id}")).ok(200)["conditions"], ruleset["conditions"]);
+    let table = [
+        ("POST", "/git/refs", json!({ "ref": "refs/tags/images-v0.44", "sha": main })),
+        ("PATCH", "/git/refs/tags/latest", json!({ "sha": main })),
+        ("DELETE", "/git/refs/tags/latest", Value::Null),
+    ];
+    for (method, path, body) in &table {
+        let said = send(&world, method, path, body).invalid();
+        assert!(said.starts_with("Repository rule violations found"), "{said}");
+    }
+    send(&world, "POST", "/git/refs", &json!({ "ref": "refs/tags/v0.46", "sha": main })).ok(201);
+    let push = |refs: &str| {
+        let mut git = crate::world::command("git");
+        let ran = git.current_dir(world.path("work")).args(["push", "--porcelain", "--force", "origin", refs]).output();
+        String::from_utf8(ran.unwrap().stdout).unwrap()
+    };
+    for refs in ["main:refs/tags/images-v0.44", "v0.44:refs/tags/latest", ":refs/tags/latest"] {
+        assert!(push(refs).contains("[remote rejected] (push declined due to repository rule violations)"), "{refs}");
+    }
+    for refs in ["v0.44:refs/tags/v0.47", ":refs/tags/v0.47", "main:refs/heads/images"] {
+        assert!(!push(refs).contains("rejected"), "{refs}");
+    }
+    world.repo(OWNER, "DELETE", &format!("/rulesets/{id}"), &Value::Null).ok(204);
+    for (method, path, body) in &table {
+        assert!(send(&world, method, path, body).status < 300, "{method} {path}");
+    }
 }
 
 #[test]

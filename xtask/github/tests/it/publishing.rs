@@ -3,7 +3,7 @@
 use github_stand_in::SeedRelease;
 use serde_json::{Value, json};
 
-use crate::world::{OWNER, REPO, STRANGER, WRITER, World};
+use crate::world::{REPO, WRITER, World};
 
 fn patch(world: &World, id: u64, body: &Value) -> crate::world::Got {
     world.repo(WRITER, "PATCH", &format!("/releases/{id}"), body)
@@ -44,101 +44,6 @@ fn what_is_not_said_stays() {
     assert_eq!(changed["assets"][0]["name"], "a.txt");
     let emptied = patch(&world, id, &json!({ "tag_name": "t", "name": null })).ok(200);
     assert_eq!(emptied["name"], Value::Null);
-}
-
-#[test]
-fn a_tag_that_is_taken_cannot_be_had() {
-    let table = [
-        // A draft that is published onto it, a published release that is renamed onto it.
-        (SeedRelease::draft("latest"), json!({ "tag_name": "latest", "draft": false })),
-        (SeedRelease::draft("other"), json!({ "tag_name": "latest", "draft": false })),
-        (SeedRelease::published("v0.45"), json!({ "tag_name": "latest" })),
-    ];
-    for (seed, change) in table {
-        let world = World::new();
-        world.seed(SeedRelease::prerelease("latest"));
-        let id = world.seed(seed.clone());
-        assert_eq!(patch(&world, id, &change).invalid(), "already_exists");
-        let after = world.release(id);
-        assert_eq!((after.tag_name, after.draft), (seed.tag, seed.draft));
-    }
-}
-
-#[test]
-fn a_draft_may_take_the_name_of_a_tag_that_is_taken() {
-    let world = World::new();
-    world.seed(SeedRelease::prerelease("latest"));
-    let id = world.seed(SeedRelease::draft("other"));
-    patch(&world, id, &json!({ "tag_name": "latest" })).ok(200);
-    assert_eq!(world.state().drafts("latest").count(), 1);
-}
-
-#[test]
-fn two_changes_make_another_release_the_latest() {
-    let world = World::new();
-    let old = world.seed(SeedRelease::prerelease("latest").asset("a.txt", "old"));
-    let new = world.seed(SeedRelease::draft("latest-incoming").asset("a.txt", "new"));
-    let download = || {
-        let url = format!("http://github.com/{REPO}/releases/download/latest/a.txt");
-        let got = world.curl(STRANGER, "GET", &url, &["-L"], None);
-        (got.status, String::from_utf8_lossy(&got.body).into_owned())
-    };
-    assert_eq!(download(), (200, "old".into()));
-    patch(&world, old, &json!({ "tag_name": "latest-previous", "draft": true })).ok(200);
-    assert_eq!(download().0, 404);
-    let publish = json!({ "tag_name": "latest", "draft": false, "prerelease": true, "make_latest": "false" });
-    let published = patch(&world, new, &publish).ok(200);
-    assert_eq!(download(), (200, "new".into()));
-    assert!(published["published_at"].is_string());
-    assert_eq!(world.release(old).uploaded(), ["a.txt"]);
-    let shown = world.hub.timeline();
-    let ids: Vec<_> = shown.iter().map(|it| it.release.as_ref().map(|it| it.id)).collect();
-    assert_eq!(ids, [None, Some(old), None, Some(new)]);
-}
-
-#[test]
-fn publishing_makes_a_tag_that_is_missing() {
-    let world = World::new();
-    let first = world.git(&["rev-parse", "v0.44^{commit}"]);
-    let second = world.git(&["rev-parse", "main"]);
-    let table = [
-        (json!({ "tag_name": "a" }), &second),
-        (json!({ "tag_name": "b", "target_commitish": "v0.44" }), &first),
-        (json!({ "tag_name": "c", "target_commitish": first }), &first),
-        (json!({ "tag_name": "v0.44", "target_commitish": "main" }), &first),
-    ];
-    for (new, commit) in table {
-        world.repo(OWNER, "POST", "/releases", &new).ok(201);
-        let tag = new["tag_name"].as_str().unwrap();
-        let peeled = world.git(&["ls-remote", "origin", tag, &format!("{tag}^{{}}")]);
-        assert!(peeled.lines().last().unwrap().starts_with(commit.as_str()), "{new} {peeled}");
-    }
-    let draft = json!({ "tag_name": "d", "draft": true });
-    world.repo(OWNER, "POST", "/releases", &draft).ok(201);
-    assert_eq!(world.git(&["ls-remote", "origin", "d"]), "");
-}
-
-#[test]
-fn a_release_whose_tag_goes_becomes_a_draft_that_keeps_its_name() {
-    let world = World::new();
-    let id = world.seed(SeedRelease::prerelease("latest").asset("a.txt", "a"));
-    world.git(&["push", "-q", "origin", ":refs/tags/latest"]);
-    let look = world.repo(WRITER, "GET", "/releases/tags/latest", &Value::Null);
-    assert_eq!(look.status, 404);
-    let release = world.release(id);
-    assert!(release.draft && release.tag_name == "latest");
-    let read = world.repo(WRITER, "GET", &format!("/releases/{id}"), &Value::Null).ok(200);
-    assert!(read["html_url"].as_str().unwrap().contains("/tag/untagged-"), "{read}");
-    assert_eq!(release.uploaded(), ["a.txt"]);
-}
-
-#[test]
-fn a_tag_that_moves_keeps_its_release() {
-    let world = World::new();
-    let id = world.seed(SeedRelease::prerelease("latest"));
-    world.git(&["push", "-q", "--force", "origin", "v0.44^{commit}:refs/tags/latest"]);
-    let look = world.repo(WRITER, "GET", "/releases/tags/latest", &Value::Null);
-    assert_eq!(look.ok(200)["id"], id);
 }
 
 #[test]

@@ -67,39 +67,6 @@ fn what_does_not_fit_is_refused() {
 }
 
 #[test]
-fn a_tag_has_one_published_release_and_any_number_of_drafts() {
-    let world = World::new();
-    let create = |draft: bool| {
-        let new = json!({ "tag_name": "latest", "draft": draft, "prerelease": true });
-        world.repo(WRITER, "POST", "/releases", &new)
-    };
-    create(true).ok(201);
-    create(true).ok(201);
-    create(false).ok(201);
-    create(true).ok(201);
-    let refused = create(false);
-    let error = json!({ "resource": "Release", "code": "already_exists", "field": "tag_name" });
-    assert_eq!(refused.ok(422)["errors"], json!([error]));
-    assert_eq!(world.state().drafts("latest").count(), 3);
-}
-
-#[test]
-fn lookups_by_tag_and_latest_find_published_releases_only() {
-    let world = World::new();
-    world.seed(SeedRelease::draft("v0.45"));
-    let prerelease = world.seed(SeedRelease::prerelease("latest"));
-    let look = |path: &str| world.repo(WRITER, "GET", path, &Value::Null);
-    assert_eq!(look("/releases/tags/v0.45").status, 404);
-    assert_eq!(look("/releases/tags/nothing").status, 404);
-    assert_eq!(look("/releases/tags/latest").ok(200)["id"], prerelease);
-    assert_eq!(look("/releases/latest").status, 404);
-    let full = world.seed(SeedRelease::published("v0.44"));
-    assert_eq!(look("/releases/latest").ok(200)["id"], full);
-    let by_stranger = world.repo(STRANGER, "GET", "/releases/tags/latest", &Value::Null);
-    assert_eq!(by_stranger.ok(200)["id"], prerelease);
-}
-
-#[test]
 fn make_latest_decides_which_release_is_the_latest() {
     let world = World::new();
     let latest = || {
@@ -154,18 +121,4 @@ fn a_page_holds_thirty_and_at_most_a_hundred() {
         let got = world.get(OWNER, &format!("repos/{REPO}/releases/{id}/assets{query}"));
         assert_eq!(got.ok(200).as_array().unwrap().len(), count, "{query}");
     }
-}
-
-#[test]
-fn a_deleted_release_leaves_its_tag() {
-    let world = World::new();
-    let id = world.seed(SeedRelease::prerelease("latest").asset("a.txt", "a"));
-    let file = world.release(id).assets[0].file.clone();
-    let path = format!("/releases/{id}");
-    assert_eq!(world.repo(WRITER, "DELETE", &path, &Value::Null).status, 204);
-    assert_eq!(world.repo(WRITER, "DELETE", &path, &Value::Null).status, 404);
-    assert_eq!(world.repo(WRITER, "GET", &path, &Value::Null).status, 404);
-    assert!(!file.exists());
-    let tags = world.git(&["ls-remote", "--tags", "origin", "latest"]);
-    assert!(tags.ends_with("refs/tags/latest"), "{tags}");
 }

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::process::{Child, Stdio};
 
-use github_stand_in::{AssetState, BrokenUpload, SeedAsset, SeedRelease};
+use github_stand_in::{AssetState, BrokenUpload, SeedRelease};
 use serde_json::{Value, json};
 
 use crate::world::{Got, REPO, WRITER, World, eventually, upload_url};
@@ -25,39 +25,6 @@ fn send(child: &mut Child, bytes: &[u8]) {
 fn finish(mut child: Child) -> Got {
     child.stdin = None;
     Got::of(&child.wait_with_output().unwrap())
-}
-
-#[test]
-fn an_upload_becomes_an_asset() {
-    let world = World::new();
-    let id = world.seed(SeedRelease::draft("t"));
-    let bytes = "0123456789".repeat(50_000).into_bytes();
-    let asset = world.upload(WRITER, id, "a.qcow2&label=L", &bytes).ok(201);
-    let expected = json!({
-        "name": "a.qcow2",
-        "label": "L",
-        "state": "uploaded",
-        "size": 500_000,
-        "digest": "sha256:2a2adcfff2f81a199acfa6bd37b9f975e277b1a6f99a81d0d66377ea721d11bf",
-        "content_type": "application/octet-stream",
-        "download_count": 0,
-    });
-    for (key, value) in expected.as_object().unwrap() {
-        assert_eq!(&asset[key], value, "{key}");
-    }
-    assert_eq!(asset["uploader"]["login"], "wim");
-    assert_eq!(std::fs::read(&world.release(id).assets[0].file).unwrap(), bytes);
-    assert_eq!(world.hub.requests().last().unwrap().bytes_received, 500_000);
-}
-
-#[test]
-fn names_are_cleaned_before_they_are_compared() {
-    let world = World::new();
-    let id = world.seed(SeedRelease::draft("t"));
-    let asset = world.upload(WRITER, id, "a%20(1).txt", b"a").ok(201);
-    assert_eq!(asset["name"], "a.1.txt");
-    assert_eq!(world.upload(WRITER, id, "a.1.txt", b"a").invalid(), "already_exists");
-    assert_eq!(world.upload(WRITER, id, "a%20%201.txt.", b"a").invalid(), "already_exists");
 }
 
 #[test]
@@ -88,18 +55,6 @@ fn a_length_must_be_announced() {
     let got = world.curl(WRITER, "POST", &upload_url(id, "a.txt"), &chunked, Some(b"a"));
     assert_eq!((got.status, got.message()), (400, "Bad Content-Length: ".into()));
     assert!(world.release(id).assets.is_empty());
-}
-
-#[test]
-fn a_starter_holds_its_name_until_it_is_deleted() {
-    let world = World::new();
-    let id = world.seed(SeedRelease::draft("t"));
-    let starter = SeedAsset::starter("a.txt");
-    let asset = world.hub.seed_asset(REPO, id, starter).unwrap();
-    assert_eq!(world.upload(WRITER, id, "a.txt", b"a").invalid(), "already_exists");
-    let path = format!("/releases/assets/{asset}");
-    world.repo(WRITER, "DELETE", &path, &Value::Null).ok(204);
-    assert_eq!(world.upload(WRITER, id, "a.txt", b"a").status, 201);
 }
 
 #[test]

@@ -63,15 +63,6 @@ fn a_target_that_changes_a_workflow_needs_the_permission() {
 }
 
 #[test]
-fn a_wrong_target_is_refused_on_drafts_as_well() {
-    let world = World::new();
-    let wrong = json!({ "tag_name": "v0.45", "draft": true, "target_commitish": "nowhere" });
-    let refused = world.repo(OWNER, "POST", "/releases", &wrong);
-    assert_eq!(refused.invalid(), "invalid");
-    assert_eq!(refused.json()["errors"][0]["field"], "target_commitish");
-}
-
-#[test]
 fn a_push_that_changes_a_workflow_is_refused_with_the_reason() {
     let world = world();
     world.hub.refuse_workflow_pushes(REPO, Some(TokenKind::Actions)).unwrap();

@@ -2,7 +2,6 @@
 
 use std::fmt::Display;
 use std::io::Write as _;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -14,9 +13,9 @@ use rehearsal::conformance::{self, Client, Refused, Repo, Report};
 
 /// Checks what the publish assumes of GitHub
 ///
-/// Without a repository against the local stand-in. With one against GitHub, with the login of gh: some forty releases and tags
-/// are made there, with files of a few KB, and all are deleted again, at the end and after Ctrl-C. That takes some five minutes, since
-/// GitHub asks for a second between two changes.
+/// Without a repository against the local stand-in. With one against GitHub, with the login of gh: some sixty releases and
+/// forty tags are made there, with files of a few KB, for an administrator a ruleset about one of those tags as well, and all are deleted
+/// again, at the end and after Ctrl-C. That takes some eight minutes, since GitHub asks for a second between two changes.
 #[derive(Parser)]
 #[command(name = "conformance", bin_name = "scripts/conformance")]
 struct Arguments {
@@ -68,7 +67,7 @@ fn conform(arguments: Arguments) -> anyhow::Result<Report> {
             run(&client, arguments.yes)
         }
         None => {
-            let dir: PathBuf = std::env::temp_dir().join(format!("packer-conformance-{}", std::process::id()));
+            let dir = rehearsal::private_dir("packer-conformance").context("making a folder for the stand-in")?;
             let stand_in = StandIn::new(&dir).context("preparing the stand-in")?;
             say(&"against the stand-in:");
             run(&stand_in.client(StandIn::REPOSITORY, interrupted), false)

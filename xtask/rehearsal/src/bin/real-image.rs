@@ -1,6 +1,7 @@
 //! One image that is really built: the phase as `rehearse` plays it, but the build host has the repository's own packer
-//! directory, and the packer and QEMU that are installed here. Then two versions more: one with another package, one whose
-//! guests have no network. `scripts/test-images` prepares a base image for it, and looks into what a reader has downloaded.
+//! directory, and the packer and QEMU that are installed here. Then the next version, with another package: `check` and the
+//! build host see that it needs a build; with `--all` it is built, and a version whose guests have no network beside it.
+//! `scripts/test-images` prepares a base image for this program, and looks into what a reader has downloaded.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -31,6 +32,9 @@ struct Arguments {
     /// Emptied, and left with everything in it: `downloaded` is what a reader gets, `host` the build host's folder
     #[arg(long)]
     dir: PathBuf,
+    /// Build the next version as well, and one that fails its boot
+    #[arg(long)]
+    all: bool,
 }
 
 fn main() -> ExitCode {
@@ -60,7 +64,10 @@ fn phase(arguments: &Arguments) -> anyhow::Result<()> {
     packer(&world, &["build-and-fetch", "--host", "builder", "--remote-dir", remote_dir, image])?;
     // Once more: the host has nothing to build, and nothing is fetched.
     packer(&world, &["build-and-fetch", "--host", "builder", "--remote-dir", remote_dir, image])?;
-    packer(&world, &["publish", "--source", "v0.45", "--only", image, "--part-size", "100MiB", "--execute"])?;
+    packer(
+        &world,
+        &["publish", "--source", "v0.45", "--only", image, "--part-size", "100MiB", "--require-boot", "--execute"],
+    )?;
     packer(&world, &["verify"])?;
     let record = fs::read_to_string(world.images().join(image).join(format!("{image}.build.json")))?;
     let commit = world.remote_commit("v0.45");
@@ -76,8 +83,10 @@ fn phase(arguments: &Arguments) -> anyhow::Result<()> {
 
     let last = world.dir().join("last.qcow2");
     fs::copy(engine.join(format!("images/{image}/{image}.qcow2")), &last).context("keeping the first image")?;
-    // The two that follow start from what the first gave. Side by side: one of them mostly waits.
-    let broken = BrokenNetwork::prepare(&world, &engine, &last, image)?;
+    // Both versions that follow start from the first image. A clone without the next version is made for the broken one.
+    let broken = if arguments.all { Some(BrokenNetwork::prepare(&world, &engine, &last, image)?) } else { None };
+    next_version_needs_a_build(&world, &engine, image)?;
+    let Some(broken) = broken else { return Ok(()) };
     thread::scope(|scope| {
         let broken = scope.spawn(|| broken.fails());
         let more = one_package_more(&world, &engine, &last, remote_dir, image);
@@ -86,11 +95,24 @@ fn phase(arguments: &Arguments) -> anyhow::Result<()> {
     })
 }
 
-/// The next version installs one package more, on what the last one gave: the difference is told wherever it should be.
-fn one_package_more(world: &World, engine: &Path, last: &Path, remote_dir: &str, image: &str) -> anyhow::Result<()> {
-    // One boot of an image shows all that this build could: the next is about its packages.
-    settings(engine, last, "BOOT_TEST=no\n")?;
+/// The next version installs one package more: `check` says rebuild, and the engine would build from the new file.
+fn next_version_needs_a_build(world: &World, engine: &Path, image: &str) -> anyhow::Result<()> {
     release(world, engine, "v0.46", image, "apt_get install --no-install-recommends tree")?;
+    let check = world.tool_command(&["check", "--exit-code", image]).output().context("starting the tool")?;
+    let said = String::from_utf8_lossy(&check.stdout);
+    ensure!(check.status.code() == Some(10) && said.contains("install-more.sh"), "`check` says no rebuild: {said}");
+    let mut inputs = world.command(engine.join("build.sh"));
+    let listed = inputs.args(["--inputs", image]).output().context("starting build.sh")?;
+    let listed = String::from_utf8_lossy(&listed.stdout);
+    ensure!(listed.contains("install-more.sh"), "`build.sh --inputs` doesn't list the new file: {listed}");
+    println!("{said}");
+    Ok(())
+}
+
+/// The next version is built on what the first one gave: the package shows in `diff`, in the notes and in the document.
+fn one_package_more(world: &World, engine: &Path, last: &Path, remote_dir: &str, image: &str) -> anyhow::Result<()> {
+    // The first image was booted: this build is about packages.
+    settings(engine, last, "BOOT_TEST=no\n")?;
     packer(world, &["build-and-fetch", "--host", "builder", "--remote-dir", remote_dir, image])?;
     packer(world, &["publish", "--source", "v0.46", "--only", image, "--part-size", "100MiB", "--execute"])?;
     let said = |args: &[&str]| -> anyhow::Result<String> {
@@ -123,7 +145,8 @@ impl BrokenNetwork {
         let folder = world.dir().join("without-network");
         clone(world, &folder)?;
         // Twice what a boot takes without KVM, on a machine with nothing else to do.
-        settings(&folder, last, "BOOT_TIMEOUT=300\n")?;
+        // One machine shows it.
+        settings(&folder, last, "BOOT_TIMEOUT=300\nBOOT_FIRMWARE=bios\n")?;
         install_more(
             &folder,
             image,
@@ -189,7 +212,9 @@ fn settings(engine: &Path, base_image: &Path, more: &str) -> anyhow::Result<()> 
 fn furnish(world: &World, engine: &Path, base_image: &Path) -> anyhow::Result<()> {
     fs::remove_dir_all(engine).with_context(|| format!("emptying {}", engine.display()))?;
     clone(world, engine)?;
-    settings(engine, base_image, "")
+    // As this program's caller says it.
+    let upgrade = std::env::var("BOOT_UPGRADE").map(|upgrade| format!("BOOT_UPGRADE={upgrade}\n")).unwrap_or_default();
+    settings(engine, base_image, &upgrade)
 }
 
 /// A clone at the version, as a build host has it.

@@ -99,7 +99,7 @@ impl Client {
     /// When there is no `/dev/urandom`.
     pub fn github(repo: Repo, interrupted: Arc<AtomicBool>) -> anyhow::Result<Self> {
         let start = |name: &str| {
-            let mut command = crate::machine::program(name);
+            let mut command = crate::process::program(name);
             // What would lead gh to another repository, or have it print more than the answer.
             for variable in ["GH_REPO", "GH_HOST", "GH_DEBUG", "DEBUG", "GH_FORCE_TTY", "CLICOLOR_FORCE"] {
                 command.env_remove(variable);

@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use super::answer::Ending;
 use super::client::Client;
-use super::scratch::Scratch;
 
 /// A bare repository of its own, so that neither hooks nor settings of another take part. It goes with this.
 pub struct Pusher<'a> {
@@ -27,9 +26,10 @@ impl Drop for Pusher<'_> {
 }
 
 impl<'a> Pusher<'a> {
-    pub fn new(scratch: &Scratch<'a>) -> Result<Self, Ending> {
-        let dir = std::env::temp_dir().join(format!("{}git-{}", scratch.client.prefix, scratch.count()));
-        let pusher = Self { client: scratch.client, dir };
+    /// `number` is one that no other has.
+    pub fn new(client: &'a Client, number: u32) -> Result<Self, Ending> {
+        let dir = std::env::temp_dir().join(format!("{}git-{number}", client.prefix));
+        let pusher = Self { client, dir };
         pusher.ask(&["init", "--quiet", "--bare", "--template="])?;
         Ok(pusher)
     }

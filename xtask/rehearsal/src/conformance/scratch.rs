@@ -41,6 +41,7 @@ pub struct Scratch<'a> {
     tags: RefCell<BTreeSet<String>>,
     /// Under `refs/packer/`, by their full names.
     packer_refs: RefCell<BTreeSet<String>>,
+    has_rulesets: Cell<bool>,
     closed: bool,
 }
 
@@ -122,6 +123,7 @@ impl<'a> Scratch<'a> {
             releases: RefCell::default(),
             tags: RefCell::default(),
             packer_refs: RefCell::default(),
+            has_rulesets: Cell::default(),
             closed: false,
         })
     }
@@ -171,6 +173,33 @@ impl<'a> Scratch<'a> {
             return Ok(None);
         }
         Ok(Some(text(&answer.expect(200)?.json()["object"]["sha"])))
+    }
+
+    /// Waits until a tag points to this.
+    pub fn points(&self, tag: &str, object: &str) -> Result<(), Ending> {
+        self.client.eventually(|| {
+            let now = self.tag_object(tag)?;
+            let right = now.as_deref() == Some(object);
+            Ok(if right { Ok(()) } else { Err(format!("the tag {tag} points to {now:?}, not {object}")) })
+        })
+    }
+
+    /// Forbids something with these tags, to everybody, until what is returned is deleted; at the latest that is done at the end.
+    pub fn ruleset(&self, tags: &[&str], rule: &str) -> Result<String, Ending> {
+        if !self.admin {
+            return Err(Ending::NotTold("only an administrator may make a ruleset".to_owned()));
+        }
+        self.has_rulesets.set(true);
+        let include: Vec<String> = tags.iter().map(|tag| format!("refs/tags/{tag}")).collect();
+        let ruleset = json!({
+            "name": self.name(),
+            "target": "tag",
+            "enforcement": "active",
+            "conditions": { "ref_name": { "include": include, "exclude": [] } },
+            "rules": [{ "type": rule }],
+        });
+        let made = self.client.post("rulesets", &ruleset).and_then(|it| it.expect(201));
+        made.map(|it| format!("rulesets/{}", id(&it.json()))).map_err(Ending::while_preparing)
     }
 
     /// The fields that the tool sends with each change of a release.
@@ -287,6 +316,11 @@ impl<'a> Scratch<'a> {
                 left.push(format!("gh api --method DELETE repos/{}/{path}", self.client.repo));
             }
         };
+        let rulesets =
+            if self.has_rulesets.get() { self.client.pages("rulesets").unwrap_or_default() } else { Vec::new() };
+        for ruleset in rulesets.iter().filter(|it| self.is_own(it)) {
+            delete(&format!("rulesets/{}", id(ruleset)), &[404]);
+        }
         // Releases go first: one that loses its tag becomes a draft.
         let began = Instant::now();
         let mut found = self.releases.borrow().clone();
@@ -320,7 +354,7 @@ impl<'a> Scratch<'a> {
         if names.is_empty() {
             return Vec::new();
         }
-        let found = Pusher::new(self).map(|pusher| {
+        let found = Pusher::new(self.client, self.count()).map(|pusher| {
             let there = names.iter().filter(|name| pusher.remote(name).map_or(true, |it| it.is_some()));
             let left = there.filter(|name| !pusher.push(&[&format!(":{name}")]).is_ok_and(|it| it.done));
             left.cloned().collect()
@@ -330,8 +364,9 @@ impl<'a> Scratch<'a> {
         left.iter().map(|name| format!("git push {} :{name}", self.client.git_url())).collect()
     }
 
-    fn is_own(&self, release: &Value) -> bool {
-        let mut names = ["tag_name", "name"].into_iter().filter_map(|key| release[key].as_str());
+    /// Whether a release or a ruleset was made here.
+    fn is_own(&self, it: &Value) -> bool {
+        let mut names = ["tag_name", "name"].into_iter().filter_map(|key| it[key].as_str());
         names.any(|it| it.starts_with(&self.client.prefix))
     }
 }

@@ -15,11 +15,11 @@ use simulation::{Exchange, Plan, Recorded};
 use xshell::{Shell, cmd};
 use xtask::console::Console;
 use xtask::gh::{CallError, Download, Gh, Tries, Upload};
-use xtask::git::{Git, Publisher, Pushed, Waits};
+use xtask::git::{Git, Publisher, Pushed, TagRef, Waits};
 use xtask::latest::TAG;
 use xtask::latest::lock;
 use xtask::latest::outside::{Move, Push, Refs};
-use xtask::packer::{Address, Repo};
+use xtask::repo::{Address, Repo};
 
 use crate::same::Ids;
 
@@ -77,12 +77,16 @@ impl Asking {
             let object = self.real(&[], &tag.object);
             cmd!(sh, "git -C {bare} update-ref refs/tags/latest {object}").quiet().run().expect("a tag");
         }
+        for (name, commit) in recorded.start.pins() {
+            let object = self.real(&[], &commit);
+            cmd!(sh, "git -C {bare} update-ref refs/tags/{name} {object}").quiet().run().expect("a tag");
+        }
         self.github.add_repository(&name, Repository::new(&bare)).expect("a repository");
         self.github.add_token(TOKEN, Token::classic("contributor").with(&name, Access::Push));
         let repo = Repo { host: "github.com".into(), owner: "o".into(), name: format!("n{}", plan.seed) };
         let url = bare.to_str().expect("a plain path");
         let mut timeline = Timeline {
-            publisher: Publisher::new(&self.git, &repo, Address::new(Some(url), &repo)),
+            publisher: Publisher::new(&self.git, &repo, Address::new(Some(url), &repo), Duration::from_secs(60)),
             gh: Gh::new(repo, Tries { attempts: 1, ..Tries::default() }, &Console::silent()),
             ids: Ids::default(),
             locks: Vec::new(),
@@ -183,32 +187,32 @@ impl Asking {
                 let upload = Upload { release: known, name, size: bytes.len() as u64 };
                 Told::Asset(Box::new(gh.upload(&open, &upload, |pipe| Ok(pipe.write_all(bytes)?))?))
             }
-            Ask::Rename(of, name) => Told::Asset(Box::new(gh.rename_asset(&open, id(of, ids), name)?)),
             Ask::DeleteAsset(of) => {
                 gh.delete_asset(&open, id(of, ids))?;
                 Told::Nothing
             }
             Ask::Refs => {
-                let (tag, lock) = publisher.refs(WAITS, TAG, lock::REF)?;
-                Told::Refs(Refs { tag, lock })
+                let (mut pinned, lock) = publisher.refs(WAITS, &[TAG, "images-*"], lock::REF)?;
+                Told::Refs(Refs { tag: pinned.remove(TAG), lock, pinned })
             }
             Ask::LockNote(of) => Told::Note(publisher.message(WAITS, lock::REF, &object(of))?),
             Ask::Push(Push { lock, tag }) => {
                 let real = |it: &Move| (it.to.as_ref().map(object), it.expected.as_ref().map(object));
-                let (lock, tag) = (real(lock), tag.as_ref().map(real));
+                let lock = real(lock);
+                let tag = tag.as_ref().map(|(name, it)| (format!("refs/tags/{name}"), real(it)));
                 let mut updates = vec![(lock::REF, lock.0.as_deref(), lock.1.as_deref())];
-                updates.extend(tag.as_ref().map(|tag| ("refs/tags/latest", tag.0.as_deref(), tag.1.as_deref())));
+                updates.extend(tag.as_ref().map(|(name, it)| (name.as_str(), it.0.as_deref(), it.1.as_deref())));
                 Told::Pushed(match publisher.push(WAITS, &updates)? {
                     Pushed::Already => Pushed::Moved,
                     pushed => pushed,
                 })
             }
             Ask::Budget => {
-                let (remaining, renews_in) = gh.rate_limit()?;
-                Told::Budget(xtask::latest::outside::Budget { remaining, renews_in })
+                let (remaining, renews_in, now) = gh.rate_limit()?;
+                Told::Budget(xtask::latest::outside::Budget { remaining, renews_in, date: std::time::UNIX_EPOCH + now })
             }
-            Ask::CommitOfTag => Told::Commit(gh.commit_of_tag(TAG)?),
-            Ask::Begin | Ask::Sleep { .. } | Ask::Wait { .. } | Ask::Ring(_) | Ask::Beside(_) | Ask::Say(_) => {
+            Ask::CommitOfTag(tag) => Told::Commit(gh.commit_of_tag(tag)?),
+            Ask::Begin | Ask::Sleep { .. } | Ask::Wait { .. } | Ask::Stop(_) | Ask::Beside(_) | Ask::Say(_) => {
                 Told::Nothing
             }
         };
@@ -226,10 +230,14 @@ impl Asking {
             known.min().unwrap_or(object)
         };
         match told {
-            Told::Refs(Refs { tag, lock }) => Told::Refs(Refs {
-                tag: tag.map(|tag| xtask::git::TagRef { object: name(tag.object), commit: name(tag.commit) }),
-                lock: lock.map(name),
-            }),
+            Told::Refs(Refs { tag, lock, pinned }) => {
+                let named = |tag: TagRef| TagRef { object: name(tag.object), commit: name(tag.commit) };
+                Told::Refs(Refs {
+                    tag: tag.map(named),
+                    lock: lock.map(name),
+                    pinned: pinned.into_iter().map(|(tag_name, tag)| (tag_name, named(tag))).collect(),
+                })
+            }
             Told::Commit(commit) => Told::Commit(commit.map(name)),
             told => told,
         }

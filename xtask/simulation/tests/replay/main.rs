@@ -28,8 +28,19 @@ fn number(name: &str) -> Option<u64> {
 /// Whether the stand-in can be brought to do the same: it can't be told which byte it is to spoil, what it lags behind, and when
 /// it is to lie.
 fn can_be_asked_again(plan: &Plan) -> bool {
-    let odd =
-        |fault: &Fault| matches!(fault, Fault::Corrupt | Fault::Lag { .. } | Fault::DraftInstead | Fault::NeverLive);
+    let odd = |fault: &Fault| {
+        fault.is_of_a_person()
+            || matches!(
+                fault,
+                Fault::Corrupt
+                    | Fault::Lag { .. }
+                    | Fault::LagById { .. }
+                    | Fault::NoPins
+                    | Fault::DraftInstead
+                    | Fault::NeverLive
+                    | Fault::NotesEdited
+            )
+    };
     plan.runs.len() == 2 && !plan.faults.iter().any(|planned| odd(&planned.fault))
 }
 

@@ -1,55 +1,46 @@
 //! `release`: the guided walk through the phase.
 //!
-//! It has no way of its own to do anything: it looks, says which step comes next, and runs the line that a person would
-//! type for that step. So it leaves what the single verbs leave, and can begin wherever somebody stopped.
+//! It observes the phase, shows which step is next, and runs the command that a person would type for that step. So it leaves
+//! what the single verbs leave, and continues wherever a person stopped.
 
-mod line;
 mod screen;
-mod seen;
-mod steps;
 
 use std::collections::BTreeSet;
 
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::consent::Consent;
+use super::consent::{self, Consent};
+use super::doctor::needs;
+use super::status::TRIES;
 use super::{Common, Outcome, common};
 use crate::console::Console;
-use crate::failure;
+use crate::failure::{self, Advice as _};
+use crate::gh::Gh;
 use crate::image::parts::PartSize;
 use crate::interrupt;
-use crate::typed;
-use line::Lines;
-use seen::Seen;
-use steps::{Name, State, Step};
+use crate::latest::client::Client;
+use crate::latest::github::GitHub;
+use crate::latest::source;
+use crate::phase::{self, Command, Name, Options, Picture, Problem, Standing, Step};
+use crate::sources::History;
+use crate::suggest;
 
 /// Go through the phase step by step, asking before each change
 ///
-/// The steps are doctor, check, build-and-fetch, publish, verify and document. Each look shows which are done, which is next and
-/// what that one will do; then its own command runs, asks, and does it. End it anywhere and start it again: what is done is
-/// not done twice. With --json, or where nobody sits at a terminal, it shows the state and the next command, and ends.
+/// The steps are doctor, check, build-and-fetch, publish, verify and document. The walk shows which steps are done, which is
+/// next, and what it will do; then the step's own command runs and asks. Stop anywhere and start again: no step is done twice.
+/// With --json, or without a terminal, the walk shows the state and the next command, and ends.
 #[derive(Args)]
 pub struct Release {
-    /// The release, by its version tag
+    /// Version tag of the release
     #[arg(value_name = "VERSION")]
     release: String,
-    /// Build host, as ssh takes it; give it again for several. Not needed where nothing is to be built
-    #[arg(long = "host", value_name = "HOST", allow_hyphen_values = true)]
-    hosts: Vec<String>,
-    /// Send the packer directory to the host, and build there
-    #[arg(long)]
-    sync: bool,
-    /// The packer directory on the host [default: /usr/local/lib/homestak/packer]
-    #[arg(long, value_name = "DIR", allow_hyphen_values = true)]
-    remote_dir: Option<String>,
-    /// The release issue that gets a comment
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
-    issue: Option<u64>,
-    /// Where the issue is [default: --repo]
-    #[arg(long, value_name = "[HOST/]OWNER/NAME", requires = "issue")]
-    issue_repo: Option<String>,
-    /// Bytes a part may have, or a number with KiB, MiB, GiB [default: 2 GiB - 1]
+    #[command(flatten)]
+    build: common::Build,
+    #[command(flatten)]
+    issue: common::Issue,
+    /// Maximum size of a part: bytes, or a number with KiB, MiB, GiB [default: 2 GiB - 1]
     #[arg(long, value_name = "SIZE", value_parser = part_size)]
     part_size: Option<String>,
     #[command(flatten)]
@@ -58,132 +49,134 @@ pub struct Release {
     pub common: common::All,
 }
 
-/// How a step ended.
-enum Took {
-    Done,
-    Declined,
-    /// The verb told what is wrong; its exit code.
-    Refused(u8),
-}
-
 impl Release {
     pub fn run(self, common: &Common, console: &Console) -> anyhow::Result<Outcome> {
-        if !crate::version::is_one(&self.release) {
-            return Err(failure::usage(format!(
-                "`{}` is no release; expected a version tag such as v0.46",
-                self.release.escape_debug()
-            )));
-        }
+        common::must_be_version(&self.release)?;
         let acts = self.consent.in_advance() || (self.consent.asks() && !common.json && console.can_ask());
-        let lines = Lines { asked: &self, common };
-        let mut seen = Seen::first(&lines, console)?;
-        let mut taken = BTreeSet::new();
+        let options = self.options();
+        console.note("Checking tools, login, hosts and GitHub …");
+        let mut picture = self.look(common, &options, true)?;
+        let (mut taken, mut changed) = (BTreeSet::new(), false);
         loop {
             interrupt::check()?;
-            let steps = steps::steps(&lines, &seen);
-            screen::steps(console, &self.release, &seen, &steps);
-            let Some(next) = steps.iter().find(|step| step.state == State::Next) else {
-                screen::checklist(console, &lines, &seen);
-                return Ok(Outcome::done(self.to_json(&lines, &seen, &steps, &taken)));
-            };
-            if !acts {
-                if next.name == Name::Document {
-                    screen::checklist(console, &lines, &seen);
+            let steps = phase::steps(&picture, &options);
+            screen::steps(console, &self.release, &picture, &steps);
+            let fields = |taken: &BTreeSet<Name>| to_json(&picture, &options, &steps, taken);
+            let next = phase::next(&steps);
+            let last = next.is_none_or(|step| step.name == Name::Document);
+            let Some(next) = next.filter(|_| acts) else {
+                if last {
+                    screen::checklist(console, &options, &picture, &steps);
                 }
-                console.line(format_args!("{} {}", console.bold("next:"), next.line.carried_out()));
-                let fields = self.to_json(&lines, &seen, &steps, &taken);
-                return Ok(match &seen.ill {
-                    Some(why) => Outcome::exit(failure::Kind::Missing as u8, with_error(fields, why)),
-                    None => Outcome::done(fields),
+                if let Some(next) = next {
+                    console.line(format_args!("{} {}", console.bold("next:"), next.command.executed()));
+                }
+                return Ok(match next {
+                    Some(next) if next.name == Name::Doctor => Outcome::failed(by_person(next), fields(&taken)),
+                    _ => Outcome::done(fields(&taken)),
                 });
-            }
-            let took = if taken.insert(next.name) {
-                self.take(next, &seen, common, console)
-            } else {
-                Err(failure::failed(format!(
-                    "{} ran to its end and is still to be done: {}; {} shows what there is",
-                    next.name.word(),
-                    next.said,
-                    typed::line("status")
-                )))
             };
-            if let Ok(Took::Done) = took {
-                console.note("Looking again …");
-                seen = Seen::again(&lines)?;
+            let Err(error) = self.take(next, &mut taken, common, console) else {
+                changed |= matches!(next.name, Name::BuildAndFetch | Name::Publish | Name::Document);
+                console.note("Checking again …");
+                picture = self.look(common, &options, false)?;
                 continue;
-            }
-            if next.name == Name::Document {
-                screen::checklist(console, &lines, &seen);
-            }
-            console.note(format_args!("Ended at {}. To go on from here: {}", next.name.word(), lines.again()));
-            let fields = self.to_json(&lines, &seen, &steps, &taken);
-            let changed = taken.iter().any(|name| *name != next.name && matches!(name, Name::Build | Name::Publish));
-            return match took.map_err(|error| if changed { failure::after_changes(error) } else { error })? {
-                Took::Refused(exit) => {
-                    let why = format!("{} found something that stops the release", next.name.word());
-                    Ok(Outcome::exit(exit, with_error(fields, &why)))
-                }
-                Took::Done | Took::Declined => Ok(Outcome::done(fields)),
             };
+            if last {
+                screen::checklist(console, &options, &picture, &steps);
+            }
+            console.note(format_args!("Stopped at {}. To continue from here: {}", next.name.word(), options.release()));
+            let error = if changed { failure::after_changes(error) } else { error };
+            return Ok(Outcome::failed(error, fields(&taken)));
         }
     }
 
-    /// Runs the line of a step, as it was shown.
-    fn take(&self, step: &Step, seen: &Seen, common: &Common, console: &Console) -> anyhow::Result<Took> {
-        let line = if self.consent.in_advance() { step.line.carried_out() } else { step.line.clone() };
-        let Some(words) = line.words() else {
-            return Err(failure::missing(seen.ill.clone().unwrap_or_else(|| step.said.clone())));
-        };
-        let shown = format!("{} {line}", console.bold("$"));
-        if step.name == Name::Build {
-            if self.hosts.is_empty() {
-                return Err(failure::missing(format!(
-                    "no build host is named for {}; go on with --host HOST",
-                    step.images.join(", ")
-                )));
-            }
-            console.note(shown);
-            let question = "Run this? A build takes a quarter of an hour or more for each image.";
-            if !self.consent.in_advance() && console.ask(question)? != Some(true) {
-                return Ok(Took::Declined);
-            }
+    fn options(&self) -> Options {
+        Options {
+            release: Some(self.release.clone()),
+            issue: self.issue.issue,
+            issue_repo: self.issue.issue_repo.clone(),
+            part_size: self.part_size.clone(),
+            ..self.build.options()
+        }
+    }
+
+    /// The picture; the first time with what `doctor` checks.
+    fn look(&self, common: &Common, options: &Options, first: bool) -> anyhow::Result<Picture> {
+        let silent = Console::silent();
+        let mut history = History::open(&common.packer_dir())?;
+        let git = history.git().clone();
+        let gh = Gh::new(common.repo_to_change()?, TRIES, &silent);
+        let address = common.address(gh.repo());
+        let outside = GitHub::new(&gh, &git, address.clone(), &silent);
+        let found = if first {
+            needs::problem(&needs::needs(common, Ok(&history), Ok(&gh), Some(&outside), &self.build)?)
         } else {
-            console.note(shown);
+            None
+        };
+        let problem = match found {
+            Some(found) => Some(found),
+            None => source::absent(&gh, &git, &common.remote, &address, &self.release)?
+                .map(|absent| Problem { why: absent.to_string(), command: Some(absent.line) }),
+        };
+        let client = Client::new(&outside);
+        let (picture, _) = phase::observe(&common.place(), &gh, client, &mut history, options)?;
+        match (&picture.goal.standing, &problem) {
+            (Standing::Overtaken(newer), None) => {
+                let release = &self.release;
+                let error = failure::failed(format!("`latest` stands for {newer}, which is newer than {release}"));
+                Err(error.fix(format_args!("run {} to see what is next", suggest::command("status"))))
+            }
+            _ => Ok(Picture { problem, ..picture }),
         }
-        let outcome = line::verb(words)?.run(common, console)?;
-        Ok(match (outcome.exit, outcome.fields["executed"].as_bool()) {
-            (0, Some(false)) => Took::Declined,
-            (0, _) => Took::Done,
-            (exit, _) => Took::Refused(exit),
-        })
     }
 
-    fn to_json(&self, lines: &Lines<'_>, seen: &Seen, steps: &[Step], taken: &BTreeSet<Name>) -> Value {
-        let next = steps.iter().find(|step| step.state == State::Next);
-        json!({
-            "release": self.release,
-            "steps": steps.iter().map(|step| json!({
-                "step": step.name.word(),
-                "state": step.state.word(),
-                "said": step.said,
-                "images": step.images,
-                "command": step.line.carried_out().to_string(),
-            })).collect::<Vec<_>>(),
-            "next": next.map(|step| step.line.carried_out().to_string()),
-            "checklist": screen::items(lines, seen).iter().map(|item| json!({
-                "item": item.what, "done": item.done,
-            })).collect::<Vec<_>>(),
-            "executed": !taken.is_empty(),
-        })
+    /// Runs the command of a step, as it was shown.
+    fn take(&self, step: &Step, taken: &mut BTreeSet<Name>, common: &Common, console: &Console) -> anyhow::Result<()> {
+        let command = if self.consent.in_advance() { step.command.executed() } else { step.command.clone() };
+        let (Command::Verb { words, .. }, false) = (&command, step.name == Name::Doctor) else {
+            return Err(by_person(step));
+        };
+        if !taken.insert(step.name) {
+            let what = format!("{} succeeded, but is still the next step: {}", step.name.word(), step.reason);
+            return Err(failure::failed(what).fix(format_args!("look at {}", suggest::command("status"))));
+        }
+        let builds = step.name == Name::BuildAndFetch && words[0] == step.name.word();
+        if builds && self.build.hosts()?.is_empty() {
+            let error = failure::missing(format!("no build host is named for {}", step.images.join(", ")));
+            return Err(error.fix("name the build host with --host HOST"));
+        }
+        console.note(format_args!("{} {command}", console.bold("$")));
+        if builds && !self.consent.in_advance() {
+            let question = "Run this? A build takes a quarter of an hour or more for each image.";
+            if console.ask(question)? != Some(true) {
+                return Err(consent::declined());
+            }
+        }
+        let words = ["cargo xtask", "packer"].into_iter().map(str::to_owned).chain(suggest::with_options(words));
+        super::parse(words)?.run(common, console)?.error.map_or(Ok(()), Err)
     }
 }
 
-/// As it was typed, so that the lines show it so.
+/// What a person must do first, with the command.
+fn by_person(step: &Step) -> anyhow::Error {
+    let (error, command) = (failure::missing(step.reason.clone()), step.command.to_string());
+    let has_fix = step.reason.contains(&command) || failure::why_and_fix(&step.reason).1.is_some();
+    if has_fix { error } else { error.fix(format_args!("run `{command}`")) }
+}
+
+fn to_json(picture: &Picture, options: &Options, steps: &[Step], taken: &BTreeSet<Name>) -> Value {
+    json!({
+        "release": options.release,
+        "label": picture.label(),
+        "steps": steps.iter().map(Step::to_json).collect::<Vec<_>>(),
+        "next": phase::next(steps).map(Step::next_to_json),
+        "checklist": screen::items(options, picture, steps),
+        "executed": !taken.is_empty(),
+    })
+}
+
+/// As it was typed, for the commands that repeat it.
 fn part_size(text: &str) -> anyhow::Result<String> {
     text.parse::<PartSize>().map(|_| text.to_owned())
-}
-
-fn with_error(mut fields: Value, why: &str) -> Value {
-    fields["error"] = why.into();
-    fields
 }

@@ -1,29 +1,32 @@
-//! What the walk shows: the steps, and at the end the phase's checklist.
+//! What the walk shows: the steps, and at the end the checklist of phase 64.
+//!
+//! An item of the checklist is done when its effect was observed.
 
-use super::line::Lines;
-use super::seen::Seen;
-use super::steps::{State, Step};
-use crate::console::{self, Console, count, size};
-use crate::text;
+use serde::Serialize;
 
-/// A line of the phase's checklist.
+use crate::console::{self, Console};
+use crate::phase::{Name, Options, Picture, State, Step};
+use crate::text::{count, size};
+
+/// A line of the checklist.
+#[derive(Serialize)]
 pub struct Item {
+    #[serde(rename = "item")]
     pub what: String,
     pub done: bool,
 }
 
 /// The steps, each with its state.
-pub fn steps(console: &Console, release: &str, seen: &Seen, steps: &[Step]) {
+pub fn steps(console: &Console, release: &str, picture: &Picture, steps: &[Step]) {
     const NAMES: usize = 26;
     let columns = console::columns().unwrap_or(80);
-    // On a narrow terminal what is said stands below the name.
+    // On a narrow terminal the reason is below the name.
     let (first, indent) = if columns < 60 { ("\n      ", 6) } else { ("", NAMES) };
     console.line("");
-    let live = seen.list.latest.as_ref().and_then(|latest| latest.release.as_ref()?.source.as_deref());
-    let live = live.map_or_else(String::new, |live| format!(" (`latest` is {live})"));
+    let live = picture.label().map_or_else(String::new, |live| format!(" (`latest` is {live})"));
     console.line(format_args!("{}{live}", console.bold(&format!("Release {release}, packer images"))));
     for step in steps {
-        let said = text::hanging(&step.said, columns, indent);
+        let said = step.reason.replace('\n', &format!("\n{}", " ".repeat(indent)));
         let state = match step.state {
             State::Done => console.green("done "),
             State::Next => console.yellow("next "),
@@ -39,55 +42,60 @@ pub fn steps(console: &Console, release: &str, seen: &Seen, steps: &[Step]) {
     console.line("");
 }
 
-/// What phase 64 asks to be ticked off.
-pub fn items(lines: &Lines<'_>, seen: &Seen) -> Vec<Item> {
-    let release = lines.release();
+/// What phase 64 asks to tick off.
+pub fn items(options: &Options, picture: &Picture, steps: &[Step]) -> Vec<Item> {
+    let release = options.release.as_deref().unwrap_or_default();
     let item = |what: String, done: bool| Item { what, done };
-    let verified = matches!(seen.verified, Some(Ok(_)));
-    let documented = seen.documented.as_ref().and_then(|documented| documented.as_ref().ok());
-    let rebuilt = documented.map(|documented| documented.rebuilt.as_slice()).unwrap_or_default();
+    let is_done = |name: Name| steps.iter().any(|step| step.name == name && step.state == State::Done);
+    let verified = is_done(Name::Verify);
+    let plan = picture.document.as_ref().and_then(|plan| plan.as_ref().ok());
+    let rebuilt: Vec<&str> = plan.iter().flat_map(|plan| plan.record.rebuilt()).collect();
+    let published = picture.label() == Some(release);
     let mut items = vec![item(
-        match rebuilt {
-            _ if documented.is_none() => "template changes checked".to_owned(),
+        match rebuilt.as_slice() {
+            _ if plan.is_none() => "template changes checked".to_owned(),
             [] => "template changes checked: none, the images are kept".to_owned(),
             some => format!("template changes checked: rebuild of {}", some.join(", ")),
         },
         verified,
     )];
-    if !rebuilt.is_empty() || seen.published {
-        items.push(item(format!("images rebuilt, and `latest` moved to {release}"), verified && seen.published));
+    if !rebuilt.is_empty() || published {
+        items.push(item(format!("images rebuilt, and `latest` moved to {release}"), verified && published));
     }
-    for row in seen.list.rows.iter().filter(|row| row.template) {
+    for row in picture.rows.iter().filter(|row| row.template) {
         let name = &row.name;
         let (what, there) = match &row.published {
             None => (format!("{name}.qcow2 on `latest`"), false),
             Some(published) if published.parts > 0 => (
-                format!("{name}.qcow2 in {} ({}) + .sha256", count(published.parts, "part"), size(published.bytes)),
+                format!("{name}.qcow2 in {} ({}) + .sha256", count(published.parts, "part"), size(published.size)),
                 true,
             ),
-            Some(published) => (format!("{name}.qcow2 ({}) + .sha256", size(published.bytes)), true),
+            Some(published) => (format!("{name}.qcow2 ({}) + .sha256", size(published.size)), true),
         };
         items.push(item(what, there && verified));
     }
-    match documented {
-        Some(documented) => {
-            items.push(item(format!("decision in the notes of {release}: {}", documented.line), documented.written));
-            let on_issue = documented.on_issue && documented.written;
-            let what = "decision on the release issue";
-            let todo = if on_issue { String::new() } else { format!(": {}", lines.comment()) };
-            items.push(item(format!("{what}{todo}"), on_issue));
-        }
-        None => items.push(item(format!("decision in the notes of {release}: {}", lines.document()), false)),
-    }
+    let Some(plan) = plan else {
+        items.push(item(format!("decision in the notes of {release}: {}", options.document(release)), false));
+        return items;
+    };
+    let written = plan.release.is_some() && !plan.notes_change;
+    items.push(item(format!("decision in the notes of {release}: {}", plan.line), written));
+    let on_issue = plan.comment.as_ref().is_some_and(|comment| !comment.changes());
+    let todo = match &plan.comment {
+        Some(_) if on_issue => String::new(),
+        Some(_) => format!(": {}", options.document(release)),
+        None => format!(": {} --issue N", options.document(release)),
+    };
+    items.push(item(format!("decision on the release issue{todo}"), on_issue));
     items
 }
 
 /// The last screen.
-pub fn checklist(console: &Console, lines: &Lines<'_>, seen: &Seen) {
-    let columns = console::columns().unwrap_or(80);
-    console.line(console.bold(&format!("Phase 64 of {}, to tick off", lines.release())));
-    for item in items(lines, seen) {
-        let what = text::hanging(&item.what, columns, 6);
+pub fn checklist(console: &Console, options: &Options, picture: &Picture, steps: &[Step]) {
+    let release = options.release.as_deref().unwrap_or_default();
+    console.line(console.bold(&format!("Checklist of phase 64 for {release}")));
+    for item in items(options, picture, steps) {
+        let what = item.what.replace('\n', "\n      ");
         let mark = if item.done { console.green("[x]") } else { "[ ]".to_owned() };
         console.line(format_args!("  {mark} {what}"));
     }

@@ -29,7 +29,7 @@ struct Arguments {
     /// The packer directory that the rehearsed repository begins with
     #[arg(long)]
     packer_dir: PathBuf,
-    /// Another gh than the one on PATH
+    /// gh to use instead of the gh on PATH
     #[arg(long)]
     gh: Option<PathBuf>,
     /// MiB of each image, which is cut into parts of two thirds of that
@@ -73,7 +73,7 @@ fn main() -> ExitCode {
 
 fn rehearse(arguments: &Arguments, interrupted: &AtomicBool) -> anyhow::Result<serde_json::Value> {
     let started = Instant::now();
-    let dir = std::env::temp_dir().join(format!("packer-rehearsal-{}", std::process::id()));
+    let dir = rehearsal::private_dir("packer-rehearsal").context("making a folder for the rehearsal")?;
     let mut options = Options::new(&arguments.tool);
     options.packer_dir = Some(arguments.packer_dir.clone());
     options.gh.clone_from(&arguments.gh);

@@ -7,7 +7,10 @@ use super::super::{Check, Seen, Told};
 use super::{bytes, ensure, ensure_field, holds};
 
 pub(super) const CHECKS: &[Check] = &[
-    Check { assumption: "a draft may be made while a published release holds the tag's name", run: beside_published },
+    Check {
+        assumption: "a draft may be made, or renamed, onto a tag whose name a published release holds",
+        run: beside_published,
+    },
     Check { assumption: "several drafts may share a tag name", run: shared_name },
     Check { assumption: "a draft makes no tag", run: no_tag },
     Check { assumption: "a listing shows drafts to whoever may push", run: listed },
@@ -29,6 +32,9 @@ fn beside_published(scratch: &Scratch<'_>) -> Told {
     ensure_field(&draft, "draft", true)?;
     ensure_field(&draft, "tag_name", tag.as_str())?;
     scratch.listed(id(&draft))?;
+    let other = scratch.draft(&scratch.name())?;
+    let renamed = scratch.edit(&other, &scratch.fields(&tag, true))?.expect(200)?.json();
+    ensure_field(&renamed, "tag_name", tag.as_str())?;
     scratch.shows(&tag, id(&live))?;
     holds()
 }

@@ -1,4 +1,4 @@
-//! The change of places of two releases: what one PATCH does.
+//! The change of places of two releases, one of them a draft: what one PATCH does.
 
 use serde_json::{Value, json};
 
@@ -90,15 +90,13 @@ fn downloads_stop(scratch: &Scratch<'_>) -> Told {
     holds()
 }
 
-/// The second half of a flip, with all its fields.
+/// The second half of a switch, with all its fields: no target is among them.
 fn published(scratch: &Scratch<'_>) -> Told {
     let tag = scratch.tag(&scratch.first)?;
     let draft = scratch.draft(&scratch.name())?;
     let sent = bytes(18);
     scratch.asset(&draft, "a.bin", &sent)?;
-    let mut fields = scratch.fields(&tag, false);
-    fields["target_commitish"] = scratch.first.as_str().into();
-    let release = scratch.edit(&draft, &fields)?.expect(200)?.json();
+    let release = scratch.edit(&draft, &scratch.fields(&tag, false))?.expect(200)?.json();
     for release in [release, scratch.read(&draft)?] {
         ensure_field(&release, "draft", false)?;
         ensure_field(&release, "prerelease", true)?;
@@ -144,7 +142,7 @@ fn second(scratch: &Scratch<'_>) -> Told {
     holds()
 }
 
-/// A publish, and its rollback.
+/// A publish that hides what it replaces, and its rollback.
 fn there_and_back(scratch: &Scratch<'_>) -> Told {
     let (tag, aside) = (scratch.tag(&scratch.first)?, scratch.name());
     let (old, new) = (scratch.published(&tag)?, scratch.draft(&scratch.name())?);

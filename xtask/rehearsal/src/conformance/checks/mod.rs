@@ -6,6 +6,7 @@ mod downloads;
 mod drafts;
 mod flip;
 mod names;
+mod pins;
 mod refs;
 mod tags;
 mod uploads;
@@ -25,6 +26,7 @@ pub fn all() -> Vec<Check> {
         assets::CHECKS,
         downloads::CHECKS,
         flip::CHECKS,
+        pins::CHECKS,
         tags::CHECKS,
         refs::CHECKS,
     ];

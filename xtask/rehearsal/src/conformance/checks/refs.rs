@@ -5,14 +5,21 @@ use serde_json::json;
 use super::super::push::{Pushed, Pusher};
 use super::super::scratch::Scratch;
 use super::super::{Check, Ending, Seen, Told};
-use super::{ensure, holds};
+use super::{ensure, holds, holds_with};
 
 pub(super) const CHECKS: &[Check] = &[
     Check {
         assumption: "a ref under refs/packer is pushed, moved and deleted with a lease, to a commit without parents",
         run: lock,
     },
-    Check { assumption: "of an atomic push with one stale lease nothing comes to be", run: atomic },
+    Check {
+        assumption: "of an atomic push with one stale lease nothing comes to be, and a tag that is pushed shows in the API",
+        run: atomic,
+    },
+    Check {
+        assumption: "of an atomic push with a tag that a rule forbids nothing comes to be, and its line names the rule",
+        run: forbidden_tag,
+    },
     Check { assumption: "a push that is a dry run is answered like a real one, and changes nothing", run: dry_run },
     Check {
         assumption: "GraphQL's updateRefs, on a ref under refs/packer and with an old id that is stale,",
@@ -22,7 +29,7 @@ pub(super) const CHECKS: &[Check] = &[
 
 /// The whole life of the lock: whoever has it may publish. git-bug and notes keep refs of their own on GitHub as well.
 fn lock(scratch: &Scratch<'_>) -> Told {
-    let pusher = Pusher::new(scratch)?;
+    let pusher = Pusher::new(scratch.client, scratch.count())?;
     let name = scratch.packer_ref();
     let (first, second, other) = (pusher.commit("first")?, pusher.commit("second")?, pusher.commit("other")?);
     let lease =
@@ -48,7 +55,7 @@ fn lock(scratch: &Scratch<'_>) -> Told {
 
 /// How a tag is moved: not at all where the lock is another's by then.
 fn atomic(scratch: &Scratch<'_>) -> Told {
-    let pusher = Pusher::new(scratch)?;
+    let pusher = Pusher::new(scratch.client, scratch.count())?;
     let (name, tag) = (scratch.packer_ref(), format!("refs/tags/{}", scratch.pushed_tag()));
     let (first, second) = (pusher.commit("first")?, pusher.commit("second")?);
     let both = |lock: &str, old_tag: &str| {
@@ -65,12 +72,36 @@ fn atomic(scratch: &Scratch<'_>) -> Told {
     both(&first, "")?.done()?;
     let (lock, moved) = (pusher.remote(&name)?, pusher.remote(&tag)?);
     ensure(lock.as_ref() == Some(&second) && moved == lock, || format!("they are {lock:?} and {moved:?} now"))?;
+    // Before it changes a release the tool waits for this.
+    scratch.points(&tag["refs/tags/".len()..], &second)?;
     holds()
+}
+
+/// The tag of a pinned set is pushed with a renewal of the lock. Where the tag is refused the lock is still the run's own.
+fn forbidden_tag(scratch: &Scratch<'_>) -> Told {
+    let pusher = Pusher::new(scratch.client, scratch.count())?;
+    let (name, tag) = (scratch.packer_ref(), scratch.pushed_tag());
+    let full = format!("refs/tags/{tag}");
+    let (first, second) = (pusher.commit("first")?, pusher.commit("second")?);
+    pusher.push(&[&format!("{first}:{name}")])?.done()?;
+    let ruleset = scratch.ruleset(&[&tag], "creation")?;
+    let leases = [format!("--force-with-lease={name}:{first}"), format!("--force-with-lease={full}:")];
+    let refs = [format!("{second}:{name}"), format!("{second}:{full}")];
+    let pushed = pusher.push(&["--atomic", &leases[0], &leases[1], &refs[0], &refs[1]])?;
+    let said = pushed.said.clone();
+    pushed.refused()?;
+    let told = said.split("; ").any(|line| line.contains(&full) && line.contains("rule"));
+    ensure(told, || format!("it says {said}"))?;
+    let (lock, made) = (pusher.remote(&name)?, pusher.remote(&full)?);
+    ensure((lock.as_ref(), made.as_ref()) == (Some(&first), None), || format!("they are {lock:?} and {made:?} now"))?;
+    pusher.push(&[&leases[0], &refs[0]])?.done()?;
+    scratch.client.delete(&ruleset)?.expect(204)?;
+    holds_with(said.replace('\t', " "))
 }
 
 /// How it is found out before anything is sent that a login may write.
 fn dry_run(scratch: &Scratch<'_>) -> Told {
-    let pusher = Pusher::new(scratch)?;
+    let pusher = Pusher::new(scratch.client, scratch.count())?;
     let name = scratch.packer_ref();
     let commit = pusher.commit("first")?;
     pusher.push(&["--dry-run", &format!("{commit}:{name}")])?.done()?;
@@ -81,7 +112,7 @@ fn dry_run(scratch: &Scratch<'_>) -> Told {
 
 /// Whether a lock could do without git. <https://docs.github.com/graphql/reference/mutations#updaterefs>
 fn update_refs(scratch: &Scratch<'_>) -> Told {
-    let pusher = Pusher::new(scratch)?;
+    let pusher = Pusher::new(scratch.client, scratch.count())?;
     let (anchor, name) = (scratch.packer_ref(), scratch.packer_ref());
     let (first, second) = (pusher.commit("first")?, pusher.commit("second")?);
     // The commits have to be there before a ref can lead to them.

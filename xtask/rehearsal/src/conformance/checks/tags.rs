@@ -4,8 +4,8 @@ use serde_json::json;
 
 use super::super::client::Body;
 use super::super::scratch::{Scratch, id, text};
-use super::super::{Check, Seen, Told};
-use super::{ensure, ensure_field, holds};
+use super::super::{Check, Told};
+use super::{bytes, ensure, ensure_field, holds};
 use crate::conformance::Ending;
 
 pub(super) const CHECKS: &[Check] = &[
@@ -17,7 +17,10 @@ pub(super) const CHECKS: &[Check] = &[
     },
     Check { assumption: "a tag that doesn't exist is 404, also where another's name begins so", run: no_tag },
     Check { assumption: "`commits/tags/NAME` gives the commit of an annotated tag, peeled", run: peeled },
-    Check { assumption: "a published release whose tag is deleted", run: tag_deleted },
+    Check {
+        assumption: "a published release whose tag is deleted becomes a draft that keeps its name and assets",
+        run: tag_deleted,
+    },
 ];
 
 /// <https://docs.github.com/rest/releases/releases#delete-a-release>. `gh release delete` keeps the tag too.
@@ -98,24 +101,29 @@ fn peeled(scratch: &Scratch<'_>) -> Told {
     holds()
 }
 
-/// Why the tool updates the tag and never deletes it: cli/cli#5024.
+/// Why the tool updates the tag and never deletes it, and how it puts right what others did: the tag comes back first, then the release.
+/// spinframework/spin#1611, neovim/neovim#14140.
 fn tag_deleted(scratch: &Scratch<'_>) -> Told {
     let tag = scratch.tag(&scratch.first)?;
     let live = scratch.published(&tag)?;
+    let asset = scratch.asset(&live, "a.bin", &bytes(21))?;
     scratch
         .client
         .delete(&format!("git/refs/tags/{tag}"))
         .and_then(|it| it.expect(204))
         .map_err(Ending::while_preparing)?;
-    let became = scratch.client.eventually(|| {
+    scratch.client.eventually(|| {
         let now = scratch.read(&live)?;
-        Ok(if now["draft"] == true { Ok(text(&now["tag_name"])) } else { Err(String::new()) })
-    });
-    match became {
-        Ok(name) => Ok(Seen::Information(format!("becomes a draft, called {name}"))),
-        Err(Ending::Broken(_)) => Ok(Seen::Information("stays published".to_owned())),
-        Err(other) => Err(other),
-    }
+        let became = now["draft"] == true && now["tag_name"] == tag.as_str();
+        Ok(if became { Ok(()) } else { Err(format!("draft is {}, tag_name {}", now["draft"], now["tag_name"])) })
+    })?;
+    scratch.shows_nothing(&tag)?;
+    scratch.tag_named(&tag, &scratch.first)?;
+    let again = scratch.edit(&live, &scratch.fields(&tag, false))?.expect(200)?.json();
+    ensure_field(&again, "draft", false)?;
+    ensure_field(&again["assets"][0], "id", id(&asset))?;
+    scratch.shows(&tag, id(&live))?;
+    holds()
 }
 
 /// An annotated tag of the first commit, and the id of its object.

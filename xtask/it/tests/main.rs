@@ -1,0 +1,33 @@
+//! The tool with real gh, git, ssh and scp. One program: its tests share the processors to the end, and it is linked once.
+
+mod adopted;
+mod as_they_are;
+mod assets;
+mod attacks;
+mod build_and_fetch;
+mod check;
+mod document;
+mod download;
+mod end_to_end;
+mod freshness;
+mod help;
+mod hostile_text;
+mod json;
+mod one_picture;
+mod one_publisher;
+mod packages;
+mod pins;
+mod publish;
+mod publish_inputs;
+mod publish_matrix;
+mod rehearse_shell;
+mod release;
+mod release_states;
+mod samples;
+mod signals;
+mod signed;
+mod split_checksum;
+mod status_doctor;
+mod verify;
+mod words;
+mod years;
