@@ -44,8 +44,9 @@ stopped() {
     trap - HUP INT TERM
     if [ -n "${sleeper-}" ]; then kill "$sleeper"; fi
     rm -rf "$work"
-    say "$name: stopped"
     echo "$name" >>stopped
+    # Last: the connection may be gone, and a write to it would end this script.
+    say "$name: stopped"
     exit 129
 }
 
