@@ -3,7 +3,7 @@
 
 use crate::cases::{ABUSE, Case, LIMIT, after, also, and, at, everywhere, few_offsets, on, plan, publish, run};
 use crate::fault::{Fault, Kind, Place, Planned};
-use crate::plan::{Plan, Run, Start, Verb};
+use crate::plan::{Pace, Plan, Run, Start, Verb};
 
 /// Long enough for another run to come and go, and shorter than a permit.
 const WAIT: Fault = Fault::Limit { status: 429, retry_after: Some(20) };
@@ -126,6 +126,18 @@ pub fn all() -> Vec<Case> {
                 let refused = Planned { run: 0, place: Place::Of(Kind::Hides, 1), fault: next };
                 plan(start, &[run(publish(45, 2), 0, 0)], &[on(0, Kind::Hides, Fault::Late { served: served * 1_000 }), refused], Verb::Rollback)
             }))
+        }).collect()),
+        case("45: git can't be reached from the first of the two calls on, which is done late", [Start::Ours, Start::ByHand, Start::OursOverOlder].into_iter().flat_map(|start| {
+            (3..11).flat_map(move |served| [run(publish(45, 3), 0, 0), run(publish(44, 2), 0, 0)].into_iter().flat_map(|first| {
+                let late = [Fault::NoGit { lasting: 900_000 }, Fault::Late { served: served * 10_000 }];
+                // So slow that the last renewal is too old for a second attempt.
+                let slow = (4..16).map(|pace| Pace::Even(pace * 125));
+                slow.map(|pace| Plan { pace, ..plan(start, &[first], &late.map(|fault| on(0, Kind::Hides, fault)), Verb::Rollback) }).collect::<Vec<_>>()
+            }).collect::<Vec<_>>())
+        }).collect()),
+        case("46: the lock is deleted while GitHub can't be reached from the first of the two calls on", [Start::Ours, Start::ByHand].into_iter().flat_map(|start| {
+            let deleted = everywhere(start, &[run(publish(45, 2), 0, 0)], &[0], &[Fault::LockDeleted], Verb::Rollback);
+            and(deleted, on(0, Kind::Hides, Fault::NoHub { lasting: 115_000 }))
         }).collect()),
     ]
 }

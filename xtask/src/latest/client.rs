@@ -43,6 +43,10 @@ impl<'a> Client<'a> {
         Self { outside: self.outside, attempts: 1, how: How::BRIEF }
     }
 
+    pub fn tries_once(&self) -> bool {
+        self.attempts == 1
+    }
+
     pub fn how(&self) -> How {
         self.how
     }

@@ -83,7 +83,10 @@ impl<'a> Held<'a> {
         send: impl FnOnce(&dyn Outside, How, &Permit<'_>) -> Result<T, CallError>,
     ) -> anyhow::Result<Result<T, CallError>> {
         let outside = self.client.outside();
-        let permit = self.lease.permit(self.client)?;
+        let permit = match self.lease.permit(self.client) {
+            Err(CallError::Lapsed) => return Ok(Err(CallError::Lapsed)),
+            permit => permit?,
+        };
         let result = send(outside, How::BRIEF, &permit);
         if permit.was_sent() {
             self.lease.answered(outside, result.as_ref().err().is_none_or(CallError::is_clear));

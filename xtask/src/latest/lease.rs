@@ -112,9 +112,10 @@ impl Lease {
         self.state().known = there;
         match self.push(client.outside(), None) {
             Ok(Renewed::Yes) => {
-                self.state().renewing = true;
-                let lease = self.clone();
-                client.outside().beside(Box::new(move |outside| lease.renew(outside)));
+                if !std::mem::replace(&mut self.state().renewing, true) {
+                    let lease = self.clone();
+                    client.outside().beside(Box::new(move |outside| lease.renew(outside)));
+                }
                 Ok(Ok(()))
             }
             Ok(Renewed::OthersMoved | Renewed::Unknown) => Ok(Err("no clear answer to the push")),
@@ -138,13 +139,13 @@ impl Lease {
     /// # Errors
     ///
     /// The lock is lost, could not be renewed for [`GIVE_UP`], or a signal arrived.
-    pub fn permit(&self, client: Client<'_>) -> anyhow::Result<Permit<'_>> {
+    pub fn permit(&self, client: Client<'_>) -> Result<Permit<'_>, CallError> {
         let permit = Permit { lease: self, sent: AtomicBool::new(false) };
         loop {
             match permit.check(client.outside().elapsed()) {
                 Ok(()) => return Ok(permit),
                 Err(CallError::Lapsed) => self.renew_now(client)?,
-                Err(error) => return Err(error.into()),
+                Err(error) => return Err(error),
             }
         }
     }
@@ -153,22 +154,24 @@ impl Lease {
     ///
     /// # Errors
     ///
-    /// The lock is lost, or could not be renewed for [`GIVE_UP`].
-    pub fn renew_now(&self, client: Client<'_>) -> anyhow::Result<()> {
+    /// The lock is lost, or could not be renewed for [`GIVE_UP`]; [`CallError::Lapsed`] at once for a client that tries once.
+    pub fn renew_now(&self, client: Client<'_>) -> Result<(), CallError> {
         let outside = client.outside();
         let since = outside.elapsed();
         loop {
-            match self.push(outside, None)? {
+            match self.push(outside, None).map_err(CallError::Local)? {
                 Renewed::Yes => return Ok(()),
-                Renewed::Refused(said) => return Err(refused(outside, REF, &said)),
+                Renewed::Refused(said) => return Err(CallError::Local(refused(outside, REF, &said))),
                 Renewed::OthersMoved | Renewed::Unknown => {}
             }
+            // During the switch the caller reads what is there between two attempts.
+            if client.tries_once() {
+                return Err(CallError::Lapsed);
+            }
             if outside.elapsed().saturating_sub(since) > GIVE_UP {
-                return Err(failure::failed(format!(
-                    "the lock {REF} could not be renewed for {} minutes",
-                    GIVE_UP.as_secs() / 60
-                ))
-                .fix("run the same command again to continue"));
+                let minutes = GIVE_UP.as_secs() / 60;
+                let error = failure::failed(format!("the lock {REF} could not be renewed for {minutes} minutes"));
+                return Err(CallError::Local(error.fix("run the same command again to continue")));
             }
             client.pause(Duration::from_secs(2))?;
         }
@@ -179,10 +182,16 @@ impl Lease {
         self.state().in_order = true;
     }
 
-    /// Whether a run that failed has something to recover, and may.
-    pub fn may_recover(&self) -> bool {
-        let state = self.state();
-        state.lost.is_none() && !state.in_order
+    /// Whether a run that failed has something to recover, and may. A lock that somebody deleted is taken once more for that:
+    /// no other run has it, and it alone says where the tag was.
+    pub fn may_recover(&self, client: Client<'_>) -> bool {
+        let mut state = self.state();
+        if state.in_order || !state.deleted {
+            return state.lost.is_none() && !state.in_order;
+        }
+        (state.lost, state.deleted) = (None, false);
+        drop(state);
+        matches!(self.take(client, None), Ok(Ok(())))
     }
 
     /// Since when nothing is live; while that is so, permits don't wait for renewals.
