@@ -13,19 +13,27 @@ use rehearsal::process::Ran;
 use rehearsal::world::{Options, REPOSITORY, World};
 use sha2::{Digest as _, Sha256};
 
+use crate::begun;
+
 const BIG: &str = "debian-13-pve";
 const SMALL: &str = "debian-12-custom";
 
 fn world(test: &str) -> World {
-    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("download-{test}"));
-    World::new(&dir, Options::new(env!("CARGO_BIN_EXE_xtask-it"))).unwrap()
+    World::new(&place(test), Options::new(env!("CARGO_BIN_EXE_xtask-it"))).unwrap()
+}
+
+fn place(test: &str) -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("download-{test}"))
 }
 
 /// A published set, the big image in three parts, and a machine that has nothing of it.
 fn published(test: &str) -> (World, Machine) {
-    let world = world(test);
-    world.build_all(1, Some("v0.45")).unwrap();
-    world.tool(&["publish", "--source", "v0.45", "--part-size", "1MiB", "--execute"]).expect(0, &[]);
+    let world = begun::twin("v0.45-in-parts", &place(test), |dir| {
+        let world = World::new(dir, Options::new(env!("CARGO_BIN_EXE_xtask-it"))).unwrap();
+        world.build_all(1, Some("v0.45")).unwrap();
+        world.tool(&["publish", "--source", "v0.45", "--part-size", "1MiB", "--execute"]).expect(0, &[]);
+        world
+    });
     let reader = world.another_machine("reader").unwrap();
     (world, reader)
 }

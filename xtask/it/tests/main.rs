@@ -4,6 +4,7 @@ mod adopted;
 mod as_they_are;
 mod assets;
 mod attacks;
+mod begun;
 mod build_and_fetch;
 mod check;
 mod document;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -12,6 +12,8 @@ use std::sync::{Arc, Mutex};
 use github_stand_in::{Action, Fault, Injection, Matches, Moment, Request, Ruleset, SeedRelease, Times};
 use rehearsal::world::{IMAGES, Options, REPOSITORY, World};
 use serde_json::Value;
+
+use crate::begun;
 
 const SIZES: [u64; 3] = [400 << 10, 250 << 10, 200 << 10];
 const MANIFEST: &str = "packer-images.json";
@@ -34,22 +36,29 @@ fn does(plan: &Value) -> Vec<&str> {
 
 /// With v0.43 live.
 fn first(name: &str) -> World {
-    let mut options = Options::new(env!("CARGO_BIN_EXE_xtask-it"));
-    options.sizes = SIZES.to_vec();
-    let place = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("pins-{name}"));
-    let world = World::new(&place, options).unwrap();
-    world.build_all(1, Some("v0.43")).unwrap();
-    world.tool(&args("v0.43")).expect(0, &[]);
-    world
+    begun::twin("pins-v0.43", &place(name), |dir| {
+        let mut options = Options::new(env!("CARGO_BIN_EXE_xtask-it"));
+        options.sizes = SIZES.to_vec();
+        let world = World::new(dir, options).unwrap();
+        world.build_all(1, Some("v0.43")).unwrap();
+        world.tool(&args("v0.43")).expect(0, &[]);
+        world
+    })
+}
+
+fn place(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("pins-{name}"))
 }
 
 /// With v0.44 live and v0.43 pinned, which differ in the first image; that is rebuilt once more, for v0.45.
 fn world(name: &str) -> World {
-    let world = first(name);
-    rebuild(&world, 2, "v0.44");
-    world.tool(&args("v0.44")).expect(0, &[]);
-    rebuild(&world, 3, "v0.45");
-    world
+    begun::twin("pins-v0.44", &place(name), |dir| {
+        let world = first("of-v0.44").twin(dir).unwrap();
+        rebuild(&world, 2, "v0.44");
+        world.tool(&args("v0.44")).expect(0, &[]);
+        rebuild(&world, 3, "v0.45");
+        world
+    })
 }
 
 fn rebuild(world: &World, seed: u64, source: &str) {

@@ -7,17 +7,22 @@ use rehearsal::terminal::Terminal;
 use rehearsal::world::{Options, REPOSITORY, World};
 use serde_json::Value;
 
+use crate::begun;
+
 const FIRST: &str = "debian-12-custom";
 const SEE: &str = "Images: See `latest` release";
 
 /// `latest` is v0.44, made by the tool; v0.45 changes the first template, and has a draft and an issue.
 fn world(test: &str) -> World {
     let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("release").join(test);
-    let mut options = Options::new(env!("CARGO_BIN_EXE_xtask-it"));
-    options.sizes = vec![1 << 20, 2 << 20, 3 << 20];
-    let world = World::new(&dir, options).unwrap();
-    world.build_all(1, Some("v0.44")).unwrap();
-    world.tool(&["publish", "--source", "v0.44", "--execute"]).expect(0, &[]);
+    let world = begun::twin("release", &dir, |dir| {
+        let mut options = Options::new(env!("CARGO_BIN_EXE_xtask-it"));
+        options.sizes = vec![1 << 20, 2 << 20, 3 << 20];
+        let world = World::new(dir, options).unwrap();
+        world.build_all(1, Some("v0.44")).unwrap();
+        world.tool(&["publish", "--source", "v0.44", "--execute"]).expect(0, &[]);
+        world
+    });
     world.hub().seed_release(REPOSITORY, SeedRelease::draft("v0.45").body("What is new.")).unwrap();
     world.hub().seed_issue(REPOSITORY, "Release v0.45").unwrap();
     world

@@ -2,31 +2,15 @@
 //! and its execution.
 
 use std::fs;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use github_stand_in::{Action, Fault, Injection, Matches, Moment, Request, Times};
 use rehearsal::machine::Machine;
-use rehearsal::world::{IMAGES, Options, REPOSITORY, World};
+use rehearsal::world::{IMAGES, REPOSITORY, World};
 use serde_json::json;
 
-use super::as_they_are::{PUBLISH, ROLLBACK, live, publish_twice};
-
-/// A world with the whole set in its images folder, built at v0.45.
-fn world(name: &str) -> World {
-    let mut options = Options::new(env!("CARGO_BIN_EXE_xtask-it"));
-    options.sizes = vec![300 << 10, (5 << 20) / 2, 400 << 10];
-    let place = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("states-{name}"));
-    let world = World::new(&place, options).unwrap();
-    world.build_all(1, Some("v0.45")).unwrap();
-    world
-}
-
-/// One where v0.44 was published, then v0.45. The id of the release that was replaced.
-fn published_twice(name: &str) -> (World, u64) {
-    publish_twice(world(name))
-}
+use super::as_they_are::{PUBLISH, ROLLBACK, live, published, published_twice, world};
 
 /// A rival acts once, before the first such request is worked on.
 fn rival_acts(
@@ -158,8 +142,7 @@ fn a_handmade_release_that_is_no_prerelease_can_come_back() {
 /// What `verify` tells to mend by publishing again, publishing again mends, without sending an image.
 #[test]
 fn a_release_that_is_no_prerelease_any_more_is_mended() {
-    let world = world("mended");
-    world.tool(PUBLISH).expect(0, &[]);
+    let world = published("mended");
     world.gh(&["release", "edit", "latest", "--repo", REPOSITORY, "--prerelease=false"]).unwrap();
     world.tool(&["verify"]).expect(
         4,
@@ -197,8 +180,7 @@ fn what_is_missing_after_a_change_is_no_exit_3() {
 
 #[test]
 fn a_verify_with_download_reads_checksum_files_without_a_digest() {
-    let world = world("checksum");
-    world.tool(PUBLISH).expect(0, &[]);
+    let world = published("checksum");
     let release = world.published().published("latest").unwrap().clone();
     let name = format!("{}.qcow2.sha256", IMAGES[0]);
     let right = release.assets.iter().find(|asset| asset.name == name).unwrap();

@@ -11,17 +11,22 @@ use github_stand_in::{Action, Moment, Request};
 use rehearsal::terminal::Terminal;
 use rehearsal::world::{Options, World};
 
+use crate::begun;
+
 const PUBLISH: &[&str] = &["publish", "--source", "v0.45", "--execute", "--part-size", "1MiB"];
 
 fn world(name: &str) -> World {
-    let mut options = Options::new(env!("CARGO_BIN_EXE_xtask-it"));
-    options.sizes = vec![300 << 10, (5 << 20) / 2, 400 << 10];
     let place = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("signals-{name}"));
-    let mut world = World::new(&place, options).unwrap();
+    let mut world = begun::twin("signals", &place, |dir| {
+        let mut options = Options::new(env!("CARGO_BIN_EXE_xtask-it"));
+        options.sizes = vec![300 << 10, (5 << 20) / 2, 400 << 10];
+        let world = World::new(dir, options).unwrap();
+        world.build_all(1, Some("v0.44")).unwrap();
+        world.tool(&["publish", "--source", "v0.44", "--execute", "--part-size", "1MiB"]).expect(0, &[]);
+        world.build_all(2, Some("v0.45")).unwrap();
+        world
+    });
     world.set("PACKER_TEST_JOBS", "1");
-    world.build_all(1, Some("v0.44")).unwrap();
-    world.tool(&["publish", "--source", "v0.44", "--execute", "--part-size", "1MiB"]).expect(0, &[]);
-    world.build_all(2, Some("v0.45")).unwrap();
     world
 }
 

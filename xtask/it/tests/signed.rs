@@ -11,16 +11,25 @@ use rehearsal::machine::Machine;
 use rehearsal::world::{Options, REPOSITORY, World};
 use sha2::{Digest as _, Sha256};
 
+use crate::begun;
+
 const SMALL: &str = "debian-12-custom";
 const BIG: &str = "debian-13-pve";
 const PUBLISH: &[&str] = &["publish", "--source", "v0.45", "--part-size", "1MiB", "--execute"];
 const WHO: &str = "releases@example.org";
 
 fn world(test: &str) -> World {
-    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("signed-{test}"));
-    let world = World::new(&dir, Options::new(env!("CARGO_BIN_EXE_xtask-it"))).unwrap();
+    begun::twin("images-of-v0.45-whole", &place(test), begin)
+}
+
+fn begin(dir: &Path) -> World {
+    let world = World::new(dir, Options::new(env!("CARGO_BIN_EXE_xtask-it"))).unwrap();
     world.build_all(1, Some("v0.45")).unwrap();
     world
+}
+
+fn place(test: &str) -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("signed-{test}"))
 }
 
 /// A key, and its public half as a line of `allowed_signers`.
@@ -39,13 +48,18 @@ fn allow(machine: &Machine, line: &str) {
 
 /// A signed set; the key it is signed with.
 fn signed(test: &str) -> (World, PathBuf) {
-    let world = world(test);
-    let (key, line) = key(&world.remote().with_file_name(""), "release-key");
-    allow(&world, &line);
-    let mut publish = PUBLISH.to_vec();
-    let path = key.display().to_string();
-    publish.extend(["--sign", &path]);
-    world.tool(&publish).expect(0, &["latest is v0.45 now"]);
+    const KEY: &str = "release-key";
+    let world = begun::twin("signed", &place(test), |dir| {
+        let world = begin(dir);
+        let (key, line) = key(&world.remote().with_file_name(""), KEY);
+        allow(&world, &line);
+        let mut publish = PUBLISH.to_vec();
+        let path = key.display().to_string();
+        publish.extend(["--sign", &path]);
+        world.tool(&publish).expect(0, &["latest is v0.45 now"]);
+        world
+    });
+    let key = world.remote().with_file_name(KEY);
     (world, key)
 }
 

@@ -6,19 +6,26 @@ use std::path::{Path, PathBuf};
 use github_stand_in::SeedRelease;
 use rehearsal::world::{Options, REPOSITORY, World};
 
+use crate::begun;
+
 const IMAGES: [&str; 3] = ["debian-12-custom", "debian-13-custom", "debian-13-pve"];
 const PUBLISH: &[&str] = &["publish", "--source", "v0.45", "--execute"];
 
 fn world(test: &str) -> World {
-    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("verify-{test}"));
-    World::new(&dir, Options::new(env!("CARGO_BIN_EXE_xtask-it"))).unwrap()
+    World::new(&place(test), Options::new(env!("CARGO_BIN_EXE_xtask-it"))).unwrap()
 }
 
 fn published(test: &str) -> World {
-    let world = world(test);
-    world.build_all(1, Some("v0.45")).unwrap();
-    world.tool(PUBLISH).expect(0, &[]);
-    world
+    begun::twin("v0.45-whole", &place(test), |dir| {
+        let world = World::new(dir, Options::new(env!("CARGO_BIN_EXE_xtask-it"))).unwrap();
+        world.build_all(1, Some("v0.45")).unwrap();
+        world.tool(PUBLISH).expect(0, &[]);
+        world
+    })
+}
+
+fn place(test: &str) -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("verify-{test}"))
 }
 
 fn image(world: &World, name: &str) -> PathBuf {

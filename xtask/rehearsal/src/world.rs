@@ -62,8 +62,8 @@ pub struct World {
     options: Options,
     dir: PathBuf,
     keep: bool,
-    /// Ends with the world; its folder, for the socket, has a short name.
-    _socket: ShortDir,
+    /// The folder of the stand-in's socket, with a short name.
+    socket: ShortDir,
 }
 
 impl World {
@@ -137,7 +137,13 @@ impl World {
         github.add_repository(REPOSITORY, Repository::new(dir.join(REMOTE)))?;
         github.add_token(TOKEN, Token::classic("contributor").with(REPOSITORY, Access::Push));
         equip(&mut machine, &github, &dir.join(REMOTE), options.gh.as_deref())?;
-        Ok(Self { github, machine, options, dir, keep: false, _socket: socket })
+        Ok(Self { github, machine, options, dir, keep: false, socket })
+    }
+
+    /// No program reaches the stand-in any more: for a world of which only twins are made.
+    pub fn close(self) -> Self {
+        self.socket.remove();
+        self
     }
 
     /// Leaves the folder there at the end, and says which it is.
@@ -338,10 +344,14 @@ impl ShortDir {
         fs::create_dir_all(&dir).with_context(|| format!("making {}", dir.display()))?;
         Ok(Self(dir))
     }
+
+    fn remove(&self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
 }
 
 impl Drop for ShortDir {
     fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
+        self.remove();
     }
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use github_stand_in::{Action, Fault, Injection, Lasting, Limit, Matches, Moment, SeedRelease, Times};
 use rehearsal::world::{IMAGES, REPOSITORY, World};
 
-use super::{PUBLISH, ROLLBACK, by_hand, live, sends, verify_and_roll_back, world};
+use super::{PUBLISH, ROLLBACK, by_hand, live, published, sends, verify_and_roll_back, world};
 
 const RELEASE: &str = "/repos/*/releases/#";
 const RELEASES: &str = "/repos/*/releases";
@@ -128,8 +128,7 @@ fn the_tag_goes_back_before_a_limit_is_waited_for() {
 
 #[test]
 fn a_page_in_place_of_an_asset_is_not_an_asset() {
-    let world = world("page");
-    world.tool(PUBLISH).expect(0, &[]);
+    let world = published("page");
     let reader = world.another_machine("reader").unwrap();
     world.hub().inject(Injection {
         matches: Matches::on("GET", "/repos/*/releases/assets/*"),

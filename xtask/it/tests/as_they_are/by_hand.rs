@@ -5,7 +5,7 @@ use std::fs;
 use github_stand_in::{SeedAsset, SeedBytes, SeedRelease};
 use rehearsal::world::{IMAGES, REPOSITORY, World};
 
-use super::{PUBLISH, ROLLBACK, api, by_hand, live, published_twice, sends, verify_and_roll_back, world};
+use super::{PUBLISH, ROLLBACK, api, by_hand, live, published, published_twice, sends, verify_and_roll_back};
 
 fn delete_tag(world: &World) {
     world.git(&["push", "--quiet", "origin", ":refs/tags/latest"]).unwrap();
@@ -92,8 +92,7 @@ fn title_kind_and_badge_of_a_hand_made_latest_come_back() {
 
 #[test]
 fn an_asset_that_is_not_what_the_manifest_says_is_named() {
-    let world = world("altered");
-    world.tool(PUBLISH).expect(0, &[]);
+    let world = published("altered");
     world.tool(&["check"]).expect(0, &["No template changes detected"]);
     let reader = world.another_machine("reader").unwrap();
     let release = || world.published().published("latest").unwrap().clone();

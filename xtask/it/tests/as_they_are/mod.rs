@@ -12,24 +12,42 @@ mod settings;
 mod told;
 mod words;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use github_stand_in::Request;
 use rehearsal::process::Ran;
 use rehearsal::world::{Options, REPOSITORY, World};
+
+use crate::begun;
 
 pub const PUBLISH: &[&str] = &["publish", "--source", "v0.45", "--part-size", "1MiB", "--execute"];
 pub const PUBLISH_OLD: &[&str] = &["publish", "--source", "v0.44", "--part-size", "1MiB", "--execute"];
 pub const ROLLBACK: &[&str] = &["rollback", "--execute"];
 
 /// A world with the whole set in its images folder, built at v0.45.
-fn world(name: &str) -> World {
+pub fn world(name: &str) -> World {
+    begun::twin("images-of-v0.45", &place(name), begin)
+}
+
+fn begin(dir: &Path) -> World {
     let mut options = Options::new(env!("CARGO_BIN_EXE_xtask-it"));
     options.sizes = vec![300 << 10, (3 << 20) / 2, 400 << 10];
-    let place = Path::new(env!("CARGO_TARGET_TMPDIR")).join("as-they-are").join(name);
-    let world = World::new(&place, options).unwrap();
+    let world = World::new(dir, options).unwrap();
     world.build_all(1, Some("v0.45")).unwrap();
     world
+}
+
+fn place(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("as-they-are").join(name)
+}
+
+/// One where v0.45 was published.
+pub fn published(name: &str) -> World {
+    begun::twin("v0.45", &place(name), |dir| {
+        let world = begin(dir);
+        world.tool(PUBLISH).expect(0, &[]);
+        world
+    })
 }
 
 /// One where people made `latest` by hand for v0.44; what is in the images folder is newer. The id of that release.
@@ -42,17 +60,17 @@ fn by_hand(name: &str) -> (World, u64) {
 }
 
 /// One where v0.44 was published, then v0.45. The id of the release that was replaced.
-fn published_twice(name: &str) -> (World, u64) {
-    publish_twice(world(name))
-}
-
-pub fn publish_twice(world: World) -> (World, u64) {
-    world.build_all(2, Some("v0.44")).unwrap();
-    world.tool(PUBLISH_OLD).expect(0, &[]);
-    let old = live(&world);
-    world.build_all(1, Some("v0.45")).unwrap();
-    world.tool(PUBLISH).expect(0, &[]);
-    (world, old)
+pub fn published_twice(name: &str) -> (World, u64) {
+    let world = begun::twin("v0.44-v0.45", &place(name), |dir| {
+        let world = begin(dir);
+        world.build_all(2, Some("v0.44")).unwrap();
+        world.tool(PUBLISH_OLD).expect(0, &[]);
+        world.build_all(1, Some("v0.45")).unwrap();
+        world.tool(PUBLISH).expect(0, &[]);
+        world
+    });
+    let replaced = world.published().published("images-v0.44").unwrap().id;
+    (world, replaced)
 }
 
 #[track_caller]

@@ -2,9 +2,12 @@
 //! after another: from every kind of change, with images here and without.
 
 use std::fs;
+use std::path::Path;
 
 use rehearsal::world::{IMAGES, Options, REPOSITORY, World};
 use serde_json::Value;
+
+use crate::begun;
 
 use self::Here::{First, Live, Nothing, Outdated, TakenBack};
 
@@ -26,10 +29,14 @@ enum Here {
 }
 
 fn world(name: &str, here: Here) -> World {
+    let place = Path::new(env!("CARGO_TARGET_TMPDIR")).join("as-they-are").join(format!("restored-{name}"));
+    begun::twin(&format!("restored-{here:?}"), &place, |dir| begin(dir, here))
+}
+
+fn begin(dir: &Path, here: Here) -> World {
     let mut options = Options::new(env!("CARGO_BIN_EXE_xtask-it"));
     options.sizes = vec![200 << 10, (3 << 20) / 2, 210 << 10];
-    let place = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("as-they-are").join(format!("restored-{name}"));
-    let world = World::new(&place, options).unwrap();
+    let world = World::new(dir, options).unwrap();
     world.build_all(1, Some("v0.45")).unwrap();
     world.tool(super::PUBLISH).expect(0, &[]);
     match here {

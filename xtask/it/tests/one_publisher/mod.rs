@@ -9,12 +9,14 @@ mod terminal;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::sync::{Arc, Mutex};
 
 use github_stand_in::{Action, Fault, Moment, Request};
 use rehearsal::world::{Options, World};
+
+use crate::begun;
 
 const PUBLISH: &[&str] = &["publish", "--source", "v0.45", "--part-size", "256KiB", "--allow-stale", "--execute"];
 const PUBLISH_OLD: &[&str] = &["publish", "--source", "v0.44", "--part-size", "256KiB", "--execute"];
@@ -24,22 +26,34 @@ const SIZES: [u64; 2] = [400 << 10, 200 << 10];
 
 /// Two templates, and images of v0.45.
 fn world(name: &str) -> World {
+    let mut world = begun::twin("one", &place(name), begin);
+    world.set("PACKER_TEST_JOBS", "1");
+    world
+}
+
+fn begin(dir: &Path) -> World {
     let mut options = Options::new(env!("CARGO_BIN_EXE_xtask-it"));
     options.sizes = SIZES.to_vec();
     options.templates.truncate(SIZES.len());
-    let place = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("one-{name}"));
-    let mut world = World::new(&place, options).unwrap();
-    world.set("PACKER_TEST_JOBS", "1");
+    let world = World::new(dir, options).unwrap();
     world.build_all(1, Some("v0.45")).unwrap();
     world
 }
 
+fn place(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("one-{name}"))
+}
+
 /// One where v0.44 is live.
 fn over_a_set(name: &str) -> World {
-    let world = world(name);
-    world.build_all(2, Some("v0.44")).unwrap();
-    world.tool(PUBLISH_OLD).expect(0, &[]);
-    world.build_all(1, Some("v0.45")).unwrap();
+    let mut world = begun::twin("one-v0.44", &place(name), |dir| {
+        let world = begin(dir);
+        world.build_all(2, Some("v0.44")).unwrap();
+        world.tool(PUBLISH_OLD).expect(0, &[]);
+        world.build_all(1, Some("v0.45")).unwrap();
+        world
+    });
+    world.set("PACKER_TEST_JOBS", "1");
     world
 }
 
