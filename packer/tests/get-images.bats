@@ -308,6 +308,14 @@ load reader
     [ "$status" -eq 2 ]
 }
 
+@test "an unknown image is refused with the images that there are, and nothing else" {
+    serve
+    get debian-13
+    [ "$status" -eq 2 ]
+    [[ $stderr == *"no image debian-13 on this release; available: debian-12-custom debian-13-pve"* ]]
+    [[ $stderr != *usage* ]]
+}
+
 @test "a set without SHA256SUMS is not guessed at" {
     rm "$SERVED/SHA256SUMS"
     serve

@@ -441,7 +441,7 @@ while :; do
     read_set
     if $all; then wanted=$(images); else wanted=$names; fi
     [ -n "$wanted" ] || { list && exit; }
-    for name in $wanted; do [ -n "$(promised "$name.qcow2")" ] || fail 2 "no image $name on this release; available: $(images | tr '\n' ' ')"; done
+    for name in $wanted; do [ -n "$(promised "$name.qcow2")" ] || { note "no image $name on this release; available: $(images | tr '\n' ' ')"; exit 2; }; done
     mkdir -p "$dir" || fail 1 "cannot create the folder $dir"
     not_older
     for name in $wanted; do fetch "$name" || continue 2; done
