@@ -41,13 +41,13 @@ may() {
     may v0.45
     [ "$status" -eq 3 ]
     [ -z "$output" ]
-    [[ $stderr == *"GitHub refuses"*"refs/heads/images-v0.45'"*"PACKER_PUBLISH_TOKEN"* ]]
+    [[ $stderr == *"GitHub refuses"*"refs/heads/workflows-v0.45'"*"PACKER_PUBLISH_TOKEN"* ]]
     # As the line says it.
-    run git -C "$CLONE" push -q origin 'v0.45^{commit}:refs/heads/images-v0.45'
+    run git -C "$CLONE" push -q origin 'v0.45^{commit}:refs/heads/workflows-v0.45'
     [ "$status" -eq 0 ]
     may v0.45
     [ "$status" -eq 0 ]
-    [[ $output == *"images-v0.45"* ]]
+    [[ $output == *"workflows-v0.45"* ]]
 }
 
 @test "a source without workflows may be tagged; a tag that is not there is a mistake" {
