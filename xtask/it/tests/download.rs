@@ -113,6 +113,8 @@ fn folders_that_lead_to_another_disk_are_published_from_and_downloaded_into() {
     let reader = world.another_machine("reader").unwrap();
     to_another_disk(&reader, BIG);
     to_another_disk(&reader, SMALL);
+    reader.tool(&["download", BIG]).expect(0, &[]);
+    reader.tool(&["verify"]).expect(0, &["1 image in packer/images matches the published images (read in full)"]);
     reader.tool(&["download", BIG, SMALL]).expect(0, &[]);
     for image in [BIG, SMALL] {
         assert!(reader.images().join(image).is_symlink());

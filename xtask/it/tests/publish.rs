@@ -334,7 +334,7 @@ fn what_is_asked_for_wrongly_is_exit_2() {
         (&["publish", "--source", "v0.45", "--part-size", "2GiB"], "2147483648 bytes"),
         (
             &["publish", "--source", "v0.45", "debian-11"],
-            "unknown image `debian-11`, did you mean `debian-13-pve`?; known: debian-12-custom",
+            "unknown image `debian-11`; did you mean `debian-13-pve`? known images: debian-12-custom",
         ),
         (&["publish", "--source", "v0.45", "--carry", "debian-11"], "unknown image"),
         (&["publish", "--source", "latest"], "is not a version tag"),

@@ -192,7 +192,7 @@ fn unasked(who: &str, what: &str, error: &Failure) -> anyhow::Error {
     let mut error = error.clone();
     error.kind = failure::Kind::Missing;
     anyhow::Error::from(error)
-        .context(format!("could not ask {who} for {what}, without which it is unknown what is published"))
+        .context(format!("could not ask {who} for {what}, so what is published is unknown"))
         .fix(format!("{again}, or compare with a revision in this clone: {alone}"))
 }
 

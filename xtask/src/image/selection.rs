@@ -46,9 +46,9 @@ pub fn choose(known: &BTreeSet<String>, asked: &[String]) -> anyhow::Result<BTre
     if let Some(unknown) = asked.iter().find(|name| !known.contains(*name)) {
         let known: Vec<&str> = known.iter().map(String::as_str).collect();
         let meant = text::nearest(unknown, known.iter().copied());
-        let meant = meant.map(|meant| format!(", did you mean `{meant}`?")).unwrap_or_default();
+        let meant = meant.map(|meant| format!("did you mean `{meant}`? ")).unwrap_or_default();
         return Err(failure::usage(format!(
-            "unknown image `{}`{meant}; known: {}",
+            "unknown image `{}`; {meant}known images: {}",
             text::line(unknown),
             known.join(", ")
         )));

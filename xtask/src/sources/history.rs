@@ -47,8 +47,8 @@ impl History {
     /// Exit code 3 when the packer directory is missing, or is in a clone with SHA-256 ids.
     pub fn open(packer_dir: &Path) -> anyhow::Result<Self> {
         if !packer_dir.is_dir() {
-            let error = failure::missing(format!("no packer directory {}", packer_dir.display()));
-            return Err(error.fix("name it with `--packer-dir`"));
+            let error = failure::missing(format!("there is no packer directory {}", packer_dir.display()));
+            return Err(error.fix("name the packer directory with `--packer-dir`"));
         }
         let git = Git::at(packer_dir);
         let repository = match git.checkout()? {

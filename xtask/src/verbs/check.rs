@@ -108,7 +108,7 @@ impl Check {
                     "asking upstream for the base images of {names} failed, so it is unknown whether they changed"
                 ));
                 let again = suggest::command("check --base-images");
-                Ok(Outcome::failed(error.fix(format!("fix the problems above, then run {again}")), fields))
+                Ok(Outcome::failed(error.fix(format!("solve the problems above, then run {again}")), fields))
             }
             Decision::Rebuild if self.exit_code => Ok(Outcome::answer(10, fields)),
             _ => Ok(Outcome::answer(0, fields)),

@@ -103,7 +103,7 @@ impl Publish {
     pub fn run(self, common: &Common, console: &Console) -> anyhow::Result<Outcome> {
         let packer_dir = common.packer_dir();
         if !packer_dir.is_dir() {
-            return Err(failure::missing(format!("no packer directory {}", packer_dir.display()))
+            return Err(failure::missing(format!("there is no packer directory {}", packer_dir.display()))
                 .fix("name the packer directory with --packer-dir"));
         }
         let policy = Policy { allowed: common.allowed_signers()?, allow_unsigned: self.allow_unsigned };

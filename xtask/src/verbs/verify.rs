@@ -201,10 +201,11 @@ fn show_folder(console: &Console, common: &Common, here: &Here) {
     let folder = common.images();
     if !here.same.is_empty() {
         console.line(format_args!(
-            "{} {} in {} match the published images (read in full)",
+            "{} {} in {} {} the published images (read in full)",
             console.green("ok:"),
             count(here.same.len(), "image"),
-            folder.display()
+            folder.display(),
+            if here.same.len() == 1 { "matches" } else { "match" }
         ));
     }
     if !here.faults.is_empty() {

@@ -98,6 +98,6 @@ fn names_narrow_the_decision() {
     repo.append("templates/pve/cleanup.sh", "true\n");
     repo.check(&["--base", "v0.1", "--exit-code", "debian-12"]).expect(0, &["skip: No template changes detected"]);
     repo.check(&["--base", "v0.1", "--exit-code", "pve.qcow2"]).expect(10, &["rebuild: 1 of 1 image,"]);
-    repo.check(&["--base", "v0.1", "pvee"]).expect(2, &["unknown image `pvee`, did you mean `pve`?", "debian-12, pve"]);
+    repo.check(&["--base", "v0.1", "pvee"]).expect(2, &["unknown image `pvee`; did you mean `pve`?", "debian-12, pve"]);
     repo.check(&["--base=--exec=x"]).expect(3, &["no revision"]);
 }
