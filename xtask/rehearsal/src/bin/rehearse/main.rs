@@ -117,14 +117,14 @@ fn phase(
     let mut stages = Stages { world, json: arguments.json, done: Vec::new(), interrupted };
     stages.say(&format!(
         "A packer repository with v0.43, v0.44 and v0.45, a stand-in for GitHub whose `latest` somebody made by hand, and an\n\
-         sshd on loopback as the build host `builder`, which has no packer directory; packer itself is a stand-in: ready after {}.",
+         sshd on loopback as the build host `builder`, which has no packer directory and a stand-in for packer. Ready after {}.",
         seconds(started.elapsed())
     ));
 
     let part_size = format!("{}KiB", arguments.mib * 1024 * 2 / 3);
     stages.packer("what needs a rebuild", &["check"], "rebuild: ")?;
     stages.packer("build and fetch", &["build-and-fetch", "--host", "builder", "--sync"], "verified")?;
-    stages.packer("cut what is over the limit", &["split", "--part-size", &part_size], "")?;
+    stages.packer("split what is over the limit", &["split", "--part-size", &part_size], "")?;
     stages.packer("check the checksums", &["checksum", "--verify"], "")?;
     let publish = ["publish", "--source", "v0.45", "--part-size", &part_size, "--execute"];
     stages.packer("publish", &publish, "done: ")?;
@@ -135,7 +135,7 @@ fn phase(
     let join =
         r#"cd downloaded && for first in *.partaa; do image=${first%.partaa}; cat "$image".part* > "$image"; done"#;
     stages.run("join the parts", "sh", &["-c", join])?;
-    stages.run("hold against the checksums", "sh", &["-c", "cd downloaded && sha256sum -c *.sha256"])?;
+    stages.run("compare with the checksum files", "sh", &["-c", "cd downloaded && sha256sum -c *.sha256"])?;
 
     stages.packer("what needs a rebuild now", &["check"], "skip: No template changes detected")?;
     let file = "shared/scripts/update.sh";
@@ -151,7 +151,7 @@ fn phase(
     let gap = without_release(&world.hub().timeline());
     let stages = Stages { world, json: arguments.json, done: Vec::new(), interrupted };
     stages.say(&format!("\nlatest before   {before}\nlatest after    {after}"));
-    stages.say(&format!("without a set   {} ms, between the two calls of the flip", gap.as_millis()));
+    stages.say(&format!("without a set   {} ms, between the two calls of the switch", gap.as_millis()));
     stages.say(&format!("rehearsed in    {}", seconds(started.elapsed())));
     Ok(json!({
         "stages": done.iter().map(|(command, time)| json!({ "command": command, "seconds": time.as_secs_f64() })).collect::<Vec<_>>(),
