@@ -33,7 +33,7 @@ pub fn repo(asked: Option<&str>, packer_dir: &Path, remote: &str, changes: bool)
         error.context("can't tell which repository publishes").fix(format_args!("{fix}name the repository with --repo"))
     });
     match found? {
-        None => unnamed(format!("{} is not a git repository of its own with a remote `{remote}`", packer_dir.display())),
+        None => unnamed(format!("{} is not its own git repository with a remote `{remote}`", packer_dir.display())),
         Some((url, Place::Here)) => unnamed(format!("the remote `{remote}` is a folder on this machine ({url})")),
         Some((_, Place::Repo(repo))) => Ok(repo),
         Some((url, Place::Unknown)) => Err(failure::missing(format!(
