@@ -116,8 +116,8 @@ fn phase(
     let before = latest(world)?;
     let mut stages = Stages { world, json: arguments.json, done: Vec::new(), interrupted };
     stages.say(&format!(
-        "A packer repository with v0.43, v0.44 and v0.45, a stand-in for GitHub whose `latest` somebody made by hand, and an\n\
-         sshd on loopback as the build host `builder`, which has no packer directory and a stand-in for packer. Ready after {}.",
+        "A packer repository with v0.43, v0.44 and v0.45, a stand-in for GitHub whose `latest` was made by hand, and an\n\
+         sshd on loopback as the build host `builder`, with a stand-in for packer and without a packer directory. Ready after {}.",
         seconds(started.elapsed())
     ));
 
