@@ -5,8 +5,10 @@ setup_packer() {
     ENGINE=$BATS_TEST_TMPDIR/repo/packer
     mkdir -p "$BATS_TEST_TMPDIR/repo"
     local source=$BATS_TEST_DIRNAME/..
-    mkdir "$ENGINE"
-    cp -R "$source"/*.sh "$source/lib" "$source/shared" "$source/templates" "$source/.gitignore" "$ENGINE/"
+    mkdir -p "$ENGINE/templates"
+    cp -R "$source"/*.sh "$source/lib" "$source/shared" "$source/.gitignore" "$ENGINE/"
+    # The templates that tests name: a new template changes no test.
+    cp -R "$source"/templates/debian-{12-custom,13-custom,13-pve} "$ENGINE/templates/"
 
     BASE=$BATS_TEST_TMPDIR/base.qcow2
     qemu-img create -q -f qcow2 "$BASE" 1M
