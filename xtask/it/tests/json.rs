@@ -66,6 +66,7 @@ fn every_verb_prints_what_is_documented() {
         &["diff", "--local"],
         &["split"],
         &["checksum", "--verify"],
+        &["rollback", "--to", "images-v0.45"],
         &["rollback"],
         &["rollback", "--execute"],
         &["status"],
@@ -73,6 +74,7 @@ fn every_verb_prints_what_is_documented() {
         holds(&world, words, 0);
     }
     holds(&world, &["check", "--exit-code"], 10);
+    holds(&world, &["check", "--base", "v0.44"], 0);
     holds(&world, &["rehearse", "--gh", "/nonexistent"], 3);
     world.unset("GH_TOKEN");
     for words in [
@@ -89,6 +91,18 @@ fn every_verb_prints_what_is_documented() {
     ] {
         holds(&world, words, 3);
     }
+}
+
+#[test]
+fn a_rollback_to_the_live_set_says_that_nothing_was_done() {
+    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("json-rollback");
+    let mut options = Options::new(env!("CARGO_BIN_EXE_xtask-it"));
+    options.sizes = vec![200 << 10];
+    let world = World::new(&dir, options).unwrap();
+    world.build_all(1, Some("v0.45")).unwrap();
+    world.tool(&["publish", "--source", "v0.45", "--execute"]).expect(0, &["done: latest is v0.45 now"]);
+    let object = world.tool(&["rollback", "--to", "images-v0.45", "--json"]).json();
+    assert_eq!((&object["executed"], &object["source"]), (&false.into(), &"v0.45".into()), "{object}");
 }
 
 #[test]

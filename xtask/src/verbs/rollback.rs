@@ -14,7 +14,7 @@ use crate::latest::look::Look;
 use crate::latest::publish::Person;
 use crate::latest::rollback::{self, Ended};
 use crate::latest::set::Set;
-use crate::latest::{TAG, preflight};
+use crate::latest::{PINNED, TAG, preflight};
 use crate::trust::Policy;
 
 /// Restore the set that the last publish replaced, or a pinned set
@@ -46,13 +46,17 @@ impl Rollback {
         let (gh, git) = consent::open(common, self.tries, console)?;
         let outside = GitHub::new(&gh, &git, common.address(gh.repo()), console);
         preflight::repository(&gh, outside.publisher())?;
+        let executes = self.consent.in_advance();
         let mut person = Asked { consent: self.consent, console };
         let wish = rollback::Rollback { to: self.to, take_over: self.take_over, policy };
         match wish.run(Client::new(&outside), &mut person)? {
             Ended::Recovered { recovery, executed } => {
                 Ok(Outcome::done(json!({ "executed": executed, "plan": [recovery.to_json()] })))
             }
-            Ended::Nothing(name) => Ok(Outcome::done(json!({ "executed": true, "plan": [], "source": name }))),
+            Ended::Nothing(name) => {
+                let source = name.trim_start_matches(PINNED);
+                Ok(Outcome::done(json!({ "executed": executes, "plan": [], "source": source })))
+            }
             Ended::Planned { plan, executed } => {
                 if executed {
                     let (now, back) = plan.names();
