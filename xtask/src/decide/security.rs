@@ -90,13 +90,15 @@ fn ask(packer_dir: &Path, wanted: &BTreeSet<String>) -> anyhow::Result<BTreeMap<
             "the engine in {} has no {SCRIPT}, which reads the archives",
             packer_dir.display()
         ));
-        return Err(error.fix("leave --security out, or use an engine that has this script"));
+        return Err(error.fix("leave out --security (--upstream includes it), or use an engine that has this script"));
     };
     if !finished.status.success() {
         let said = finished.stderr.replace(&format!("{SCRIPT}: "), "");
         let error =
             failure::missing("could not ask the archives for security fixes, so whether there are any is unknown");
-        return Err(error.fix("run it again later, or leave --security out").quote(SCRIPT, said));
+        return Err(error
+            .fix("run it again later, or leave out --security (--upstream includes it)")
+            .quote(SCRIPT, said));
     }
     let read = parse(&finished.text());
     match wanted.iter().find(|name| !read.contains_key(*name)) {
