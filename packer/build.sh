@@ -23,13 +23,13 @@ usage() {
 usage: ./build.sh [--force] [--exit-code] [--allow-large] [--source VERSION] [IMAGE…]
        ./build.sh --list | --inputs [IMAGE…] | --validate [IMAGE…] | --help | --version
 
-Builds each IMAGE (all of them without a name) into images/IMAGE/, unless nothing that it is made of has
-changed since it was built. A build that fails or is stopped leaves the image that was there.
+Builds each IMAGE (all images if none is named) into images/IMAGE/, unless its inputs have not changed since
+its last build. If a build fails or is stopped, the previous image stays.
 
   --force       build even if nothing changed
-  --allow-large take an image that is larger than its template's \`limits\` allow
+  --allow-large accept an image that is larger than its template's \`limits\` allow
   --source VERSION
-                the version tag that the image is built for, such as v0.45; the image tells it. Default: the version
+                the version tag that the image is built for, such as v0.45; recorded in the image. Default: the version
                 tag of the commit that is built, if nothing differs from it
   --exit-code   exit $EXIT_NOTHING_TO_DO instead of 0 when there was nothing to do for any image
   --validate    check the templates with packer fmt and packer validate; builds nothing
@@ -155,10 +155,10 @@ read_settings() {
             # As a shell or systemd would read it. A quote that is never closed can't be meant.
             case $value in
             \"*\" | \'*\')
-                [ "${#value}" -ge 2 ] || die "$EXIT_USAGE" "build.env: a quote that is not closed: $line"
+                [ "${#value}" -ge 2 ] || die "$EXIT_USAGE" "build.env: unclosed quote: $line"
                 value=${value:1:${#value}-2}
                 ;;
-            *[\"\']*) die "$EXIT_USAGE" "build.env: a quote that is not closed: $line" "write NAME=value or NAME=\"value\"" ;;
+            *[\"\']*) die "$EXIT_USAGE" "build.env: unclosed quote: $line" "write NAME=value or NAME=\"value\"" ;;
             esac
             [ -n "${!name-}" ] || printf -v "$name" %s "$value"
         done <"$PACKER_DIR/build.env"
@@ -179,7 +179,7 @@ read_settings() {
     check_setting DISK_SIZE '^([1-9][0-9]*[KMGT]?)?$' 'a size such as 4G'
     check_setting SSH_TIMEOUT '^([1-9][0-9]*[smh])?$' 'a time such as 20m'
     if [ -n "$BASE_IMAGE_URL" ] && [ "$1" -ne 1 ]; then
-        die "$EXIT_USAGE" "BASE_IMAGE_URL stands for one image, and $1 are to be built" "name the one image"
+        die "$EXIT_USAGE" "BASE_IMAGE_URL is for one image, but $1 are to be built" "name the one image"
     fi
 }
 
@@ -235,7 +235,7 @@ build_image() {
     take_snapshot "$name" "$WORK/packer" || return "$EXIT_FAILED"
     from=$(built_from "$name")
     if [ "$from" != "$before" ]; then
-        complain "$name: its files changed while they were being read; try again"
+        complain "$name: its inputs changed while they were read; try again"
         return "$EXIT_FAILED"
     fi
 
@@ -245,8 +245,8 @@ build_image() {
         return "$EXIT_FAILED"
     fi
     digest=$(base_image_digest "$url" "$(base_image_checksum "$name")") || {
-        complain "$name: cannot tell what base image to start from" \
-            "BASE_IMAGE_URL and BASE_IMAGE_CHECKSUM name another one"
+        complain "$name: the base image is unknown" \
+            "name another base image with BASE_IMAGE_URL and BASE_IMAGE_CHECKSUM"
         return "$EXIT_MISSING"
     }
     input_list "$name" "$WORK/packer" "$digest" >"$WORK/inputs" || return "$EXIT_FAILED"
@@ -296,7 +296,7 @@ lock_image() {
     mkdir -p -- "$PACKER_DIR/.cache/locks" "$IMAGES_DIR" || return
     exec 9>>"$PACKER_DIR/.cache/locks/$1" || return
     if ! flock -n 9; then
-        complain "$1: another build of it is running (process $(tail -n 1 -- "$PACKER_DIR/.cache/locks/$1"))"
+        complain "$1: another build of this image is running (process $(tail -n 1 -- "$PACKER_DIR/.cache/locks/$1"))"
         exec 9>&-
         return "$EXIT_FAILED"
     fi
@@ -326,11 +326,11 @@ reason_to_build() {
     elif [ -n "$2" ]; then
         echo "of --force"
     elif [ ! -f "$key" ]; then
-        echo "nothing tells what the image that is there was made from"
+        echo "no record says what the existing image was built from"
     elif ! cmp -s -- "$key" "$WORK/cache-key"; then
         echo "this changed: $(changed_inputs "$key" "$WORK/cache-key")"
     elif ! is_whole "$1"; then
-        echo "the image that is there is not what its checksum and record say"
+        echo "the existing image does not match its checksum and record"
     fi
 }
 

@@ -44,7 +44,7 @@ for name in "${names[@]}"; do
         if (cd -- "$folder" && sha256sum --check --strict --quiet -- "$file.sha256" >/dev/null 2>&1); then
             say "$name: as $file.sha256 says"
         else
-            complain "$name: $file is not what $file.sha256 says; build it again with ./build.sh $name"
+            complain "$name: $file does not match $file.sha256; build it again with ./build.sh $name"
             status=$EXIT_DIFFERS
         fi
     elif [ -n "$verify" ]; then

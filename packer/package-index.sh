@@ -32,11 +32,11 @@ EOF
 WORK=$(mktemp -d)
 trap 'rm -rf -- "$WORK"' EXIT
 
-# Nothing of an index is believed without a signature of the keyring that is named for it.
+# An index counts only with a signature by a key in the keyring that is named for it.
 
 # signed_release URL KEYRING FILE: writes what is signed of the InRelease at URL. Several keys sign Debian's, of which a
-# keyring may lack some, so gpgv's exit status says little. What stands before or behind the signed part is of nobody, so
-# only gpgv's own output is read.
+# keyring may lack some, so gpgv's exit status says little. Text before or after the signed part is not signed, so only
+# gpgv's own output is read.
 signed_release() {
     local said
     read_url "$1" >"$WORK/InRelease" 2>"$WORK/said" || {
@@ -98,7 +98,7 @@ print_index() {
     fi
     sum=$(sha256sum <"$WORK/Packages$suffix")
     if [ "${sum%% *}" != "$digest" ]; then
-        complain "$(without_password "$url/$path") is not what the signed InRelease says; if the mirror is being updated, try again in some minutes"
+        complain "$(without_password "$url/$path") does not match the signed InRelease; if the mirror is being updated, try again in some minutes"
         return 1
     fi
     printf 'index\t%s\t%s\t%s\n' "$name" "$suite" "$(release_field Date "$WORK/Release")"

@@ -56,12 +56,12 @@ for name in "${names[@]}"; do
         say "$name: already at $target"
         continue
     fi
-    # Made anew under a name that nobody knows: a link with its name would lead elsewhere.
+    # A new file under a random name: a link planted under a known name would lead elsewhere.
     partial=$(mktemp -- "$STORAGE/.$name.img.XXXXXXXXXX")
     chmod 644 -- "$partial"
     cp -- "$image" "$partial"
     sync -- "$partial"
-    has_sha256 "$partial" "$hex" || die "$EXIT_DIFFERS" "$name: the copy in $STORAGE is not what was copied" \
+    has_sha256 "$partial" "$hex" || die "$EXIT_DIFFERS" "$name: the copy in $STORAGE differs from the image" \
         "check the disk, and that no build of the image is running"
     mv -f -- "$partial" "$target"
     partial=

@@ -204,7 +204,7 @@ download_base_image() {
     fi
     if [ -f "$3.part" ] && [ "$(stat -c %s -- "$3.part")" -ge "$BASE_IMAGE_LIMIT" ]; then
         rm -f -- "$3.part"
-        complain "$shown has more than $BASE_IMAGE_LIMIT bytes, and no base image has" "BASE_IMAGE_LIMIT allows more"
+        complain "$shown has more than $BASE_IMAGE_LIMIT bytes, the limit for a base image" "raise the limit with BASE_IMAGE_LIMIT"
         return 1
     fi
     # A transfer that ended early goes on next time; one that was complete, and yet differs, starts again.
@@ -214,7 +214,7 @@ download_base_image() {
         complain "cannot download $shown (curl's exit code $status)" "check the network, and that the address is right"
     else
         rm -f -- "$3.part"
-        complain "what came from $shown does not have the digest $2" "if the mirror is being updated, try again in some minutes"
+        complain "the download from $shown does not have the digest $2" "if the mirror is being updated, try again in some minutes"
     fi
     return 1
 }

@@ -67,7 +67,7 @@ require_firmware() {
     [ "$BOOT_TEST" = yes ] || return 0
     firmwares=$(boot_firmwares "$1") || return "$EXIT_USAGE"
     if [[ " $firmwares " == *" uefi "* ]] && ! ovmf_files uefi >/dev/null; then
-        complain "UEFI for QEMU is not installed: no OVMF_CODE_4M.fd or its like below $OVMF_DIR" \
+        complain "UEFI for QEMU is not installed: no OVMF_CODE_4M.fd or similar file below $OVMF_DIR" \
             "install with: apt-get install ovmf; or boot on BIOS alone, with BOOT_FIRMWARE=bios"
         return "$EXIT_MISSING"
     fi
@@ -243,7 +243,7 @@ wait_for_login() {
         fi
         if [ "$SECONDS" -ge "$deadline" ]; then
             complain "no login at the address $1 within $BOOT_LIMIT s" \
-                "the guest did not set up the network, the user or the key of the seed in time; BOOT_TIMEOUT gives it more seconds"
+                "the guest did not set up the network, the user or the key of the seed in time; raise the limit with BOOT_TIMEOUT"
             return 1
         fi
         sleep 1 &
@@ -259,7 +259,7 @@ power_off() {
     guest sudo systemctl poweroff >/dev/null 2>&1 || true
     while child_lives; do
         if [ "$SECONDS" -ge "$deadline" ]; then
-            complain "it does not power off within $1 s"
+            complain "the guest does not power off within $1 s"
             return 1
         fi
         sleep 1 &

@@ -76,7 +76,7 @@ outside_files() {
         "$PACKER_DIR/templates/$1/"* | "$PACKER_DIR/shared/"*) continue ;;
         esac
         [ -f "$file" ] || continue
-        complain "$1: its template names ${file#"$PACKER_DIR/"}, which is not what the image is built from" \
+        complain "$1: its template names ${file#"$PACKER_DIR/"}, which is not an input of the image" \
             "move it to templates/$1 (not below its tests) or to shared"
         status=1
     done < <(sed -E '/^[[:space:]]*(#|\/\/|(destination|iso_target_path|output|output_directory|output_filename)[[:space:]]*=)/d' \

@@ -32,7 +32,7 @@ check_size() {
         complain "warning: $1 has $(megabytes "$size"), above the limit of $(megabytes "$MAX_SIZE"), as --allow-large allows"
     elif [ "$size" -gt "$MAX_SIZE" ]; then
         complain "$1 has $(megabytes "$size"), above the limit of $(megabytes "$MAX_SIZE") in templates/$1/limits" \
-            "look what grew; to take it as it is: ./build.sh --allow-large $1"
+            "find out what grew; to accept the image: ./build.sh --allow-large $1"
         return 1
     elif [ "$size" -gt $((MAX_SIZE * 9 / 10)) ]; then
         complain "warning: $1 has $(megabytes "$size"), close to the limit of $(megabytes "$MAX_SIZE") in templates/$1/limits"

@@ -11,8 +11,8 @@ packer_version() {
 
 # refuse_other_packer: a program without a version is not HashiCorp's.
 refuse_other_packer() {
-    complain "another program is called packer here ($(command -v packer)), as cracklib's is on some systems" \
-        "install HashiCorp's, and let its folder come first in PATH"
+    complain "\`packer\` is another program here ($(command -v packer); on some systems it is cracklib's)" \
+        "install HashiCorp's packer, and put its folder first in PATH"
     return "$EXIT_MISSING"
 }
 
@@ -136,7 +136,7 @@ packer_build() {
         return 1
     fi
     [ -s "$WORK/output/disk.qcow2" ] || {
-        complain "packer reported success and left no disk"
+        complain "packer reported success, but left no disk image"
         return 1
     }
 }
@@ -165,12 +165,12 @@ qemu_version() {
 # explain_failure STATUS: what usually is behind the errors that packer's words don't explain.
 explain_failure() {
     if [ "$1" -gt 128 ]; then
-        complain "packer was ended by SIG$(kill -l "$1"), which somebody sent it" \
-            "or, if it was SIGKILL, the kernel because memory ran out: \`journalctl -k\` tells"
+        complain "packer was ended by SIG$(kill -l "$1"), sent by another program or a person" \
+            "after SIGKILL, check \`journalctl -k\`: the kernel may have run out of memory"
     elif grep -qiE 'timeout waiting for ssh|error waiting for ssh' "$LOG"; then
-        complain "the guest gave no ssh; its console is in ${LOG%.log}.serial.log"
+        complain "the guest did not answer over ssh; its console log is ${LOG%.log}.serial.log"
         if [ "$ACCELERATED" = kvm ]; then
-            complain "where this host is a virtual machine itself, its nested KVM can open and still not boot a guest"
+            complain "if this host is a virtual machine, its nested KVM may be unable to boot a guest"
             complain "to build without KVM: ACCELERATOR=tcg ./build.sh …, or ACCELERATOR=tcg in build.env"
         else
             complain "TCG is slow: SSH_TIMEOUT=60m gives the guest more time"

@@ -19,7 +19,7 @@ take_tests() {
             elif [ ! -x "$file" ]; then
                 complain "$1: tests/${file##*/} is not executable" "run: chmod +x $file"
             elif [ "$(head -c 2 -- "$file" | tr -d '\0')" != '#!' ]; then
-                complain "$1: tests/${file##*/} does not begin with #!, so nothing says what runs it" "let it begin with #!/bin/bash"
+                complain "$1: tests/${file##*/} does not begin with #!, so no program can run it" "begin it with #!/bin/bash"
             else
                 cp -- "$file" "$WORK/tests/" && continue
             fi
@@ -51,7 +51,7 @@ ask_guest() {
     GUEST_LIMIT=$((BOOT_LIMIT + 900)) guest sudo env LIMIT="$BOOT_LIMIT" "DEBIAN_MIRROR=$(printf %q "$DEBIAN_MIRROR")" \
         "DEBIAN_SECURITY_MIRROR=$(printf %q "$DEBIAN_SECURITY_MIRROR")" bash -s <<<"$(boot_questions)" >"$folder/facts" 2>"$folder/facts.log" || status=$?
     if [ "$status" -ne 0 ]; then
-        complain "the guest does not answer the questions to their end (exit code $status): $(printable <"$folder/facts.log" | tail -n 1)"
+        complain "the guest did not answer all questions (exit code $status): $(printable <"$folder/facts.log" | tail -n 1)"
         return 1
     fi
     check_facts "$2" "$folder" "$4" || failed=1
@@ -129,16 +129,16 @@ check_facts() {
     esac
     [ -z "$(fact FAILED_UNITS)" ] || wrong+=("failed units: $(fact FAILED_UNITS)")
     [ "$(fact SYSTEM)" = running ] || [ -n "$(fact FAILED_UNITS)" ] || wrong+=("the system is $(fact SYSTEM)")
-    [[ " $(fact ADDRESSES) " == *" $BOOT_ADDRESS/24 "* ]] || wrong+=("its addresses are $(fact ADDRESSES), asked for was $BOOT_ADDRESS/24")
-    [[ " $(fact DNS) " == *" $BOOT_DNS "* ]] || wrong+=("its name servers are $(fact DNS), asked for was $BOOT_DNS")
+    [[ " $(fact ADDRESSES) " == *" $BOOT_ADDRESS/24 "* ]] || wrong+=("its addresses are $(fact ADDRESSES), expected $BOOT_ADDRESS/24")
+    [[ " $(fact DNS) " == *" $BOOT_DNS "* ]] || wrong+=("its name servers are $(fact DNS), expected $BOOT_DNS")
     [ "$(fact AGENT)" = active ] || wrong+=("the guest agent's service is $(fact AGENT)")
     [[ $(fact ROOT_BYTES) =~ ^[0-9]+$ ]] && [ "$(fact ROOT_BYTES)" -gt $(($3 * 4 / 5)) ] ||
         wrong+=("the root file system has $(fact ROOT_BYTES) bytes on a disk of $3")
     [[ $(fact MACHINE_ID) =~ ^[0-9a-f]{32}$ ]] || wrong+=("no machine-id")
     [ -n "$(fact HOST_KEY)" ] || wrong+=("no ssh host key")
-    [ "$(fact HOST_NAME)" = "$BOOT_HOST" ] || wrong+=("its name is $(fact HOST_NAME), asked for was $BOOT_HOST")
+    [ "$(fact HOST_NAME)" = "$BOOT_HOST" ] || wrong+=("its name is $(fact HOST_NAME), expected $BOOT_HOST")
     [ -z "$(fact SOURCES)" ] || wrong+=("apt-get update fails: $(fact SOURCES)")
-    [ -z "$(fact UNWANTED_MODULES)" ] || wrong+=("loaded in spite of the blacklist: $(fact UNWANTED_MODULES)")
+    [ -z "$(fact UNWANTED_MODULES)" ] || wrong+=("loaded although blacklisted: $(fact UNWANTED_MODULES)")
     [ -z "$(fact LEFT)" ] || wrong+=("the build left $(fact LEFT)")
     if [ "$stage" = first ]; then
         [ "$(fact KERNELS)" = 1 ] || wrong+=("$(fact KERNELS) kernels in /boot")
@@ -183,7 +183,7 @@ run_tests() {
         [ "$status" -ne 0 ] || continue
         failed=1
         case $status in
-        124 | 137) complain "tests/${file##*/} ($stage boot) does not end within $limit s; TEST_TIMEOUT gives it more" ;;
+        124 | 137) complain "tests/${file##*/} ($stage boot) does not end within $limit s; raise the limit with TEST_TIMEOUT" ;;
         *) complain "tests/${file##*/} ($stage boot) failed with exit code $status" ;;
         esac
         printable <"$log" | tail -n 20 | cut -c-500 | while IFS= read -r line; do complain "    $line"; done

@@ -38,8 +38,8 @@ write_sbom() {
             next
         }
         FNR == 1 {
-            if ($1 != "os" || NF != 5) wrong("does not tell the system")
-            for (i = 2; i <= 5; i++) if ($i !~ /^[A-Za-z0-9.+~:\/_-]+$/) wrong("does not tell the system")
+            if ($1 != "os" || NF != 5) wrong("does not name the system")
+            for (i = 2; i <= 5; i++) if ($i !~ /^[A-Za-z0-9.+~:\/_-]+$/) wrong("does not name the system")
             distro = $2 "-" $3
             id = $2
             printf "{\"$schema\":\"http://cyclonedx.org/schema/bom-1.6.schema.json\",\"bomFormat\":\"CycloneDX\",\"specVersion\":\"1.6\","

@@ -159,7 +159,7 @@ QEMU
         'AGENT=inactive' 'HOST_NAME=localhost' $'SOURCES=E: \033[31mno Release file' \
         'LEFT=identities that the first boot did not make' 'KERNELS=2' >"$STUB_FACTS"
     refused "cloud-init failed: boom" "failed units: pve-cluster.service" "its addresses are 10.0.2.15/24" \
-        "its name servers are , asked for was 10.0.2.3" "the guest agent's service is inactive" "its name is localhost" \
+        "its name servers are , expected 10.0.2.3" "the guest agent's service is inactive" "its name is localhost" \
         "apt-get update fails: E: no Release file" "the build left identities that the first boot did not make" "2 kernels in /boot"
     [[ $stderr != *$'\033'* ]]
     echo 'CLOUD_INIT=2' >"$STUB_FACTS"

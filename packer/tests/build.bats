@@ -281,7 +281,7 @@ setup() { setup_packer; }
         # shellcheck disable=SC2086 # words
         stay "$ENGINE/build.sh" $arguments
         [ "$status" -eq 3 ]
-        [[ $stderr == *"another program is called packer here ($other/packer)"*"HashiCorp"* ]]
+        [[ $stderr == *"is another program here ($other/packer;"*"HashiCorp"* ]]
     done
     [ ! -s "$other/packer.read" ]
     printf '#!/bin/sh\nexec sleep 300\n' >"$other/packer"
@@ -327,7 +327,7 @@ setup() { setup_packer; }
         echo "$line" >"$ENGINE/build.env"
         build "$NAME"
         [ "$status" -eq 2 ]
-        [[ $stderr == *"a quote that is not closed: $line"* ]]
+        [[ $stderr == *"unclosed quote: $line"* ]]
     done
 }
 

@@ -142,7 +142,7 @@ HCL
     echo x >"$ENGINE/written.txt"
     build "$NAME"
     [ "$status" -eq 1 ]
-    [[ $stderr == *"its template names extra.sh, which is not what the image is built from"* ]]
+    [[ $stderr == *"its template names extra.sh, which is not an input of the image"* ]]
     [[ $stderr != *"names build.sh"* ]] && [[ $stderr != *written.txt* ]]
     [ ! -e "$STUB_LOG" ]
     build --validate "$NAME"

@@ -146,7 +146,7 @@ PY
     start_hanging
     STUB_PACKER=ok build --force "$NAME"
     [ "$status" -eq 1 ]
-    [[ $stderr == *"another build of it is running (process $BUILD)"* ]]
+    [[ $stderr == *"another build of this image is running (process $BUILD)"* ]]
     STUB_PACKER=ok build debian-13-custom
     [ "$status" -eq 0 ]
     BEFORE=$(fingerprint)

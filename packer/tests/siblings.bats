@@ -107,7 +107,7 @@ ask() {
     printf x >>"$SET/$NAME.qcow2"
     run --separate-stderr "$ENGINE/checksums.sh" --verify
     [ "$status" -eq 4 ]
-    [[ $stderr == *"$NAME.qcow2 is not what $NAME.qcow2.sha256 says"* ]]
+    [[ $stderr == *"$NAME.qcow2 does not match $NAME.qcow2.sha256"* ]]
 }
 
 @test "checksums: writes a missing file in the form of sha256sum, and never over one that differs" {

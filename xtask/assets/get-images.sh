@@ -300,7 +300,7 @@ check_signature() {
     $able || fail 3 "the ssh-keygen here can't check signatures ($(words)); install openssh-client 8.2 or newer"
     reason=$(sed -n 's/^.*:\([0-9][0-9]*: .*\)/line \1/p' "$work/said" | head -n 1 | plain)
     case $(cat "$work/said") in
-        *expired* | *"not yet valid"* | *"not permitted"*) doubt="SHA256SUMS is signed by a key that $signers does not allow for it: $reason" ;;
+        *expired* | *"not yet valid"* | *"not permitted"*) doubt="SHA256SUMS is signed by a key that $signers does not allow to sign it: $reason" ;;
         *armor* | *"parse signature"*) doubt="SHA256SUMS.sig is not a signature: $(words)" ;;
         *"No principal"*) doubt="SHA256SUMS is signed by a key that is not in $signers${reason:+ ($reason)}" ;;
         *) doubt="SHA256SUMS is not what $(printf %s "$name" | plain) signed: $(words)" ;;

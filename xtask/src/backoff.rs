@@ -1,4 +1,4 @@
-//! How long to wait before trying again: exponential with jitter, and never deaf to a signal.
+//! How long to wait before trying again: exponential with jitter; a signal ends the wait.
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::thread;
@@ -9,13 +9,13 @@ use crate::interrupt;
 const FIRST: Duration = Duration::from_millis(500);
 const LONGEST: Duration = Duration::from_secs(30);
 
-/// After so many failures in a row: 0.5 s, 1 s, 2 s, up to 30 s, less up to a quarter.
+/// The wait after this number of failures in a row: 0.5 s, 1 s, 2 s, up to 30 s, less up to a quarter at random.
 pub fn delay(failures: u32) -> Duration {
     // `RandomState` is seeded at random for each process and counts up: enough for jitter.
     jittered(failures, RandomState::new().hash_one(0_u8))
 }
 
-/// The same, with chance from elsewhere.
+/// The same wait, with the caller's random number.
 pub fn jittered(failures: u32, random: u64) -> Duration {
     let time = FIRST.saturating_mul(1 << failures.saturating_sub(1).min(10)).min(LONGEST);
     time.mul_f64(0.75 + (random % 1024) as f64 / 4096.0)

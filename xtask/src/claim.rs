@@ -1,7 +1,7 @@
 //! What text from outside may be: versions, commits and words in manifests, markers, build records and notes.
 //!
 //! Whoever can write on a release or a build host chooses these, and they end up in lines to copy, in names of refs and on a
-//! terminal. Whatever isn't of the form below is refused where it is read, so that no later place has to think of it.
+//! terminal. Text that hasn't the form below is refused where it is read, so that later code can trust it.
 
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
@@ -43,7 +43,7 @@ pub fn is_text(text: &str) -> bool {
 /// One is too long, or holds what a terminal would obey.
 pub fn check_texts(fields: &impl Serialize) -> anyhow::Result<()> {
     match odd_text(&serde_json::to_value(fields)?) {
-        Some(odd) => Err(anyhow::anyhow!("it holds the text {}", shown(odd))),
+        Some(odd) => Err(anyhow::anyhow!("it has the invalid text {}", shown(odd))),
         None => Ok(()),
     }
 }
@@ -190,7 +190,7 @@ mod tests {
         assert_eq!(odd_text(&serde_json::to_value(fields).unwrap()), None);
     }
 
-    /// Whatever stands in a manifest, a marker, a build record, a host's listing or a list of digests: what passes the reader is no
+    /// Any text in a manifest, a marker, a build record, a host's listing or a list of digests: what passes the reader is no
     /// part of a shell's line, leads out of no folder, names no other ref, and moves no terminal.
     #[test]
     fn hostile_text_from_outside_leads_nowhere() {

@@ -184,7 +184,7 @@ impl Console {
         Ok(Some(matches!(answer.trim(), "y" | "Y" | "yes" | "Yes" | "YES")))
     }
 
-    /// Shows how a transfer of so many bytes goes.
+    /// Shows the progress of a transfer of this number of bytes.
     pub fn transfer(&self, what: impl Into<String>, bytes: u64) -> Transfer {
         let what = text::line(&what.into());
         let bar = ProgressBar::hidden().with_style(bar_style(columns_of(io::stderr()).unwrap_or(80)));
@@ -218,7 +218,7 @@ impl Console {
         }
         let write = || {
             if to_stderr {
-                // Nobody is left to be told.
+                // The terminal is gone, so there is no reader for an error.
                 let _ = writeln!(io::stderr(), "{text}");
             } else if let Err(error) = writeln!(io::stdout(), "{text}") {
                 // No reason to stop a publish half-way.
@@ -286,12 +286,12 @@ pub struct Transfer {
 }
 
 impl Transfer {
-    /// So many bytes more.
+    /// Adds this number of bytes.
     pub fn moved(&self, bytes: u64) {
         self.bar.inc(bytes);
     }
 
-    /// Back to so many bytes, where a retry begins, or on to bytes that are here already.
+    /// Sets the number of bytes, where a retry begins, or where earlier bytes are here already.
     pub fn restart_at(&self, bytes: u64) {
         self.bar.set_position(bytes);
         self.bar.reset_eta();

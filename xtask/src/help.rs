@@ -28,7 +28,7 @@ const EXAMPLES: [(&str, &str); 33] = [
     ("check", "compare all images with what `latest` was built from"),
     ("check --base v0.44", "compare with a version; needs no login and no network"),
     ("check --upstream --exit-code", "also ask Debian and Proxmox; exit code 10 for a rebuild"),
-    ("diff", "compare the packages and files of `latest` with those of the set before it"),
+    ("diff", "compare `latest` with the set that it replaced"),
     ("diff --local debian-13-pve", "compare an image here with `latest`"),
     ("diff --from v0.44 --to v0.45", "compare two versions"),
     ("status", "show each image and the next step"),

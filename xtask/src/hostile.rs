@@ -1,5 +1,5 @@
-//! Hostile text for each parser of what comes from outside: it must give an answer or an error, never panic, never go on
-//! for ever, never take more memory than this process may have.
+//! Hostile text for each parser of what comes from outside: it must give an answer or an error, never panic, never
+//! loop forever, never take more memory than this process may have.
 //!
 //! Each target runs for a second, and for as long as `PACKER_FUZZ_SECONDS` says (`scripts/test --fuzz SECONDS`). A failure
 //! prints a seed; what was found becomes a row of the parser's own table.

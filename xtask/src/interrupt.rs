@@ -2,7 +2,7 @@
 //!
 //! Once [`watch`] was called, SIGINT, SIGTERM and SIGHUP no longer end the process where it stands: long work asks
 //! [`check`] between two chunks, so that a tag already moved is put back and a child is ended with its parent. Between
-//! the two calls of a flip nobody asks: a signal waits there.
+//! the two PATCHes of a switch no code asks: a signal waits there.
 
 use std::sync::Arc;
 use std::sync::OnceLock;

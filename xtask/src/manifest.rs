@@ -72,7 +72,7 @@ impl Manifest {
     /// Not JSON of this form, larger than it may be, or written for readers of a later schema.
     pub fn parse(bytes: &[u8]) -> anyhow::Result<Self> {
         if bytes.len() > LARGEST {
-            anyhow::bail!("{FILE} has {} bytes, and {LARGEST} are the most", bytes.len());
+            anyhow::bail!("{FILE} has {} bytes, more than the limit of {LARGEST}", bytes.len());
         }
         let manifest: Self =
             serde_json::from_slice(bytes).map_err(|error| anyhow::anyhow!("{FILE} is damaged ({error})"))?;
@@ -136,7 +136,7 @@ impl Manifest {
             name::check_file(&file.file)?;
             anyhow::ensure!(
                 name::Role::of(&file.file).is_none() && files.insert(&file.file),
-                "it lists the file `{}`, which has another place in a set",
+                "its list `files` has `{}`, a duplicate or a name reserved for images",
                 text::line(&file.file)
             );
         }
@@ -161,7 +161,7 @@ impl Manifest {
         let bytes = self.to_bytes();
         let why = match Self::parse(&bytes) {
             Ok(read) if read == *self => return Ok(bytes),
-            Ok(_) => "it reads back differently".to_owned(),
+            Ok(_) => "reading the manifest back gives another manifest".to_owned(),
             Err(error) => format!("{error:#}"),
         };
         Err(failure::missing(format!("readers would refuse the manifest of this set, so nothing was sent: {why}"))
@@ -234,8 +234,8 @@ mod tests {
             ("/commit", json!("main"), "`main` is not a commit id"),
             ("/commit", json!("refs/pull/1/head"), "is not a commit id"),
             ("/images/1/built_from", json!({ "commit": "$(x)", "dirty": false }), "`$(x)` is not a commit id"),
-            ("/images/1/base_image", json!({ "url": "x".repeat(9000), "digest": "" }), "it holds the text"),
-            ("/images/1/versions", json!({ "X": "1".repeat(9000) }), "it holds the text"),
+            ("/images/1/base_image", json!({ "url": "x".repeat(9000), "digest": "" }), "it has the invalid text"),
+            ("/images/1/versions", json!({ "X": "1".repeat(9000) }), "it has the invalid text"),
             ("/images/1/name", json!("a"), "two images a"),
             ("/images/1/name", json!("../b"), "`../b`"),
             ("/images/1/name", json!(""), "must begin with"),

@@ -37,7 +37,7 @@ pub fn repo(asked: Option<&str>, packer_dir: &Path, remote: &str, changes: bool)
         Some((url, Place::Here)) => unnamed(format!("the remote `{remote}` is a folder on this machine ({url})")),
         Some((_, Place::Repo(repo))) => Ok(repo),
         Some((url, Place::Unknown)) => Err(failure::missing(format!(
-            "the remote `{remote}` is {}, which names no repository on GitHub",
+            "the remote `{remote}` is {}, which is not the URL of a repository on GitHub",
             without_logins(&url)
         ))
         .fix("name the repository with --repo [HOST/]OWNER/NAME")),

@@ -1,7 +1,7 @@
-//! Folders for files that other programs read, and numbers that nobody can guess.
+//! Temporary folders for files that other programs read, and unpredictable random numbers.
 //!
-//! A folder is made anew, under a name that nobody else knows, and only this user may enter it: what another user of the
-//! machine planted in the folder for temporary files is never followed.
+//! Each folder is new, has a random name, and only this user may enter it: a link or file that another user of the machine
+//! planted in the folder for temporary files is never followed.
 
 use std::fs;
 use std::io::{self, Read as _, Write as _};

@@ -125,8 +125,10 @@ impl Allowed {
         }
         if let Some(why) = line(&["expired", "not yet valid", "not permitted"]) {
             let why = why.rsplit_once(&format!("{ALLOWED}:")).map_or(why, |(_, why)| why);
-            let what =
-                format!("SHA256SUMS is signed by a key that {path} does not allow for it: line {}", text::line(why));
+            let what = format!(
+                "SHA256SUMS is signed by a key that {path} does not allow to sign it: line {}",
+                text::line(why)
+            );
             return failure::digest(what).fix("if the key may sign, change that line; else do not use the set");
         }
         if let Some(why) = line(&["armor", "parse signature"]) {

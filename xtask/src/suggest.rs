@@ -1,7 +1,7 @@
 //! Commands that a message suggests, as a person can paste them.
 //!
 //! Each command repeats the options of this run, so that it concerns the same folders and the same repository. Every module
-//! may suggest a command; the command line itself is told once, by [`set`].
+//! may suggest a command; the command line calls [`set`] once to say which options to repeat.
 
 use std::fmt::Display;
 use std::sync::OnceLock;
@@ -14,7 +14,7 @@ type Options = dyn Fn(&str) -> Vec<String> + Send + Sync;
 /// What the command line of this run adds to suggested commands.
 pub struct Given {
     pub options: Box<Options>,
-    /// The directory of the clone, where git has to be told.
+    /// The directory for `git -C`, where the clone is not the current directory.
     pub git_dir: Option<String>,
 }
 

@@ -1,7 +1,7 @@
 //! Settings that only tests use, read from the environment: `PACKER_TEST_ATTEMPTS` (attempts per request or transfer) and
 //! `PACKER_TEST_JOBS` (images that are uploaded at the same time).
 //!
-//! Both have a default that fits everybody else, so there is no option for them. A value that is not a positive number is
+//! Both have a default that suits real use, so there is no option for them. A value that is not a positive number is
 //! ignored.
 
 use std::num::NonZeroU16;

@@ -111,8 +111,8 @@ pub fn is_obeyed(c: char) -> bool {
             | '\u{fdd0}'..='\u{fdef}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
-/// Text for a terminal of so many columns. A longer line is broken at blanks and continues below the start of its last column.
-/// Words and quotes in backticks stay whole; a command that is longer than the terminal breaks before an option, with ` \`, so
+/// Text for a terminal of this width in columns. A longer line is broken at blanks and continues below the start of its last
+/// column. Words and quotes in backticks stay whole; a command that is longer than the terminal breaks before an option, with ` \`, so
 /// that it can still be pasted.
 pub fn fitted(text: &str, columns: usize) -> String {
     text.split('\n').map(|line| fitted_line(line, columns)).collect::<Vec<_>>().join("\n")

@@ -36,7 +36,7 @@ impl Sums {
             let entry = line.split_once("  ").and_then(|(hex, file)| Some((hex.parse().ok()?, file)));
             let entry = entry.filter(|(_, file)| name::check_file(file).is_ok());
             let Some((digest, file)) = entry else {
-                return Err(failure::digest(format!("{SUMS} has the line {}", claim::shown(line))));
+                return Err(failure::digest(format!("{SUMS} has the invalid line {}", claim::shown(line))));
             };
             if files.insert(file.to_owned(), digest).is_some_and(|other| other != digest) {
                 return Err(failure::digest(format!("{SUMS} has two digests of {file}")));

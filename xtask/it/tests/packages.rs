@@ -504,7 +504,7 @@ fn an_archive_that_is_not_to_be_believed_is_no_answer() {
     let good = fs::read(&packages).unwrap();
     let forged = fs::read(archive.top.join("debian/dists/trixie/main/binary-amd64/Packages.xz")).unwrap();
     fs::write(&packages, &forged).unwrap();
-    world.tool(&check).expect(3, &["is not what the signed InRelease says"]);
+    world.tool(&check).expect(3, &["does not match the signed InRelease"]);
     let before = format!("SHA256:\n {} {} main/binary-amd64/Packages.xz\n", digest(&forged), forged.len());
     fs::write(&path, before + &signed).unwrap();
     world.tool(&check).expect(3, &[]);

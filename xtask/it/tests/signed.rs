@@ -302,7 +302,7 @@ fn the_reason_why_a_signature_counts_for_nothing_is_the_right_one() {
     let (git, old, not_yet) = ("namespaces=\"git\"", "valid-before=\"20200101\"", "valid-after=\"20400101\"");
     for (options, says) in [(git, "not permitted"), (old, "expired"), (not_yet, "not yet valid")] {
         allow(&world, &format!("# Who may sign\n{WHO} {options} {public}"));
-        refused(4, &["does not allow for it: line 2", says]);
+        refused(4, &["does not allow to sign it: line 2", says]);
     }
     // One line of several is enough.
     allow(&world, &format!("old@example.org {old} {public}git@example.org {git} {public}new@example.org,x {public}"));

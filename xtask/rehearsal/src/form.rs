@@ -1,5 +1,5 @@
-//! The form of what the tool says. What runs the tool in a test holds each run against it, so that the errors that tests
-//! provoke are the catalogue.
+//! The form of the tool's messages. Each run of the tool in a test is checked by it, so that every error that a test provokes
+//! has a cause and a fix.
 
 use std::ffi::OsStr;
 
@@ -24,7 +24,7 @@ const RAW: [&str; 9] = ["Some(", "None,", "Ok(", "Err(", "Os {", "kind:", "Error
 const NAMES: [&str; 4] = ["GitHub", "GitHub's", "Debian", "Proxmox"];
 
 /// What to do: an error has one of these, or a line to type.
-const CURES: [&str; 34] = [
+const FIXES: [&str; 31] = [
     "fix: ",
     "`",
     "--",
@@ -49,11 +49,8 @@ const CURES: [&str; 34] = [
     "restore ",
     "write ",
     "did you mean",
-    "go on",
-    "goes on",
     "keep ",
     "wait ",
-    "mend ",
     "leave ",
     "unarchive ",
     "set ",
@@ -73,7 +70,7 @@ pub fn check<S: AsRef<OsStr>>(args: &[S], code: Option<i32>, stdout: &str, stder
     let faults = faults(&args, code, stdout, stderr);
     assert!(
         faults.is_empty(),
-        "`{}` ended with {code:?}, and says it badly:\n  {}\n{stdout}{stderr}",
+        "`{}` ended with {code:?}, and its messages have not the form:\n  {}\n{stdout}{stderr}",
         args.join(" "),
         faults.join("\n  ")
     );
@@ -129,7 +126,7 @@ fn of_text(text: &str, args: &[String]) -> Vec<String> {
         let one = words[at - 1].trim_start_matches('(') == "1";
         // `--part-size 1 cuts` counts nothing.
         if one && many && at > 1 && !words[at - 2].starts_with("--") {
-            faults.push(format!("one is not many: `1 {noun}`"));
+            faults.push(format!("plural after 1: `1 {noun}`"));
         }
     }
     for typed in text.split(TYPED).skip(1) {
@@ -192,7 +189,7 @@ fn of_message(message: &str, code: Option<i32>) -> Vec<String> {
             faults.push(format!("a list in a list: {item}"));
         }
         // A signal is its own reason.
-        if code != Some(130) && !CURES.iter().any(|cure| item.contains(cure)) {
+        if code != Some(130) && !FIXES.iter().any(|fix| item.contains(fix)) {
             faults.push(format!("doesn't say what to do: {item}"));
         }
         if let Some(raw) = RAW.iter().find(|raw| item.contains(*raw)) {

@@ -133,7 +133,7 @@ impl Machine {
         command
     }
 
-    /// Runs `cargo xtask packer …` to its end, and holds what it says against its [form](crate::form).
+    /// Runs `cargo xtask packer …` to its end, and checks the [form](crate::form) of its messages.
     ///
     /// # Panics
     ///

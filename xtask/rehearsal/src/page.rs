@@ -1,4 +1,4 @@
-//! docs/json.md as a contract: what a verb prints with `--json` is held against the page's tables.
+//! docs/json.md as a contract: what a verb prints with `--json` is compared with the page's tables.
 
 use std::collections::BTreeMap;
 use std::path::Path;

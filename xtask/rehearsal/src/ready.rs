@@ -36,11 +36,11 @@ pub fn phase(world: &mut World, packer_dir: &Path, mib: u64) -> anyhow::Result<B
 pub fn to_type_in(world: &World, tool: &Path) -> anyhow::Result<()> {
     world.hub().seed_release(REPOSITORY, SeedRelease::draft("v0.45").body("What is new in v0.45."))?;
     world.hub().seed_issue(REPOSITORY, "Release v0.45")?;
-    let tool = tool.to_str().context("the tool lies in a folder whose name is no UTF-8")?.replace('\'', r"'\''");
+    let tool = tool.to_str().context("the tool is in a folder whose name is not UTF-8")?.replace('\'', r"'\''");
     // The world holds no workspace.
     let script = format!(
         "#!/bin/sh\nif [ \"$1\" = xtask ]; then\n    shift\n    exec '{tool}' \"$@\"\nfi\n\
-         echo 'in this shell there is `cargo xtask` alone; `exit` leads back' >&2\nexit 2\n"
+         echo 'this shell has only `cargo xtask`; `exit` leaves it' >&2\nexit 2\n"
     );
     install(world, "cargo", &script)?;
     // No variable leads curl to a socket, and the stand-in has no TLS: addresses of GitHub become http, and what curl prints of

@@ -77,7 +77,7 @@ fn what_does_not_hold_is_told_and_nothing_is_left() {
     );
     assert!(report.lines[1].told.is_ok(), "{:?}", report.lines);
     assert!(!report.is_good());
-    assert!(report.to_string().starts_with("conformance: 1 hold, 1 do not, 0 not told"), "{report}");
+    assert!(report.to_string().starts_with("conformance: 1 hold, 1 do not, 0 unknown"), "{report}");
     assert_eq!(inventory(&stand_in), before);
 }
 

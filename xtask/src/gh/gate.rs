@@ -19,7 +19,7 @@ impl Closed {
     }
 }
 
-/// Hands on what is written, and asks before the last of so many bytes.
+/// Hands on what is written, and asks before the last of this number of bytes.
 pub(super) struct Gated<'a> {
     pub to: &'a mut (dyn Write + Send),
     pub left: u64,

@@ -37,7 +37,7 @@ pub use transfer::{Download, SMALL, Upload};
 #[derive(clap::Args, Debug, Clone, Copy)]
 #[command(next_help_heading = "Transfers")]
 pub struct Tries {
-    /// Seconds without a transferred byte after which gh or git is restarted; five times that for GitHub to accept an upload
+    /// Restart gh or git after this many seconds without progress, or five times as many while GitHub accepts an upload
     #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = clap::value_parser!(u64).range(1..))]
     pub stall_timeout: u64,
     /// How often each request is tried.
@@ -120,7 +120,7 @@ impl Gh {
         Self { repo, tries, heed_signals: true, console: console.clone(), seen: Arc::default() }
     }
 
-    /// The same person's door to another repository.
+    /// The same client for another repository.
     pub fn of(&self, repo: Repo) -> Self {
         Self::new(repo, self.tries, &self.console)
     }
@@ -137,12 +137,12 @@ impl Gh {
         &self.console
     }
 
-    /// The same door, which tries each request so often.
+    /// The same client, which tries each request this number of times.
     pub fn patient(&self, attempts: u32) -> Self {
         Self { tries: Tries { attempts, ..self.tries }, ..self.clone() }
     }
 
-    /// The same door, which gives up a call that gets no answer for `at_most`, and heeds signals or not.
+    /// The same client, which gives up a call without an answer after `at_most`, and obeys signals or not.
     pub fn like(&self, at_most: Option<Duration>, heed_signals: bool) -> Self {
         let mut tries = self.tries;
         if let Some(at_most) = at_most {

@@ -1,5 +1,5 @@
-//! Bytes to and from assets, streamed through gh: no temporary file, a known rate, and an end to an attempt that stands
-//! still.
+//! Uploads and downloads of assets, streamed through gh: no temporary file, a progress bar, and an end to an attempt that
+//! stalls.
 
 use std::io::{BufRead as _, BufReader, Read, Write};
 
@@ -116,8 +116,8 @@ impl Gh {
         Ok(bytes)
     }
 
-    /// Reads an asset from byte `start` to its end, going on where an attempt broke off. Attempts that moved [`HEADWAY`] don't
-    /// count: a byte a connection is none.
+    /// Reads an asset from byte `start` to its end, resuming where an attempt was interrupted. Attempts that moved [`PROGRESS`]
+    /// bytes don't count as failed attempts.
     pub fn read_from(
         &self,
         asset: &Asset,
@@ -133,7 +133,7 @@ impl Gh {
                 at += bytes.len() as u64;
                 anyhow::ensure!(
                     at <= asset.size,
-                    "{} is longer than the {} GitHub names",
+                    "{} is longer than the {} that GitHub reports",
                     asset.name,
                     count(asset.size, "byte")
                 );
@@ -141,10 +141,10 @@ impl Gh {
             });
             let error = match result {
                 Ok(()) if at == asset.size => return Ok(()),
-                Ok(()) => CallError::Lost(format!("{at} of {} arrived", count(asset.size, "byte"))),
+                Ok(()) => CallError::Lost(format!("only {at} of {} arrived", count(asset.size, "byte"))),
                 Err(error) => error,
             };
-            if at - began >= HEADWAY {
+            if at - began >= PROGRESS {
                 backoff = retry::Backoff::new(self.tries.attempts, self.heed_signals);
             }
             backoff.wait(&self.console, &what, error)?;
@@ -154,7 +154,7 @@ impl Gh {
 }
 
 /// Bytes that make an attempt worth another one.
-const HEADWAY: u64 = 64 << 10;
+const PROGRESS: u64 = 64 << 10;
 
 /// More than a manifest of a thousand parts has.
 pub const SMALL: u64 = 1 << 20;

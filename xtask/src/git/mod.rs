@@ -79,13 +79,13 @@ impl Git {
     ///
     /// # Errors
     ///
-    /// Exit code 3 outside of any repository, or in one that git doesn't trust: with git's own reason and cure.
+    /// Exit code 3 outside of any repository, or in one that git doesn't trust: with git's own reason and fix.
     pub fn common_dir(&self) -> anyhow::Result<PathBuf> {
         let (sh, dir) = (process::shell()?, &self.dir);
         let finished = process::output(cmd!(sh, "git -C {dir} rev-parse --path-format=absolute --git-common-dir"))?;
         if !finished.status.success() {
             return Err(failure::missing(format!("{} is not in a git clone that can be used", dir.display()))
-                .fix("name the packer directory with --packer-dir, or correct what git names")
+                .fix("name the packer directory with --packer-dir, or fix the problem that git reports")
                 .quote("git", &finished.stderr));
         }
         Ok(PathBuf::from(finished.text()))
@@ -94,13 +94,13 @@ impl Git {
     /// `sha1` or `sha256`.
     pub fn object_format(&self) -> anyhow::Result<String> {
         object_format(&self.common_dir()?)?.ok_or_else(|| {
-            failure::missing(format!("git does not tell the object format of {}", self.dir.display())).fix("update git")
+            failure::missing(format!("git does not name the object format of {}", self.dir.display())).fix("update git")
         })
     }
 
     fn refused(&self, finished: &process::Finished) -> anyhow::Error {
         failure::missing(format!("git refuses to read the clone {}", self.dir.display()))
-            .fix("correct what git names")
+            .fix("fix the problem that git reports")
             .quote("git", &finished.stderr)
     }
 

@@ -1,4 +1,4 @@
-//! Reading history: objects, trees, tags and who changed a file last, each question one process whatever its size.
+//! Reading history: objects, trees, tags and who changed a file last; each question takes one process, for any number of files.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};

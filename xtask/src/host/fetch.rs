@@ -22,7 +22,7 @@ use crate::testing;
 use crate::text::{seconds, size};
 
 /// An attempt that brings less than this many bytes is a failed attempt; one that brings more starts the count anew.
-const HEADWAY: u64 = 1 << 20;
+const PROGRESS: u64 = 1 << 20;
 /// An image is given up when its bytes were wrong this many times.
 const WRONG: u32 = 3;
 
@@ -161,7 +161,7 @@ impl Fetch<'_> {
                 self.voice.warn(format_args!("{:#}\ncontinuing without scp", fault.error));
                 continue;
             }
-            failures = if came >= HEADWAY { 1 } else { failures + 1 };
+            failures = if came >= PROGRESS { 1 } else { failures + 1 };
             if fault.blame != Blame::Line || failures >= testing::attempts() {
                 return Err(stopped(self.image, fault, arriving.size()?, remote.size));
             }

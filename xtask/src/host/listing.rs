@@ -178,7 +178,7 @@ pub fn parse(host: &Host, dir: &RemoteDir, asked: &[&str], output: &[u8]) -> Res
             }
             other => {
                 let other = String::from_utf8_lossy(other);
-                let error = format!("the listing of {dir} on {host} has the unknown word `{}`", other.escape_debug());
+                let error = format!("the listing of {dir} on {host} has the unknown field `{}`", other.escape_debug());
                 return Err(Fault::host(failure::failed(error)));
             }
         }

@@ -55,13 +55,11 @@ impl Wanted {
             None => history.head.clone(),
         };
         if commit.is_none() && history.has_repository() {
-            return Err(
-                failure::missing("there is no commit here yet to build from").fix("commit the packer directory")
-            );
+            return Err(failure::missing("this clone has no commit to build from").fix("commit the packer directory"));
         }
         let what = match (source, &commit) {
             (tag, Some(commit)) => format!("{} ({})", tag.unwrap_or("HEAD"), short(commit)),
-            (_, None) => "the files here".to_owned(),
+            (_, None) => "the local files".to_owned(),
         };
         let now = history.listing(&Moment::WorkTree)?;
         let moment = commit.clone().map_or(Moment::WorkTree, Moment::Commit);

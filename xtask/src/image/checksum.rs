@@ -21,7 +21,7 @@ pub fn line(image: &str, digest: Digest) -> String {
 ///
 /// # Errors
 ///
-/// Exit code 1: no line is for the image, or two contradict each other. Says what is there instead; the cure is the
+/// Exit code 1: no line is for the image, or two contradict each other. Says what is there instead; the fix is the
 /// caller's, since it depends on where the file lies.
 pub fn parse(image: &str, content: &str) -> anyhow::Result<Digest> {
     let file = name::whole(image);

@@ -1,7 +1,7 @@
 //! Files that are complete or not there, also after a power cut.
 //!
 //! Work goes into a hidden file in the same folder; it takes its final name only when its bytes are on the disk, and the
-//! folder is synced after the rename. The images folder passes over hidden files, so nobody takes work for a result.
+//! folder is synced after the rename. Readers of the images folder skip hidden files, so unfinished work never counts as a result.
 
 use std::collections::BTreeSet;
 use std::fmt::Display;
@@ -141,7 +141,7 @@ pub fn if_known(what: &str, path: &Path, done: io::Result<()>) -> io::Result<()>
     Ok(())
 }
 
-/// Names the file, and for a full disk the cure.
+/// An error that names the file, and for a full disk the fix.
 pub fn write_error(path: &Path, error: io::Error) -> anyhow::Error {
     match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
@@ -152,7 +152,7 @@ pub fn write_error(path: &Path, error: io::Error) -> anyhow::Error {
     }
 }
 
-/// Names the file or folder, and for one that only others may read the cure.
+/// An error that names the file or folder, and the fix where a permission is missing.
 ///
 /// # Errors
 ///

@@ -36,7 +36,7 @@ pub fn into(hash: &mut Sha256, mut reader: impl Read, moved: impl Fn(u64)) -> an
     }
 }
 
-/// An image that changes while it is read can't be blessed.
+/// An image that changes while it is read gets no digest.
 pub fn shrunk(file: &str, size: u64, read: u64) -> anyhow::Error {
     failure::failed(format!("{file} ended after {read} of {} while it was read", count(size, "byte")))
         .fix("wait until its build or fetch has ended, then try again")

@@ -1,7 +1,7 @@
-//! Tells a qcow2 that people can use by itself from anything else, before it is blessed with a checksum or published.
+//! Checks that an image is a complete, self-contained qcow2 file, before it gets a checksum file or is published.
 //!
 //! The header and the two levels of tables are read here, after QEMU's `docs/interop/qcow2.txt`: this machine need not have
-//! `qemu-img`. An image that begins well can still be useless: it is one layer of two, encrypted, unfinished or cut short.
+//! `qemu-img`. An image with a valid header can still be unusable: it has a backing file, is encrypted, unfinished or truncated.
 
 use std::fs::File;
 use std::io;
@@ -54,13 +54,13 @@ pub fn check_bytes(shown: &str, size: u64, read: impl Fn(u64, &mut [u8]) -> io::
     match examined {
         Ok(()) => Ok(()),
         Err(Bad::Unreadable(error)) => Err(durable::read_error(shown, error)),
-        Err(Bad::Not(why, cure)) => Err(failure::failed(format!("{shown} {why}")).fix(cure)),
+        Err(Bad::Not(why, fix)) => Err(failure::failed(format!("{shown} {why}")).fix(fix)),
     }
 }
 
 enum Bad {
     Unreadable(io::Error),
-    /// What it is, and the cure.
+    /// What is wrong with the image, and the fix.
     Not(String, &'static str),
 }
 
@@ -71,10 +71,10 @@ impl From<io::Error> for Bad {
 }
 
 const AGAIN: &str = "fetch or build it again";
-const ALONE: &str = "make one that stands by itself: `qemu-img convert -O qcow2 OLD NEW`";
+const ALONE: &str = "make an image that needs no other file: `qemu-img convert -O qcow2 OLD NEW`";
 
-fn not(why: impl Into<String>, cure: &'static str) -> Bad {
-    Bad::Not(why.into(), cure)
+fn not(why: impl Into<String>, fix: &'static str) -> Bad {
+    Bad::Not(why.into(), fix)
 }
 
 struct Image<R> {
@@ -83,11 +83,11 @@ struct Image<R> {
 }
 
 impl<R: Fn(u64, &mut [u8]) -> io::Result<()>> Image<R> {
-    /// All that the tables lead to is there, to the last sector: what is cut off there reads as zeros, and nobody is told.
+    /// All that the tables lead to is there, to the last sector: QEMU reads a truncated end as zeros, without an error.
     fn is_whole(&self, header: &Header) -> Result<(), Bad> {
         let cluster = 1_u64 << header.cluster_bits;
         let cut = |what: &str, end: Option<u64>| {
-            let end = end.map_or_else(|| "beyond all numbers".to_owned(), |end| format!("at {end}"));
+            let end = end.map_or_else(|| "beyond 2^64 bytes".to_owned(), |end| format!("at {end}"));
             not(format!("is cut short: {what} ends {end}, the file after {}", count(self.size, "byte")), AGAIN)
         };
         let must_hold = |what: &str, at: u64, length: u64| match at.checked_add(length) {
@@ -105,7 +105,7 @@ impl<R: Fn(u64, &mut [u8]) -> io::Result<()>> Image<R> {
         let entry = if extended { 16 } else { 8 };
         let covered = u128::from(header.l1_size) * u128::from(cluster / entry) * u128::from(cluster);
         if covered < u128::from(header.virtual_size) {
-            return Err(not(format!("has an L1 table of length {}, too few for its size", header.l1_size), AGAIN));
+            return Err(not(format!("has an L1 table of {} entries, too few for its disk", header.l1_size), AGAIN));
         }
         // More tables than there is room for would be one table many times.
         let mut left = self.size / cluster + 1;
@@ -118,8 +118,7 @@ impl<R: Fn(u64, &mut [u8]) -> io::Result<()>> Image<R> {
             if table == 0 {
                 return Ok(());
             }
-            left =
-                left.checked_sub(1).ok_or_else(|| not("has an L1 table that leads to one place many times", AGAIN))?;
+            left = left.checked_sub(1).ok_or_else(|| not("has an L1 table with one offset many times", AGAIN))?;
             must_hold("an L2 table", table, cluster)?;
             self.entries(table, cluster, entry as usize, |l2| {
                 let rest = header.virtual_size.saturating_sub(here).min(cluster).next_multiple_of(SECTOR);
@@ -196,7 +195,7 @@ impl Header {
         let needed = match version {
             2 => SHORTEST,
             3 => SHORTEST_3,
-            _ => return Err(not(format!("is a qcow2 of version {version}, and readers know 2 and 3"), ALONE)),
+            _ => return Err(not(format!("is a qcow2 of version {version}, and readers support 2 and 3"), ALONE)),
         };
         let length = if version == 3 && there >= SHORTEST_3 { small(&bytes, 100) } else { needed as u32 };
         if there < needed || image.size < u64::from(length) {
@@ -220,7 +219,7 @@ impl Header {
     /// Nothing else is needed to read it: no other file, no password.
     fn stands_alone(&self) -> Result<(), Bad> {
         if self.backing_file_offset != 0 {
-            return Err(not("has a backing file, without which it is nothing", ALONE));
+            return Err(not("has a backing file, without which it cannot be used", ALONE));
         }
         match self.crypt_method {
             0 => {}
@@ -245,18 +244,20 @@ impl Header {
         }
         let unknown = self.incompatible & !KNOWN;
         if unknown != 0 {
-            let why =
-                format!("needs what readers don't know (incompatible_features, bit {})", unknown.trailing_zeros());
+            let why = format!(
+                "needs a feature that readers don't support (incompatible_features, bit {})",
+                unknown.trailing_zeros()
+            );
             return Err(not(why, ALONE));
         }
         if self.compression_type > 1 {
             let kind = self.compression_type;
-            let why = format!("is compressed in a way that readers don't know (compression_type {kind})");
+            let why = format!("is compressed in a way that readers don't support (compression_type {kind})");
             return Err(not(why, ALONE));
         }
         if !(9..=21).contains(&self.cluster_bits) {
             let bits = self.cluster_bits;
-            let why = format!("has clusters of 2^{bits} bytes (cluster_bits), and readers take 2^9 to 2^21");
+            let why = format!("has clusters of 2^{bits} bytes (cluster_bits), and readers support 2^9 to 2^21");
             return Err(not(why, AGAIN));
         }
         if self.refcount_table_clusters == 0 || self.refcount_table_offset == 0 {
@@ -359,7 +360,7 @@ pub mod tests {
             (header(48, &8192_u64.to_be_bytes()), "the refcount table ends at"),
             (header(40, &4096_u64.to_be_bytes()), "the L1 table ends"),
             (header(36, &u32::MAX.to_be_bytes()), "the L1 table ends"),
-            (header(24, &u64::MAX.to_be_bytes()), "too few for its size"),
+            (header(24, &u64::MAX.to_be_bytes()), "too few for its disk"),
             (header(1536, &8192_u64.to_be_bytes()), "an L2 table ends"),
             (header(512, &4096_u64.to_be_bytes()), "a refcount block ends"),
             (data(1 << 20), "a cluster of data ends"),

@@ -172,7 +172,7 @@ impl BuildRecord {
     ///
     /// It is larger than a manifest may be, no JSON of this form, or says what no manifest may say.
     pub fn parse(bytes: &[u8]) -> anyhow::Result<Self> {
-        anyhow::ensure!(bytes.len() <= LARGEST, "it has {} bytes, and {LARGEST} are the most", bytes.len());
+        anyhow::ensure!(bytes.len() <= LARGEST, "it has {} bytes, more than the limit of {LARGEST}", bytes.len());
         let record = serde_json::from_slice(bytes)?;
         claim::check_texts(&record)?;
         Ok(record)
@@ -244,18 +244,18 @@ mod tests {
         });
         BuildRecord::parse(record.to_string().as_bytes()).unwrap();
         for (place, value, why) in [
-            ("/base_image/url", json!("https://x/\u{1b}]0;x\u{7}"), "it holds the text"),
-            ("/base_image/url", json!("x".repeat(5000)), "it holds the text"),
+            ("/base_image/url", json!("https://x/\u{1b}]0;x\u{7}"), "it has the invalid text"),
+            ("/base_image/url", json!("x".repeat(5000)), "it has the invalid text"),
             ("/base_image/digest", json!("sha512:\n"), "`sha512:\\n`"),
-            ("/versions/DEBIAN_VERSION", json!("1".repeat(LARGEST)), "1048576 are the most"),
-            ("/versions/DEBIAN_VERSION", json!("1".repeat(10_000)), "it holds the text"),
-            ("/versions/DEBIAN_VERSION", json!("12\u{202e}"), "it holds the text"),
-            ("/versions", json!({ "\u{1b}[2J": "1" }), "it holds the text"),
+            ("/versions/DEBIAN_VERSION", json!("1".repeat(LARGEST)), "more than the limit of 1048576"),
+            ("/versions/DEBIAN_VERSION", json!("1".repeat(10_000)), "it has the invalid text"),
+            ("/versions/DEBIAN_VERSION", json!("12\u{202e}"), "it has the invalid text"),
+            ("/versions", json!({ "\u{1b}[2J": "1" }), "it has the invalid text"),
             ("/built_from/commit", json!("main"), "`main` is not a commit id"),
             ("/built_from/commit", json!("--upload-pack=x"), "is not a commit id"),
-            ("/boot/kernel", json!("\u{9b}2J"), "it holds the text"),
+            ("/boot/kernel", json!("\u{9b}2J"), "it has the invalid text"),
             ("/boot/machines/0/type", json!("\r"), "`\\r`"),
-            ("/built_at", json!("\u{1b}[2J"), "it holds the text"),
+            ("/built_at", json!("\u{1b}[2J"), "it has the invalid text"),
         ] {
             let mut changed = record.clone();
             *changed.pointer_mut(place).unwrap() = value;

@@ -1,5 +1,5 @@
-//! Whether a file is still the one that was looked at. What is blessed, sent or compared is read over seconds or minutes,
-//! and somebody else may build or fetch into the same file meanwhile.
+//! Whether a file is still the one that was looked at. Hashing, sending or comparing an image takes seconds or
+//! minutes, and another run may build or fetch into the same file meanwhile.
 
 use std::fs::{self, Metadata};
 use std::io;

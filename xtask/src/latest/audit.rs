@@ -1,5 +1,5 @@
 //! Compares what is published with itself: assets, digests, parts, checksum files, manifest, notes and tag. A difference names its
-//! object; what cannot be told without reading bytes is listed apart. Verify, status and proofs of sets use it.
+//! object; what only the bytes can show is listed apart. Verify, status and proofs of sets use it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -107,7 +107,7 @@ fn by_hand(
 
 fn broken(assets: &[Asset]) -> Vec<String> {
     let broken = assets.iter().filter(|asset| !asset.is_uploaded());
-    broken.map(|asset| format!("{} is in state {}: its upload broke off", asset.name, asset.state)).collect()
+    broken.map(|asset| format!("{} is in state {}: its upload was interrupted", asset.name, asset.state)).collect()
 }
 
 /// Whether label, notes and tag agree.

@@ -168,12 +168,12 @@ impl<'a> Client<'a> {
             let began = at;
             let result = self.outside.read(self.how, asset, at, &mut |bytes| {
                 at += bytes.len() as u64;
-                anyhow::ensure!(at <= asset.size, "{} is longer than the {all} GitHub names", asset.name);
+                anyhow::ensure!(at <= asset.size, "{} is longer than the {all} that GitHub reports", asset.name);
                 take(bytes)
             });
             let error = match result {
                 Ok(()) if at == asset.size => return Ok(()),
-                Ok(()) => CallError::Lost(format!("{at} of {all} arrived")),
+                Ok(()) => CallError::Lost(format!("only {at} of {all} arrived")),
                 Err(error) => error,
             };
             if at > began {

@@ -66,7 +66,7 @@ impl<'a> Held<'a> {
             self.check()?;
             let error = match self.once(&send)? {
                 Ok(Some(done)) => return Ok(done),
-                Ok(None) => CallError::Lost("GitHub's answer is not what was asked for".to_owned()),
+                Ok(None) => CallError::Lost("GitHub's answer does not show the requested change".to_owned()),
                 Err(error) => error,
             };
             tries.wait(&what, error)?;

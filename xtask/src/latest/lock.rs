@@ -2,7 +2,7 @@
 //! git's compare-and-swap: only its holder may change what others see.
 //!
 //! The ref points to a commit of its own whose message says who holds the lock. A holder renews its [`Lease`]; a holder that
-//! doesn't for [`WATCH`] is taken for dead. `session.rs` takes the lock; `status` and `doctor` show its holder.
+//! doesn't for [`WATCH`] counts as dead. `session.rs` takes the lock; `status` and `doctor` show its holder.
 
 use std::fmt;
 use std::time::Duration;
@@ -222,7 +222,7 @@ fn may_replace(client: Client<'_>, claim: &Claim, id: &str) -> anyhow::Result<Op
     }
     let Holder::Run(note) = holder else {
         let why = format!("{REF} in {} is not a lock of this tool ({id})", client.repo());
-        return Err(failure::missing(why).fix("ask who made it, then run again with --take-over"));
+        return Err(failure::missing(why).fix("ask who made it, then run the same command again with --take-over"));
     };
     let watch = WATCH.as_secs();
     client.note(format_args!(

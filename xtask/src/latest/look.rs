@@ -117,7 +117,7 @@ pub fn is_live(release: &Release) -> bool {
     !release.draft && release.tag_name == TAG
 }
 
-/// Listings, and what is found by a tag or an id, lag behind for so long at most.
+/// Listings, and what is found by a tag or an id, lag behind for this long at most.
 pub const LAG: Duration = Duration::from_secs(30);
 
 /// Reads all of it until the live release is live by its own id as well: a plan may conclude from it that nothing is to do.
@@ -173,7 +173,7 @@ fn read(
     let bytes = read_asset(asset)?;
     let digest = Digest::of(&bytes);
     if asset.digest().is_some_and(|named| named != digest) {
-        return Ok(Err(format!("{} arrived with another digest than GitHub names", asset.name)));
+        return Ok(Err(format!("{} arrived with another digest than GitHub reports", asset.name)));
     }
     Ok(Manifest::parse(&bytes).map(|manifest| Some((manifest, digest))).map_err(|error| format!("{error:#}")))
 }

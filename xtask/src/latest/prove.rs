@@ -31,7 +31,7 @@ impl Difference {
     pub fn words(&self, expected: &FileEntry, says: &str) -> String {
         match self {
             Self::Missing => "is missing on the release".to_owned(),
-            Self::Broken => "is an upload that broke off".to_owned(),
+            Self::Broken => "was not uploaded completely".to_owned(),
             Self::Size(size) => format!("has {}, {says} {}", count(*size, "byte"), expected.size),
             Self::Digest(digest) => format!("has sha256 {digest}, {says} {}", expected.sha256),
             Self::Unknown => "has no digest".to_owned(),

@@ -328,7 +328,7 @@ fn show(client: Client<'_>, proposal: &Planned) {
     }
     if !proposal.differ.is_empty() {
         client.line(format_args!(
-            "  the live set has these images, and another {}; to replace it, publish a new set with --resend",
+            "  the live set has the same images, but another {}; to replace it, publish a new set with --resend",
             proposal.differ.join(", ")
         ));
     }

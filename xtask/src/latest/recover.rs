@@ -1,4 +1,4 @@
-//! Recovery: puts `latest` right after a run that died, perhaps on a machine that is gone. What is on GitHub is enough; no local
+//! Recovery: restores `latest` after a run that died, perhaps on a machine that is gone. What is on GitHub is enough; no local
 //! image is needed.
 //!
 //! Nothing is live: the newest marker of a pinned set names the release that was to become live, else the pinned set itself
@@ -26,7 +26,7 @@ use super::{TAG, notes};
 
 const WAS_LIVE: &str = " again, which was live before";
 
-/// One thing that is put right.
+/// One thing to recover.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Recovery {
     /// Nothing is live: this release becomes live. `why` is a sentence.

@@ -1,5 +1,5 @@
-//! A change of what others see, done under the lock. If it fails, what this run can still put right is put right before
-//! it ends. Publish, rollback and recovery run in it.
+//! A change of what others see, done under the lock. If it fails, this run recovers what it can before it ends.
+//! Publish, rollback and recovery run in it.
 
 use std::fmt::Display;
 

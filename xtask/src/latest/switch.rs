@@ -1,5 +1,5 @@
 //! The switch: first the tags move, then two PATCHes exchange the live release and the next. GitHub has no atomic exchange, so
-//! `latest` has no release between the two; signals and the terminal wait meanwhile. A run that ends early is put right by
+//! `latest` has no release between the two; signals and the terminal wait meanwhile. A run that ends early is recovered by
 //! [`super::recover`], at its own end or by the next run. Used by publish, rollback and recovery.
 
 use crate::digest::Digest;

@@ -1,4 +1,4 @@
-//! How long the lock and what is sent under it may take. The numbers depend on each other: a lock is taken for that of a dead run
+//! How long the lock and what is sent under it may take. The numbers depend on each other: a lock counts as a dead run's
 //! only after all that its holder may send has arrived, as the assertion says. The lock, its lease and the switch use them.
 
 use std::time::Duration;

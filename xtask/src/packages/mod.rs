@@ -75,7 +75,7 @@ impl Packages {
         for component in &document.components {
             let mut values = component.properties.iter().map(|property| &property.value);
             let plain = is_plain(&component.name) && is_plain(&component.version) && values.all(|it| is_plain(it));
-            anyhow::ensure!(plain, "{file} has a package of an impossible name `{}`", component.name.escape_debug());
+            anyhow::ensure!(plain, "{file} has a package with the invalid name `{}`", component.name.escape_debug());
             if component.kind == "operating-system" {
                 codename = component.property("homestak:packer:codename");
                 for Property { name, value } in component.properties.iter().filter(|property| is_plain(&property.name))

@@ -1,7 +1,7 @@
 //! Watches a child and its pipes until the child has ended.
 //!
-//! A child that stalls is ended, a process that it left behind with an open pipe delays nobody, and every byte that the child itself
-//! wrote arrives. Only [`super::run`] uses this.
+//! A child that stalls is ended, a process that it left behind with an open pipe doesn't delay the run, and every byte that the child
+//! itself wrote arrives. Only [`super::run`] uses this.
 
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
@@ -39,10 +39,10 @@ pub enum Cut {
 impl std::fmt::Display for Cut {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Stalled(after) => write!(f, "no byte moved for {} s, or almost none", after.as_secs()),
+            Self::Stalled(after) => write!(f, "less than 1 KiB moved in {} s", after.as_secs()),
             Self::NoAnswer(after) => write!(f, "no answer for {} s", after.as_secs()),
             Self::Interrupted => write!(f, "interrupted"),
-            Self::Enough => write!(f, "more came than was expected"),
+            Self::Enough => write!(f, "more bytes came than expected"),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Why GitHub or git refused something, and what helps: from their words to a reason, and from a reason to a fix.
 //!
-//! A status alone is no reason: GitHub answers 403 for a dozen. Where the reason is unknown, the fix is GitHub's own link or to ask
-//! an administrator. Used for gh's answers, git's pushes, and connections that break; [`call`] is how a request ended.
+//! A status alone is not a reason: GitHub answers 403 for a dozen reasons. Where the reason is unknown, the fix is GitHub's own link or
+//! to ask an administrator. Used for gh's answers, git's pushes, and connections that break; [`call`] is how a request ended.
 
 pub mod call;
 mod date;

@@ -139,7 +139,10 @@ fn checksum(text: &str) -> Result<Checksum, String> {
         return match list {
             _ if path.starts_with('/') => Ok(Checksum::List(format!("file://{path}"))),
             _ if list.starts_with("http://") || list.starts_with("https://") => Ok(Checksum::List(list.to_owned())),
-            _ => Err(format!("its iso_checksum `{}` names no list that can be read from here", text::line(text))),
+            _ => Err(format!(
+                "its iso_checksum `{}` is not an absolute path and not an http or https URL",
+                text::line(text)
+            )),
         };
     }
     let hex = ["sha256:", "sha512:"].iter().find_map(|kind| text.strip_prefix(kind)).unwrap_or(text);

@@ -93,7 +93,7 @@ impl WrittenFile {
                 self.path.split('/').any(|part| matches!(part, "" | "." | "..")),
                 "is not a path below the packer directory",
             ),
-            (!matches!(self.mode.as_str(), "100644" | "100755" | "120000"), "has a mode that no file has"),
+            (!matches!(self.mode.as_str(), "100644" | "100755" | "120000"), "has a mode that git does not use"),
             (self.id.len() != 40 || !self.id.bytes().all(hex), "has no id of 40 hex digits"),
         ];
         faults.into_iter().find(|(found, _)| *found).map(|(_, why)| why)
@@ -106,11 +106,11 @@ impl TryFrom<Written> for Inputs {
     fn try_from(written: Written) -> Result<Self, String> {
         let shown = |text: &str| text.chars().take(200).collect::<String>().escape_debug().to_string();
         if written.files.len() > MOST_FILES {
-            return Err(format!("a list of {} inputs is too long; {MOST_FILES} are the most", written.files.len()));
+            return Err(format!("the list has {} inputs, more than the limit of {MOST_FILES}", written.files.len()));
         }
         let mut files = Files::new();
         for file in written.files {
-            let twice = files.contains_key(&file.path).then_some("is there twice");
+            let twice = files.contains_key(&file.path).then_some("is listed twice");
             if let Some(why) = file.fault().or(twice) {
                 return Err(format!("input `{}` {why}", shown(&file.path)));
             }

@@ -26,7 +26,7 @@ pub fn of(history: &mut History, packer_dir: &Path, image: &str, listing: &Listi
             if !is_inside(&target, &files, image) && packer_dir.join(&target).is_file() {
                 let target = target.display();
                 found.push(format!(
-                    "{image} can't be built: {path} names {target}, which is not an input: it is outside of {own} and shared/, or one of its tests; move it into one of the two"
+                    "{image} can't be built: {path} names {target}, which is not an input: it is outside of {own} and shared/, or one of its tests; move it to {own} or shared/"
                 ));
             }
         }

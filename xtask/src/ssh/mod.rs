@@ -6,7 +6,7 @@
 //!
 //! Any login shell works: it gets `exec sh -s -- 'WORD' …`, which bash, dash, zsh, fish and tcsh read alike, in characters that
 //! no shell interprets (see [`Host`] and [`RemoteDir`]); the script comes on standard input. A marker is printed first, so that
-//! what a login script prints before is not taken for an answer.
+//! the output of a login script does not count as the answer.
 
 use std::path::Path;
 use std::sync::mpsc;
@@ -66,7 +66,7 @@ impl BuildScript<'_> {
 #[derive(Debug, Clone)]
 pub struct Ssh {
     pub host: Host,
-    /// No byte moves for so long: the connection is ended.
+    /// The connection is ended when no byte moves for this long.
     pub stall: Duration,
 }
 
@@ -247,7 +247,7 @@ impl Ssh {
 
 /// # Errors
 ///
-/// Exit code 3, with the cure, when there is no ssh.
+/// Exit code 3, with the fix, when there is no ssh.
 pub fn is_installed() -> anyhow::Result<()> {
     let sh = process::shell()?;
     process::output(cmd!(sh, "ssh -V")).map(drop)

@@ -21,13 +21,13 @@ use crate::text::count;
 
 /// Decide whether the images need a rebuild, and say why
 ///
-/// An image is made of its template's folder and of shared/, without *.md: the engine copies these and builds from the copy
-/// alone. The local files are compared with the list that was recorded when the published image was built, else with the
+/// The inputs of an image are its template's folder and shared/, without *.md, tests and limits: the engine builds from a copy
+/// of these alone. The local files are compared with the list that was recorded when the published image was built, else with the
 /// files of its commit. Uncommitted changes count; changes of comments or blank lines alone in .hcl and .sh files do not. A
 /// changed build script is listed for review.
 #[derive(clap::Args)]
 pub struct Check {
-    /// Images to decide for [default: all]
+    /// Images to check [default: all]
     #[arg(value_name = "IMAGE")]
     pub names: Vec<String>,
     /// Compare with this revision; needs no network, unless --base-images is given

@@ -19,7 +19,7 @@ use crate::text::size;
 /// machines cannot use: with a backing file, encrypted or truncated.
 #[derive(clap::Args)]
 pub struct Checksum {
-    /// Images [default: all in the images folder]
+    /// Images to hash [default: all in the images folder]
     #[arg(value_name = "IMAGE")]
     names: Vec<String>,
     /// Compare the images, whole or in parts, with their checksum files, and write nothing

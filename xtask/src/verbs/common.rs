@@ -151,10 +151,10 @@ pub fn must_be_version(text: &str) -> anyhow::Result<()> {
 /// Where images are built.
 #[derive(Args, Clone, Debug)]
 pub struct Build {
-    /// Build host, as ssh takes it; repeat the option for several [default: $HOMESTAK_BUILD_HOST]
+    /// Build host, as for ssh; repeat the option for several hosts [default: $HOMESTAK_BUILD_HOST]
     #[arg(long = "host", value_name = "HOST", allow_hyphen_values = true)]
     hosts: Vec<String>,
-    /// Build a copy of the packer directory that is sent to the host; --remote-dir is not used, and the host needs no clone
+    /// Send the packer directory to the host and build there; --remote-dir is not used, and the host needs no clone
     #[arg(long)]
     pub sync: bool,
     /// Packer directory on the host; `~` is the home there [default: $HOMESTAK_PACKER_REMOTE_DIR, else the first that exists
@@ -255,8 +255,8 @@ groups! {
         images: Option<PathBuf>,
     }
     Publisher {
-        /// GitHub repository that publishes [default: $HOMESTAK_PACKER_REPO, else the packer directory's remote, else, only to
-        /// read, homestak-dev/packer]
+        /// GitHub repository that publishes [default: $HOMESTAK_PACKER_REPO, else the packer directory's remote, else, to read
+        /// only, homestak-dev/packer]
         #[arg(long, value_name = "[HOST/]OWNER/NAME")]
         repo: Option<String>,
     }

@@ -39,7 +39,7 @@ pub struct Diff {
     /// Version of the newer set [default: `latest`]
     #[arg(long, value_name = "VERSION")]
     to: Option<String>,
-    /// List every file that is new, gone or changed
+    /// List every file that was added, removed or changed
     #[arg(long)]
     files: bool,
     /// Use the images in the images folder as the newer set

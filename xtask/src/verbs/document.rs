@@ -22,7 +22,7 @@ use crate::sources::History;
 /// Write the decision about the images into a release's notes, and onto the release issue
 #[derive(clap::Args)]
 pub struct Document {
-    /// Release whose notes get the line
+    /// Release whose notes get the line about the images
     #[arg(long, value_name = "VERSION")]
     release: String,
     #[command(flatten)]

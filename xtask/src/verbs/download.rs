@@ -34,7 +34,7 @@ use crate::trust::{Policy, Signed};
 /// when its digest matches the manifest or the checksum file of the release.
 #[derive(clap::Args)]
 pub struct Download {
-    /// Images [default: all on the release]
+    /// Images to download [default: all on the release]
     #[arg(value_name = "IMAGE")]
     names: Vec<String>,
     /// Tag of the release
@@ -245,7 +245,7 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// What vouches for the image must agree: manifest, checksum file, and GitHub's digests of assets.
+    /// Manifest, checksum file and GitHub's digests of the assets must agree.
     fn image(&self, name: &str) -> anyhow::Result<SetImage> {
         let promised = self.manifest.as_ref().and_then(|manifest| manifest.image(name));
         let promised = promised.map(crate::manifest::Image::assets).unwrap_or_default();

@@ -1,7 +1,7 @@
 //! `rehearse`: the whole phase on this machine.
 //!
 //! The stand-ins are a crate of their own and compile only now, so that no other command waits for them. The rehearsal
-//! starts this same binary: there is no second code path.
+//! starts this same binary, so that it runs the released code.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};

@@ -19,13 +19,13 @@ use crate::image::{cut, durable};
 use crate::interrupt;
 use crate::text::{count, size};
 
-/// Split each image over the limit into parts, with its checksum file, in one read
+/// Split each image over GitHub's limit into parts, and write its checksum file
 ///
 /// `publish` needs no part files: it uploads ranges of the images. Use `split` to transfer parts by other means. The image stays,
 /// with its parts beside it; `cat <name>.qcow2.part* > <name>.qcow2` joins them.
 #[derive(clap::Args)]
 pub struct Split {
-    /// Images [default: all in the images folder]
+    /// Images to split [default: all in the images folder]
     #[arg(value_name = "IMAGE")]
     names: Vec<String>,
     /// Maximum size of a part: bytes, or a number with KiB, MiB, GiB [default: 2 GiB - 1]

@@ -106,7 +106,7 @@ fn difference(latest: &[String], here: &[here::Fault], next: Option<&Step>) -> O
     };
     let (first, fix) = match (latest.first(), here.first()) {
         (Some(said), _) => (said, Some(repair(next))),
-        (None, fault) => fault.map(|fault| (&fault.said, cure(fault)))?,
+        (None, fault) => fault.map(|fault| (&fault.said, fix(fault)))?,
     };
     let (said, own) = failure::why_and_fix(first);
     let said = match latest.len() + here.len() {
@@ -129,7 +129,7 @@ fn repair(next: Option<&Step>) -> String {
 }
 
 /// What helps an image here, where its message doesn't say so.
-fn cure(fault: &here::Fault) -> Option<String> {
+fn fix(fault: &here::Fault) -> Option<String> {
     let fetch = suggest::command(format_args!("download --force {}", fault.image));
     match fault.cure {
         Cure::FetchAgain => Some(format!("fetch it again: {fetch}")),
@@ -150,7 +150,7 @@ fn named(names: impl IntoIterator<Item = String>) -> Vec<Value> {
 fn nothing_live(client: Client<'_>, state: &Latest) -> anyhow::Error {
     let repo = client.repo();
     match &state.recovery {
-        Some(recovery) => failure::failed(format!("nothing is live: {recovery}")).fix(format_args!(
+        Some(recovery) => failure::failed(recovery.to_string()).fix(format_args!(
             "run {}, or {}",
             suggest::command("publish --source TAG --execute"),
             suggest::command("rollback --execute")
@@ -213,7 +213,7 @@ fn show_folder(console: &Console, common: &Common, here: &Here) {
     }
     for fault in &here.faults {
         console.line(format_args!("  - {}", indented(&fault.said)));
-        cure(fault).iter().for_each(|cure| console.line(format_args!("    {FIX}{cure}")));
+        fix(fault).iter().for_each(|fix| console.line(format_args!("    {FIX}{fix}")));
     }
 }
 

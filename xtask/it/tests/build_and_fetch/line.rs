@@ -101,7 +101,7 @@ fn a_frozen_link_is_left_and_ctrl_c_is_heard() {
     freeze(&host, "STOP");
     let ran = tool.wait();
     freeze(&host, "KILL");
-    ran.expect(0, &["stalled: no byte moved for 6 s", "resuming in"]);
+    ran.expect(0, &["stalled: less than 1 KiB moved in 6 s", "resuming in"]);
     world.assert_fetched(&host, IMAGE);
 }
 

@@ -459,7 +459,7 @@ fn a_record_with_a_list_that_cannot_be_or_of_something_else_is_refused() {
     for (files, code, says) in [
         (vec![file("../x")], 1, "`../x`"),
         (vec![file("shared/a\nb")], 1, "`shared/a\\nb`"),
-        (vec![file("shared/a"), file("shared/a")], 1, "`shared/a` is there twice"),
+        (vec![file("shared/a"), file("shared/a")], 1, "`shared/a` is listed twice"),
         (vec![file("/x")], 1, "`/x`"),
         (vec![file("shared/other")], 3, "shared/other"),
     ] {

@@ -1,7 +1,7 @@
 //! Words that make a reader stumble don't come back: no message, help text or page has one of the banned words below.
 //!
-//! The test looks at all string literals of `xtask/src` without its tests, at the help of each verb as it is printed, at the
-//! lines of the shell scripts that are not comments, and at all pages.
+//! The test looks at all string literals and module heads of `xtask/src` and `xtask/rehearsal/src` without their tests, at the
+//! help of each verb as it is printed, at the lines of the shell scripts that are not comments, and at all pages.
 #![allow(clippy::disallowed_methods, reason = "tests start the tool")]
 
 mod lexer;
@@ -66,13 +66,14 @@ fn assert_plain(texts: &[Text]) {
     assert!(faults.is_empty(), "{} banned words:\n{}", faults.len(), faults.join("\n"));
 }
 
-/// The string literals of the tool's sources. A placeholder's name is no word of the message.
+/// The string literals and module heads of the tool and its rehearsal. A placeholder's name is not a word of the message.
 fn literals() -> Vec<Text> {
-    let files = files("xtask/src", |path| path.ends_with(".rs") && !path.ends_with("/tests.rs"));
+    let is_source = |path: &str| path.ends_with(".rs") && !path.ends_with("/tests.rs");
+    let files = [files("xtask/src", is_source), files("xtask/rehearsal/src", is_source)].concat();
     assert!(files.len() > 80, "{}", files.len());
     let placeholder = Regex::new(r"\{[^{}]*\}").unwrap();
     let of_file = |file: &String| {
-        let pieces = lexer::pieces(&read(file)).into_iter().filter(|piece| piece.kind == Kind::Literal);
+        let pieces = lexer::pieces(&read(file)).into_iter().filter(|piece| piece.kind == Kind::Literal || piece.line == 1);
         let words = |text: &str| placeholder.replace_all(text, "…").into_owned();
         let text = |piece: lexer::Piece| Text { place: format!("{file}:{}", piece.line), words: words(&piece.text) };
         pieces.map(text).collect::<Vec<_>>()

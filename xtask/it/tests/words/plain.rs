@@ -1,7 +1,7 @@
 //! The banned words, each with the reason, and where a text has one.
 
 /// Words and phrases, separated by commas; `…` stands for up to five words. Then why a reader stumbles, and what to write instead.
-const BANNED: [(&str, &str); 33] = [
+const BANNED: [(&str, &str); 41] = [
     ("vouch, vouches, vouched, vouching", "archaic: name the manifest, the checksum file or the signature"),
     ("mend, mends, mended, mending", "archaic: fix"),
     ("cure, cures, cured", "medical: fix"),
@@ -38,10 +38,18 @@ const BANNED: [(&str, &str); 33] = [
     ("put right, puts right, put … right, puts … right, putting right", "vague: fix, recover, restore"),
     ("taken for", "dated: mistaken for, counted as"),
     ("afresh, astray, besides", "dated: again, wrong, also"),
+    ("are the most, is the most", "roundabout: more than the limit of …"),
+    ("broke off, breaks off, broken off", "dated: was interrupted, is incomplete"),
+    ("asked for was", "roundabout: expected …"),
+    ("or its like, and its kin, and their kin", "dated: or similar"),
+    ("gives it more", "a riddle: raise the limit with …"),
+    ("flip, flips", "the term is switch"),
+    ("door, doors", "a riddle: client, or how … reaches …"),
+    ("that is there was, that is there is", "clumsy: the existing …"),
 ];
 
 /// Where such words are right.
-const ALLOWED: [&str; 6] = ["told to", "there is no", "is no longer", "is no more", "is no need", "is in order of"];
+const ALLOWED: [&str; 7] = ["flip svg", "told to", "there is no", "is no longer", "is no more", "is no need", "is in order of"];
 
 /// A text that a person may read, and where it is.
 pub struct Text {

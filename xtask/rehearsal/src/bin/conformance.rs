@@ -1,4 +1,4 @@
-//! Looks whether GitHub, or the stand-in for it, is what the publish takes it for.
+//! Checks that GitHub, or the stand-in for it, behaves as `publish` assumes.
 
 use std::fmt::Display;
 use std::io::Write as _;

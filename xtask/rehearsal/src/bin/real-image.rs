@@ -123,12 +123,12 @@ fn one_package_more(world: &World, engine: &Path, last: &Path, remote_dir: &str,
     let diff = said(&["diff", image])?;
     ensure!(diff.contains("+ tree "), "`diff` doesn't show the package: {diff}");
     let notes = world.published().published("latest").and_then(|live| live.body.clone()).unwrap_or_default();
-    ensure!(notes.contains("+ tree ") && notes.contains("1 package added"), "the notes don't: {notes}");
+    ensure!(notes.contains("+ tree ") && notes.contains("1 package added"), "the notes don't name the package: {notes}");
     let mut make = world.command("gh");
     make.args(["release", "create", "v0.46", "--repo", REPOSITORY, "--title", "v0.46", "--notes", "Words."]);
     run(make)?;
     let document = said(&["document", "--release", "v0.46", "--execute"])?;
-    ensure!(document.contains("1 package added"), "`document` doesn't: {document}");
+    ensure!(document.contains("1 package added"), "`document` doesn't name the package: {document}");
     println!("{diff}");
     Ok(())
 }
@@ -169,9 +169,9 @@ impl BrokenNetwork {
         ensure!(output.status.code() == Some(1), "a build without a network ended with {}: {said}", output.status);
         ensure!(
             said.contains("no login at the address") && said.contains("fails its boot on pc"),
-            "it doesn't say why: {said}"
+            "the reason is missing: {said}"
         );
-        ensure!(fs::read(&self.kept)? == before, "the last good image is another");
+        ensure!(fs::read(&self.kept)? == before, "the last good image was replaced");
         println!("{said}");
         Ok(())
     }

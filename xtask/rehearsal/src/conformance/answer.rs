@@ -57,7 +57,7 @@ impl Answer {
 
     /// # Errors
     ///
-    /// Another status: not told where it is about the token, a limit or GitHub itself, else broken.
+    /// Another status: unknown where it is about the token, a limit or GitHub itself, else broken.
     pub fn expect(self, wanted: u16) -> Result<Self, Ending> {
         if self.status == wanted {
             return Ok(self);

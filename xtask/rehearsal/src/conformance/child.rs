@@ -1,4 +1,4 @@
-//! The programs that the doors of the checks start, each to its end.
+//! Runs the programs with which the checks reach GitHub, each to its end.
 
 use std::io::{Read, Write as _};
 use std::os::unix::process::CommandExt as _;

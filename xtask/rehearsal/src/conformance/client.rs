@@ -1,4 +1,4 @@
-//! The doors of the checks: `gh api` with the person's own login, and `curl` for what a stranger sees.
+//! How the checks reach GitHub: `gh api` with the person's own login, and `curl` for readers without a login.
 
 use std::cell::Cell;
 use std::fmt;
@@ -206,7 +206,7 @@ impl Client {
                 _ => return end.map_err(Ending::NotTold),
             };
             if limit.is_some() {
-                eprintln!("GitHub asks to wait: going on in {} s", wait.as_secs());
+                eprintln!("GitHub asks to wait: continuing in {} s", wait.as_secs());
             }
             self.pause(wait)?;
         }

@@ -99,7 +99,7 @@ impl fmt::Display for Report {
         let broken = self.count(|told| matches!(told, Err(Ending::Broken(_))));
         let not_told = self.lines.len() - hold - shown - broken;
         let end = if self.interrupted { "; interrupted, the rest was not looked at" } else { "" };
-        write!(f, "conformance: {hold} hold, {broken} do not, {not_told} not told, {shown} for information{end}")
+        write!(f, "conformance: {hold} hold, {broken} do not, {not_told} unknown, {shown} for information{end}")
     }
 }
 
@@ -111,8 +111,8 @@ impl fmt::Display for Line {
             Ok(Seen::Holds(seen)) => write!(f, "holds: {assumption} ({seen})"),
             Ok(Seen::Information(seen)) => write!(f, "seen: {assumption} {seen}"),
             Err(Ending::Broken(why)) => write!(f, "DOES NOT HOLD: {assumption}: {why}"),
-            Err(Ending::NotTold(why)) => write!(f, "not told: {assumption}: {why}"),
-            Err(Ending::Interrupted) => write!(f, "not told: {assumption}: interrupted"),
+            Err(Ending::NotTold(why)) => write!(f, "unknown: {assumption}: {why}"),
+            Err(Ending::Interrupted) => write!(f, "unknown: {assumption}: interrupted"),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The third door of the checks: `git push`, from an empty repository, with the login that gh has.
+//! How the checks push: `git push`, from an empty repository, with the login that gh has.
 
 use std::path::PathBuf;
 

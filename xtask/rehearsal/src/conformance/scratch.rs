@@ -78,7 +78,7 @@ impl<'a> Scratch<'a> {
         }
         let facts = facts.expect(200).map_err(unread)?.json();
         if facts["full_name"].as_str().is_none_or(|name| !name.eq_ignore_ascii_case(&repo.to_string())) {
-            return refuse(format!("{repo} is called {} now; name that one", facts["full_name"]));
+            return refuse(format!("{repo} is called {} now; give that name", facts["full_name"]));
         }
         if !confirmed && !repo.name.to_lowercase().contains("scratch") {
             return refuse(format!(

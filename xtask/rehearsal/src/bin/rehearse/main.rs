@@ -32,7 +32,7 @@ struct Arguments {
     /// gh to use instead of the gh on PATH
     #[arg(long)]
     gh: Option<PathBuf>,
-    /// MiB of each image, which is cut into parts of two thirds of that
+    /// MiB of each image, which is split into parts of two thirds of that
     #[arg(long, default_value = "12", value_parser = clap::value_parser!(u64).range(3..=4096))]
     mib: u64,
     /// Leave the folder with everything in it

@@ -42,7 +42,7 @@ fn immutable(scratch: &Scratch<'_>) -> Told {
     let said = format!("{} to {who}", answer.says());
     ensure(expected.contains(&answer.status), || format!("it answers {said}"))?;
     if answer.status == 200 {
-        ensure(answer.json()["enabled"].is_boolean(), || "`enabled` is not told".to_owned())?;
+        ensure(answer.json()["enabled"].is_boolean(), || "`enabled` is missing".to_owned())?;
     }
     holds_with(said)
 }
@@ -61,7 +61,7 @@ fn rulesets(scratch: &Scratch<'_>) -> Told {
         let told = whole["conditions"]["ref_name"]["include"].is_array()
             && whole["rules"].is_array()
             && whole["current_user_can_bypass"].is_string();
-        ensure(told, || format!("not told in full: {whole}"))?;
+        ensure(told, || format!("incomplete: {whole}"))?;
     }
     holds_with(format!("{} there", listed.as_array().map_or(0, Vec::len)))
 }
