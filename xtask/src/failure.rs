@@ -187,7 +187,7 @@ impl Problems {
     }
 
     /// One error that lists them all. Its exit code: a signal, then usage before digest before failed before missing, so that 3 keeps
-    /// its meaning of "nothing but absences".
+    /// its meaning: something needed is missing, and nothing was changed.
     pub fn into_result(mut self) -> anyhow::Result<()> {
         // One signal ends all that was under way: it is said once, as fully as somebody said it.
         let stopped = |problem: &anyhow::Error| kind(problem) == Kind::Interrupted;

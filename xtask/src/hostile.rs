@@ -72,7 +72,7 @@ fn changed(examples: &[&[u8]], source: &mut Unstructured<'_>) -> Result<Vec<u8>>
     Ok(text)
 }
 
-/// The most memory that this process has had, in KiB. Where nobody tells, none.
+/// The peak memory of this process in KiB; 0 where the system does not report it.
 fn peak_kib() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));

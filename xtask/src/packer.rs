@@ -16,7 +16,7 @@ const DEFAULT_REPO: &str = "homestak-dev/packer";
 ///
 /// # Errors
 ///
-/// Exit code 3 when git refuses to tell the remote, or nobody can tell which repository it is.
+/// Exit code 3 when git refuses to tell the remote, or the repository is unknown.
 pub fn repo(asked: Option<&str>, packer_dir: &Path, remote: &str, changes: bool) -> anyhow::Result<Repo> {
     if let Some(asked) = asked.filter(|asked| !asked.is_empty()) {
         return asked.parse();
@@ -57,7 +57,7 @@ pub fn remote_of(packer_dir: &Path, remote: &str) -> anyhow::Result<Option<(Stri
     }))
 }
 
-/// Names the packer directory, where nobody does with `--packer-dir`.
+/// Names the packer directory, where `--packer-dir` is not given.
 pub const VARIABLE: &str = "HOMESTAK_PACKER_DIR";
 
 /// Where a packer directory lies, from the top of the workspace: below it, it itself, or beside it in upstream's layouts.
@@ -71,7 +71,7 @@ pub fn packer_dir(asked: Option<&Path>) -> PathBuf {
     named.or_else(|| usual().into_iter().next()).unwrap_or_else(|| PathBuf::from("packer"))
 }
 
-/// What is to be said where nobody names the packer directory, and several could be meant.
+/// A note for a run without `--packer-dir` where several packer directories exist.
 pub fn several(asked: Option<&Path>) -> Option<String> {
     let usual = usual();
     let taken = usual.first().filter(|taken| packer_dir(asked) == **taken)?;
@@ -95,7 +95,7 @@ fn usual() -> Vec<PathBuf> {
         None => USUAL.map(PathBuf::from).to_vec(),
     };
     let mut seen = BTreeSet::new();
-    // One that lies where the person stands is meant, whatever is in it.
+    // A folder `packer` in the current directory counts even without templates/.
     let is_meant = |dir: &PathBuf| elsewhere && dir.as_path() == Path::new("packer") && dir.is_dir();
     let found = places.into_iter().filter(|dir| is_meant(dir) || dir.join("templates").is_dir());
     found.filter(|dir| dir.canonicalize().is_ok_and(|dir| seen.insert(dir))).collect()

@@ -136,7 +136,7 @@ pub type Feed<'a> = Box<dyn FnOnce(&mut (dyn Write + Send)) -> anyhow::Result<()
 /// Reads a command's output, to its end or as far as needed: a command that continues after that is ended.
 pub type Drain<'a> = Box<dyn FnOnce(&mut (dyn Read + Send)) -> anyhow::Result<()> + Send + 'a>;
 
-/// A command with bytes going in or coming out, and how long that may stand still.
+/// A command with streamed input or output, and how long it may make no progress.
 pub struct Stream<'a> {
     pub feed: Option<Feed<'a>>,
     /// Without it the output is kept in [`Finished::stdout`].
@@ -188,8 +188,8 @@ pub fn gauged(cmd: Cmd<'_>, stall: Duration, mut gauge: impl FnMut() -> Option<u
     run(cmd, stream, Some(&mut gauge), Group::Own)
 }
 
-/// Runs a child and watches it until it has ended, whatever happens to its pipes: a process that the child started may hold them
-/// open for longer (a ProxyCommand's helper, a daemon), or the child may close them and continue. Every byte that the child
+/// Runs a child and watches it until it has ended, even if its pipes stay open or close early: a process that the child started may hold
+/// them open for longer (a ProxyCommand's helper, a daemon), or the child may close them and continue. Every byte that the child
 /// wrote arrives; bytes that other processes write after its end are ignored.
 fn run(
     cmd: Cmd<'_>,

@@ -114,7 +114,7 @@ impl Allowed {
         })
     }
 
-    /// Why nobody signed, by what `ssh-keygen` said in all.
+    /// Why no allowed signer signed, from the output of `ssh-keygen`.
     fn refused(&self, found: &Finished, first: Option<(&String, Finished)>, all: &str) -> anyhow::Error {
         let path = self.path.display();
         let line = |words: &[&str]| all.lines().find(|line| words.iter().any(|word| line.contains(word)));

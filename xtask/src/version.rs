@@ -23,7 +23,7 @@ pub fn is_newer(tag: &str, than: &str) -> bool {
     order(tag) > order(than)
 }
 
-/// The version after this one, as it is proposed where nobody named one: the last number is one more.
+/// The version proposed after this one when none was given: its last number plus 1.
 pub fn after(tag: &str) -> String {
     let digits = tag.len() - tag.trim_end_matches(|c: char| c.is_ascii_digit()).len();
     let (words, number) = tag.split_at(tag.len() - digits);

@@ -156,10 +156,10 @@ impl BuildHost {
         append(&self.dir.join("home/environment"), &format!("{line}\n"))
     }
 
-    /// Lets each login be nobody's, where this process is root's, whom no permission stops.
-    pub fn log_in_as_nobody(&self) -> anyhow::Result<()> {
+    /// Logs in as an unprivileged user, where this process is root's: file permissions do not stop root.
+    pub fn log_in_unprivileged(&self) -> anyhow::Result<()> {
         if fs::metadata("/proc/self").is_ok_and(|meta| std::os::unix::fs::MetadataExt::uid(&meta) == 0) {
-            let shell = self.dir.join("nobody");
+            let shell = self.dir.join("unprivileged-shell");
             executable(&shell, "#!/bin/sh\nexec setpriv --reuid 65534 --regid 65534 --clear-groups sh \"$@\"\n")?;
             self.export("SHELL", shell.to_str().context("a folder with a name in UTF-8")?)?;
         }

@@ -322,7 +322,7 @@ mod tests {
         let text = format!("{:#}", error(&no_login));
         assert_eq!(text.matches("fix: ").count(), 1, "{text}");
         assert!(text.contains(": no login\nfix: run `gh auth login`, or compare"), "{text}");
-        // The manifest tells all that is needed.
+        // The manifest has everything that is needed.
         let built = Some(BuiltFrom { commit: "m".into(), dirty: false });
         assert!(base_of(&no_tags(Some(published(built))), "a").is_ok());
     }

@@ -41,7 +41,7 @@ impl Serialize for Decision {
 /// An image's base compared with upstream.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct BaseImageReport {
-    /// `same`, `differs`, or `unknown`, which is never taken for the same.
+    /// `same`, `differs`, or `unknown`, which never counts as `same`.
     pub state: &'static str,
     /// Why it is unknown.
     pub reason: Option<&'static str>,

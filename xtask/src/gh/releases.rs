@@ -165,8 +165,8 @@ impl Gh {
         Ok(repository)
     }
 
-    /// Whether the token is one of an app's installation, such as a workflow has. What it may do isn't told: a repository's
-    /// `permissions` are all false for it. <https://github.com/semantic-release/github/issues/182>
+    /// Whether the token is one of an app's installation, such as a workflow has. GitHub doesn't report what it may do: a
+    /// repository's `permissions` are all false for it. <https://github.com/semantic-release/github/issues/182>
     pub fn is_of_installation(&self) -> Result<bool, CallError> {
         match self.call(&Request::get("/installation/repositories?per_page=1")) {
             Ok(_) => Ok(true),

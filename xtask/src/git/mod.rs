@@ -221,7 +221,7 @@ impl Git {
         self.tags_of(remote, &["refs/tags/*".to_owned()])
     }
 
-    /// Nobody is asked for a password.
+    /// Never asks for a password.
     fn tags_of(&self, remote: &str, patterns: &[String]) -> anyhow::Result<BTreeMap<String, TagRef>> {
         let (sh, dir) = (process::shell()?, &self.dir);
         let asked = cmd!(sh, "git -C {dir} ls-remote --end-of-options {remote} {patterns...}");

@@ -30,7 +30,7 @@ pub struct Publisher {
     git: Git,
     address: Address,
     repo: Repo,
-    /// How long git may stand still.
+    /// How long git may make no progress.
     stall: Duration,
     bare: OnceLock<PathBuf>,
     /// All of the clone's, and those that hold on the way.

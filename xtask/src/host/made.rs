@@ -20,7 +20,7 @@ use crate::ssh::Host;
 use crate::ssh::trouble::Fault;
 use crate::text;
 
-/// How the image on the host came to be there.
+/// How the image got onto the host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum How {
     /// Built in this run: its file is another than before.
@@ -59,7 +59,7 @@ pub struct Made<'a> {
     pub how: How,
     /// What the engine's own cache compares; it names no commit.
     pub cache_key: Option<Digest>,
-    /// What upstream published as a base image before the build; `None` where nobody asked.
+    /// What upstream published as a base image before the build; `None` if it was not asked for.
     pub base: Option<&'a anyhow::Result<Result<Upstream, String>>>,
 }
 

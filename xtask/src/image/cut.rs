@@ -62,7 +62,7 @@ pub fn cut(image: &str, whole: &Path, ranges: &[Range<u64>], moved: impl Fn(u64)
         drop(written);
         (parts, joined(hashing))
     });
-    // When hashing failed, the copy only saw that nobody listens any more.
+    // When hashing failed, the copy only saw that the hashing thread was gone.
     let digest = digest?;
     Ok(Cut { digest, parts: parts? })
 }

@@ -17,7 +17,7 @@ pub struct Stamp {
     inode: (u64, u64),
     pub size: u64,
     modified: (i64, i64),
-    /// Nobody sets this one: it shows an overwriting that put the time of modification back.
+    /// The inode's change time, which no program can set: it shows a write that reset the modification time.
     changed: (i64, i64),
 }
 

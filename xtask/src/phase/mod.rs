@@ -36,7 +36,7 @@ pub struct Place {
     pub remote: String,
 }
 
-/// Why something could not be asked: exit code 3. It is never taken for an answer.
+/// Why something could not be asked: exit code 3. It never counts as an answer.
 fn unasked(error: &anyhow::Error) -> Failure {
     let mut failure = Failure::of(error);
     failure.kind = Kind::Missing;

@@ -1,8 +1,8 @@
 //! Whether two versions of a file differ in comments and blank lines alone: such a change needs no rebuild.
 //!
 //! The answer is "yes" only where no line could mean something else: heredocs, text in quotes over several lines, comments
-//! that a program reads and scripts that read themselves are looked for in the whole of both versions. In doubt the answer
-//! is "no", which costs a rebuild. Used by [`super::compare`].
+//! that a program reads and scripts that read themselves are looked for in the whole of both versions. In doubt such a
+//! change counts, which costs a rebuild. Used by [`super::compare`].
 
 /// Whether the comments of a file with this name are understood.
 pub fn are_understood(path: &str) -> bool {

@@ -233,10 +233,10 @@ mod tests {
             (vec![file("shared/a\nb")], "`shared/a\\nb` has a control character"),
             (vec![file("shared/\u{1b}[2J")], "control character"),
             (vec![file(&deep)], "too long a path"),
-            (vec![file("shared/x"), file("shared/x")], "`shared/x` is there twice"),
+            (vec![file("shared/x"), file("shared/x")], "`shared/x` is listed twice"),
             (vec![json!({ "path": "shared/x", "mode": "160000", "id": ID })], "`shared/x` has a mode"),
             (vec![json!({ "path": "shared/x", "mode": "100644", "id": "$(x)" })], "`shared/x` has no id"),
-            ((0..5000).map(|number| file(&format!("shared/{number}"))).collect(), "5000 inputs is too long"),
+            ((0..5000).map(|number| file(&format!("shared/{number}"))).collect(), "the list has 5000 inputs"),
         ] {
             let error = serde_json::from_value::<Inputs>(json!({ "files": files })).unwrap_err().to_string();
             assert!(error.contains(says), "{error}");

@@ -18,7 +18,7 @@ pub struct Told {
 
 /// No frame is longer.
 const LONGEST: usize = 8 * 1024;
-/// So many leftovers are enough to know what they are.
+/// The maximum number of left-over processes that is reported.
 const MOST_LEFT: usize = 10;
 
 /// Parts the two.

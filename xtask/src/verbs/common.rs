@@ -113,7 +113,7 @@ impl Common {
 /// What suggested commands repeat of this run's command line.
 pub fn given(common: &Common) -> suggest::Given {
     let dir = common.packer_dir();
-    // A directory that nobody named is most often in the repository that the person stands in.
+    // Without `--packer-dir` the directory is usually in the repository of the current directory.
     let elsewhere = !matches!(dir.to_str(), Some("" | ".")) && dir.join(".git").exists();
     let git_dir = (common.packer_dir.is_some() || elsewhere).then(|| dir.to_string_lossy().into_owned());
     let common = common.clone();

@@ -228,7 +228,7 @@ fn what_only_root_may_read_is_said_with_its_path_and_the_cure() {
     let world = World::new();
     let host = world.host("build1");
     host.put(IMAGE, &qcow2(SIZE)).unwrap();
-    host.log_in_as_nobody().unwrap();
+    host.log_in_unprivileged().unwrap();
     let packer = host.packer_dir();
     for (path, closed, open) in [
         (host.image_dir(IMAGE).join(format!("{IMAGE}.qcow2")), 0o600, 0o644),

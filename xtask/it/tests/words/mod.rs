@@ -73,7 +73,8 @@ fn literals() -> Vec<Text> {
     assert!(files.len() > 80, "{}", files.len());
     let placeholder = Regex::new(r"\{[^{}]*\}").unwrap();
     let of_file = |file: &String| {
-        let pieces = lexer::pieces(&read(file)).into_iter().filter(|piece| piece.kind == Kind::Literal || piece.line == 1);
+        let pieces =
+            lexer::pieces(&read(file)).into_iter().filter(|piece| piece.kind == Kind::Literal || piece.line == 1);
         let words = |text: &str| placeholder.replace_all(text, "…").into_owned();
         let text = |piece: lexer::Piece| Text { place: format!("{file}:{}", piece.line), words: words(&piece.text) };
         pieces.map(text).collect::<Vec<_>>()

@@ -49,7 +49,8 @@ const BANNED: [(&str, &str); 41] = [
 ];
 
 /// Where such words are right.
-const ALLOWED: [&str; 7] = ["flip svg", "told to", "there is no", "is no longer", "is no more", "is no need", "is in order of"];
+const ALLOWED: [&str; 7] =
+    ["flip svg", "told to", "there is no", "is no longer", "is no more", "is no need", "is in order of"];
 
 /// A text that a person may read, and where it is.
 pub struct Text {

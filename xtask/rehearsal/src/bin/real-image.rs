@@ -123,7 +123,10 @@ fn one_package_more(world: &World, engine: &Path, last: &Path, remote_dir: &str,
     let diff = said(&["diff", image])?;
     ensure!(diff.contains("+ tree "), "`diff` doesn't show the package: {diff}");
     let notes = world.published().published("latest").and_then(|live| live.body.clone()).unwrap_or_default();
-    ensure!(notes.contains("+ tree ") && notes.contains("1 package added"), "the notes don't name the package: {notes}");
+    ensure!(
+        notes.contains("+ tree ") && notes.contains("1 package added"),
+        "the notes don't name the package: {notes}"
+    );
     let mut make = world.command("gh");
     make.args(["release", "create", "v0.46", "--repo", REPOSITORY, "--title", "v0.46", "--notes", "Words."]);
     run(make)?;

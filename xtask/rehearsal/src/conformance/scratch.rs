@@ -1,6 +1,6 @@
-//! A throwaway repository while the checks are at work in it: what they make there, and its end.
+//! A throwaway repository in which the checks create releases, tags and refs, and its clean-up.
 //!
-//! Whatever is made carries the run's own prefix, `conformance-<16 hex digits>-`, as its tag or in its name; nothing else is touched.
+//! Each release, tag and ref of a run begins with the run's own prefix, `conformance-<16 hex digits>-`; nothing else is touched.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;

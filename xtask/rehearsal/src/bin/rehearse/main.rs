@@ -1,4 +1,4 @@
-//! Phase 64 from its first command to its last, on this machine: what a release engineer types, typed for them, with the
+//! Phase 64 from its first command to its last, on this machine: the commands that a release engineer types, run with the
 //! tool's own binary and the real `gh`, `git`, `ssh` and `scp`. Only the addresses lead to stand-ins.
 
 mod shell;

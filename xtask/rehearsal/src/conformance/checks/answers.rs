@@ -1,4 +1,4 @@
-//! How GitHub answers, whatever is asked.
+//! How GitHub answers every kind of request.
 
 use super::super::client::Body;
 use super::super::{Check, Scratch, Told};

@@ -19,7 +19,7 @@ pub(super) const CHECKS: &[Check] = &[
     Check { assumption: "an HTML comment in a release's notes comes back byte for byte", run: comment },
     Check { assumption: "notes have room for 125,000 characters, and one more is 422", run: notes },
     Check { assumption: "a target_commitish that doesn't exist is 422, on a draft as well", run: wrong_target },
-    Check { assumption: "a draft that nobody changes reads the same each time", run: stable },
+    Check { assumption: "an unchanged draft reads the same each time", run: stable },
     Check { assumption: "a listing of a release's assets ends with a page that isn't full", run: last_page },
     Check { assumption: "a draft that is changed without its tag_name", run: changed_without_tag },
 ];
