@@ -225,7 +225,7 @@ build_image() {
     recover_set "$name" || return
     WORK=$PACKER_DIR/.cache/work/$name
     STAGED=$IMAGES_DIR/.staging/$name
-    # What a build that was killed left behind; nobody else is in there, because of the lock.
+    # Files that a killed build left behind; because of the lock no other build uses them.
     rm -rf -- "$WORK" "$STAGED"
     mkdir -p -- "$WORK" || return
 
@@ -363,7 +363,7 @@ finish_image() {
     put_in_place "$name" "$STAGED"
 }
 
-# clean_up: after each image, and whatever ends the script.
+# clean_up: after each image, and at every end of the script.
 clean_up() {
     [ -z "$TEMPORARY" ] || rm -rf -- "$TEMPORARY"
     [ -z "$WORK" ] || rm -rf -- "$WORK"

@@ -77,8 +77,8 @@ file_digest() {
 }
 
 # base_image_digest URL CHECKSUM: prints the digest that the image at URL must have. CHECKSUM is
-# sha512:HEX, sha256:HEX, file:URL of a list of digests, or empty for the list beside the image. A local
-# image that no list names is its own witness.
+# sha512:HEX, sha256:HEX, file:URL of a list of digests, or empty for the list beside the image. For a local
+# image that no list names, the digest is computed from the image itself.
 base_image_digest() {
     local url=$1 checksum=$2 list path
     case $checksum in

@@ -191,7 +191,7 @@ tell_console() {
     cp -- "$folder/console" "${LOG%.log}.boot-$(boot_name "$2" | tr ' ' -).serial.log" 2>/dev/null || true
 }
 
-# The guest's console is whatever the guest wrote there.
+# The guest's console is text from outside.
 printable() {
     tr -d '\r' | LC_ALL=C sed 's/\x1b\[[0-9;?]*[A-Za-z]//g' | LC_ALL=C tr -cd '\11\12\40-\176'
 }

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Running long commands so that nothing outlives build.sh: not packer, not qemu, whatever ends the build.
+# Running long commands so that nothing outlives build.sh: not packer, not qemu, however the build ends.
 # Needs lib/common.sh. The caller has a function `clean_up`, called once at the end in any case.
 
 CHILD=
@@ -78,14 +78,14 @@ run_logged() {
     tee=$!
     start_child "$@" </dev/null >"$pipe" 2>&1
     wait_for_child || status=$?
-    # Whatever the command left running would keep the pipe open.
+    # A process that the command left running would keep the pipe open.
     stop_child
     wait "$tee" 2>/dev/null || true
     rm -f "$pipe"
     return "$status"
 }
 
-# Its status, without bash's own words about a job that was killed: they name a line of this file, and nobody's build.
+# Its status, without bash's message about a killed job, which names a line of this file instead of the build.
 wait_for_child() {
     wait "$CHILD" 2>/dev/null
 }

@@ -101,7 +101,7 @@ sources() { find /etc/apt/sources.list /etc/apt/sources.list.d /etc/apt/mirrors 
 said=$(DEBIAN_FRONTEND=noninteractive timeout "$LIMIT" apt-get -q -o DPkg::Lock::Timeout=300 -o Acquire::Retries=2 \
     -o APT::Update::Error-Mode=any update 2>&1 </dev/null) && said=
 echo "SOURCES=$(printf '%s' "$said" | grep -E '^[EW]:' | head -n 3 | tr '\n' ' ')${said:+ }"
-# Whatever two machines must not share: every key below /etc, and what packages call the machine.
+# What two machines must not share: every key below /etc, and what packages call the machine.
 for file in /etc/machine-id /etc/hostid /etc/nvme/hostnqn /etc/nvme/hostid /etc/iscsi/initiatorname.iscsi \
     $(grep -rlE -e '-----BEGIN [A-Z ]*PRIVATE KEY-----' /etc 2>/dev/null); do
     [ ! -s "$file" ] || echo "IDENTITY=$file $(sha256sum <"$file" | cut -c-64)"

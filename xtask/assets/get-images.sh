@@ -5,11 +5,11 @@
 #   .NAME.incomplete-DIGEST        what has arrived of the image with this digest: checked pieces, and a beginning of the next
 #   .NAME.incomplete-DIGEST.at     "BYTES PIECES": how much of it was checked
 #   .NAME.incomplete-DIGEST.piece  wget alone: a beginning of the next piece
-#   .NAME.lock/beat                "RUN COUNT": the run that fetches NAME counts each second. A lock whose count stands
-#                                  still for 10 s was left by a run that died; so it holds across containers and restarts.
+#   .NAME.lock/beat                "RUN COUNT": the run that fetches NAME counts each second. If the count does not
+#                                  change for 10 s, its run died; this works across containers and restarts.
 #   .images-seen                   "REPOSITORY CREATED SOURCE": the last signed set that was taken from `latest`
 #   .get-images.XXXXXX             a small file before it takes its name
-# A run that is killed leaves them, and the next one goes on from there.
+# A killed run leaves these files, and the next run continues from them.
 # shellcheck disable=SC2012,SC2015,SC2046,SC2086,SC3040,SC3045 # words are split and asked for on purpose, calls tried
 set -eu
 export LC_ALL=C
@@ -101,13 +101,13 @@ await() {
 }
 stop() { [ ! -s "$work/pid" ] || kill "$(cat "$work/pid")" 2>/dev/null || :; }
 snooze() { sleep "$1" >/dev/null 2>&1 & await || :; }
-# mind: each second it counts in the lock, and looks for what nobody else would see: that this process is dead while its
+# mind: each second it counts in the lock, and looks for what no other process checks: that this process is dead while its
 # client lives, that the lock is another run's, that bytes came more slowly than 1 KiB/s for half a minute.
 mind() {
     trap - EXIT HUP INT TERM USR1
     count=0 number='' seconds=0 from=0
     while sleep 1 2>/dev/null; do
-        # One that is dead and not yet buried takes signals as well.
+        # A zombie takes signals as well.
         { kill -0 $$ 2>/dev/null && { [ "$own" != $$ ] || [ -e /proc/$$/exe ]; }; } || { stop && rm -rf "$work" && exit; }
         count=$((count + 1))
         [ ! -s "$work/lock" ] || (cd "$(cat "$work/lock")" && grep -q "^$run " beat && echo "$run $count" >beat) 2>/dev/null ||
@@ -247,7 +247,7 @@ field() { sed -n 's/^  "'"$1"'": "\([A-Za-z0-9._+:-]*\)",*$/\1/p' "$work/packer-
 bytes() { sed -n '/"file": "'"$(exactly "$1")"'"/{n;s/^ *"size": \([0-9]\{1,15\}\),*$/\1/p;}' "$work/packer-images.json" | head -n 1; }
 # has_set URL: the checksums there are those that were read.
 has_set() { get again 1048577 "$1/SHA256SUMS" && [ "$(cat "$work/again")" = "$(cat "$work/SHA256SUMS")" ]; }
-# read_set: what is there now, and who vouches for it.
+# read_set: the set that is there now, and who signed it.
 read_set() {
     round=1 doubt=none
     while [ -n "$doubt" ]; do
@@ -276,7 +276,7 @@ keygen() {
 signed_by() { name=$1 && keygen verify -f "$signers" -n file -I "$1" && who=$(printf %s "$1" | plain); }
 check_signature() {
     here=$(dirname "$0")/allowed_signers able=true name='its signer'
-    # One that names nobody yet asks for nothing.
+    # A file that lists no signer requires no signature.
     [ -n "$signers" ] || { [ ! -e "$here" ] && [ ! -h "$here" ]; } || { [ -f "$here" ] && ! grep -Eqav '^[[:space:]]*(#|$)' "$here"; } || signers=$here
     if [ -n "$signers" ]; then
         { [ -f "$signers" ] && [ -r "$signers" ]; } || fail 3 "$signers, which says who may sign, can't be read"
@@ -287,7 +287,7 @@ check_signature() {
         [ -z "$signers" ] || doubt="SHA256SUMS is not signed, but $signers lists signers"
         return 0
     elif [ -z "$signers" ]; then
-        # Nobody vouches for the key. That the signature is of another file shows all the same.
+        # The key is unknown, but a signature of another file still shows.
         ! keygen check-novalidate -n file || echo "signed by an unknown key (no allowed_signers file here lists it): $(sed -n 's/.* key //p' "$work/found" | plain)" >&2
         [ "$result" -eq 0 ] || ! $able || doubt="the signature does not match SHA256SUMS: one of the two files was changed ($(words))"
         return 0
@@ -354,7 +354,7 @@ list() {
 
 # --- An image. held BASE: how many bytes of a piece are here.
 held() { echo $(($(size "$joined") - $1 + $(size "$joined.piece"))); }
-# comes_right FILE: it does where no disk is in the way.
+# comes_right FILE: downloads the file without writing it to the disk, and compares its digest.
 comes_right() {
     set -- "$1" "$(promised "$1")"
     (if [ $client = curl ]; then ask "$url/$1"; else ask "$url/$1" -O -; fi) 2>"$work/said" | head -c "$most" | $hasher >"$work/digest" &
@@ -373,7 +373,7 @@ bring() {
             cut_to "$joined" "$2"
             wrong=$((wrong + 1)) best=0 tries=0
             follow || moved=$?
-            [ "$wrong$moved" != 20 ] || ! comes_right "$1" || fail 1 "$1 downloads correctly, but differs in $joined: does somebody else write to that file, or is the disk damaged?"
+            [ "$wrong$moved" != 20 ] || ! comes_right "$1" || fail 1 "$1 downloads correctly, but differs in $joined: another program writes to that file, or the disk is damaged"
             [ "$wrong$moved" != 20 ] || fail 4 "fetching $url/$1: $why"
         else
             why=$(words) gained=$(($(held "$2") - best)) tries=$((tries + 1)) small=$((small + 1))

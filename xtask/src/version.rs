@@ -1,4 +1,4 @@
-//! Version tags.
+//! Version tags such as `v0.45`: which tags are versions, and which version is older.
 
 /// Whether a tag is a release's: `v0.45`.
 pub fn is_version_tag(tag: &str) -> bool {

@@ -271,7 +271,7 @@ fn what_changed_is_in_the_notes_in_document_and_in_diff() {
         assert!(notes.contains(text), "no `{text}` in:\n{notes}");
     }
 
-    let files = ["files: 1 new", "setuid /usr/bin/tmux: – → 2755 0:0", "files: 1 changed", "files: the same"];
+    let files = ["files: 1 added", "setuid /usr/bin/tmux: – → 2755 0:0", "files: 1 changed", "files: the same"];
     let packages = ["from v0.44 to v0.45", "debian-12-custom: 1 package added", "+ tmux 3.5a-3"];
     let few = world.tool(&["diff"]).expect(0, &[&packages[..], &files].concat());
     assert!(!few.text().contains("+ /usr/bin/tmux"), "{}", few.text());

@@ -17,7 +17,7 @@ use crate::sources::{Change, Difference, because};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Decision {
     Skip,
-    /// No file tells of a change, but something that was asked for got no answer. In JSON: `null`.
+    /// No file changed, but something that was asked for got no answer. In JSON: `null`.
     Unknown,
     Rebuild,
 }

@@ -270,7 +270,7 @@ fn judge(streamed: &Streamed, repo: &Repo) -> Result<Answer, CallError> {
     let (head, body) = split_head(&finished.stdout);
     let head = Head::parse(&head);
     match head {
-        // A page for people, of a proxy that has something to say: nobody knows what became of the request.
+        // A web page from a proxy: whether the request was carried out is unknown.
         Some(head) if (200..300).contains(&head.status) && head.is_page() => {
             Err(CallError::Lost("a web page came in place of GitHub's answer".to_owned()))
         }

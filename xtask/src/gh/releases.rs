@@ -113,7 +113,7 @@ impl Repository {
 pub enum Immutability {
     On,
     Off,
-    /// Only an administrator's token is told.
+    /// GitHub shows this to an administrator's token only.
     Unknown,
 }
 
@@ -153,7 +153,7 @@ impl NewRelease {
     }
 }
 
-/// Sizes of a page, GitHub's largest first; each is a divisor of the one before, so that a listing goes on where it was.
+/// Sizes of a page, GitHub's largest first; each is a divisor of the one before, so that a listing can continue at the same item.
 const PAGES: [usize; 3] = [100, 50, 10];
 
 impl Gh {
@@ -282,7 +282,7 @@ impl Gh {
         absent(self.gated(gate, &Request::delete(format!("releases/assets/{id}")))).map(drop)
     }
 
-    /// How many requests the token has left, how long until the count begins anew, and the time since 1970 by GitHub's clock. Asking
+    /// How many requests the token has left, how long until the limit resets, and the time since 1970 by GitHub's clock. Asking
     /// costs none.
     pub fn rate_limit(&self) -> Result<(u64, Duration, Duration), CallError> {
         #[derive(Deserialize)]

@@ -1,4 +1,4 @@
-//! Rulesets: what an administrator forbids to do with tags. <https://docs.github.com/rest/repos/rules>
+//! Rulesets: which changes of tags an administrator forbids. <https://docs.github.com/rest/repos/rules>
 
 use serde::Deserialize;
 

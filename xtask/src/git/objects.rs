@@ -167,10 +167,10 @@ impl Git {
     }
 }
 
-/// A commit begins with byte 1, which no path or name has here, so that it can't be taken for a path.
+/// A commit begins with byte 1, which no path or name has here, so that no path begins like a commit.
 const LAST_CHANGE: &str = "--format=%x01%H%x00%an%x00%as%x00%s";
 
-/// Whatever a person's configuration says.
+/// Overrides a person's configuration.
 const PLAIN: [&str; 3] = ["--no-show-signature", "--no-relative", "--no-color"];
 
 fn last_changes(output: &[u8]) -> BTreeMap<String, LastChange> {

@@ -2,7 +2,7 @@
 //! or have another login.
 //!
 //! Pushes start from an empty bare repository of our own inside the clone's git directory, with the clone's objects as
-//! alternates; of all settings only those for the [way](super::transport) there reach it.
+//! alternates; only the settings for the [connection](super::transport) reach it.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -33,7 +33,7 @@ pub struct Publisher {
     /// How long git may make no progress.
     stall: Duration,
     bare: OnceLock<PathBuf>,
-    /// All of the clone's, and those that hold on the way.
+    /// All of the clone's, and those for the connection.
     settings: OnceLock<(Settings, Settings)>,
     /// A push was let in, if only one without an effect.
     let_in: AtomicBool,
@@ -46,7 +46,7 @@ pub struct Waits {
     pub heeds_signals: bool,
 }
 
-/// One ref's way in a push: full name, object (`None`: away), and what it must be now.
+/// One ref in a push: full name, new object (`None`: delete it), and what it must be now.
 pub type Update<'a> = (&'a str, Option<&'a str>, Option<&'a str>);
 
 /// On this machine it takes a moment; after a signal as well, when the lock is renewed to put the tag back.
@@ -65,15 +65,15 @@ impl Publisher {
         Waits { at_most: self.stall, heeds_signals: true }
     }
 
-    /// The settings on the way there, looked at once: reading leads to the repository.
+    /// The settings for the connection, read once. Checks that reading leads to the repository.
     fn settings(&self) -> Result<&(Settings, Settings), CallError> {
         if let Some(settings) = self.settings.get() {
             return Ok(settings);
         }
         let all = transport::all(&self.git).map_err(CallError::Local)?;
-        self.leads_there(&all, "insteadOf")?;
-        let way = transport::of_the_way(&all, &self.address, &self.repo);
-        Ok(self.settings.get_or_init(|| (all, way)))
+        self.check_target(&all, "insteadOf")?;
+        let connection = transport::for_connection(&all, &self.address, &self.repo);
+        Ok(self.settings.get_or_init(|| (all, connection)))
     }
 
     pub fn url(&self) -> &str {
@@ -161,7 +161,7 @@ impl Publisher {
     /// Exit code 3: what stands in the way; or no answer.
     pub fn may_push(&self, name: &str) -> Result<(), CallError> {
         let bare = self.bare().map_err(CallError::Local)?;
-        self.leads_there(&self.settings()?.0, "pushInsteadOf")?;
+        self.check_target(&self.settings()?.0, "pushInsteadOf")?;
         let id = self.commit("{}").map_err(CallError::Local)?;
         let refspec = format!("{id}:{name}");
         let args = [PUSH, &["--dry-run", "--force", "--", &self.address.url, &refspec]].concat();
@@ -182,10 +182,10 @@ impl Publisher {
     /// # Errors
     ///
     /// Exit code 3: the address, or a setting for it, leads to another repository.
-    fn leads_there(&self, all: &Settings, setting: &str) -> Result<(), CallError> {
+    fn check_target(&self, all: &Settings, setting: &str) -> Result<(), CallError> {
         let host_of = |repo: &Repo| repo.host.to_lowercase();
         match place(&self.address.url) {
-            // Another host may be a way there; on the same one it is what it says.
+            // A URL of another host may lead to the repository; a URL of the same host must name it.
             Place::Repo(there) if host_of(&there) == host_of(&self.repo) && !there.is(&self.repo) => {
                 let error = failure::missing(format!(
                     "--git-url (HOMESTAK_PACKER_GIT_URL) is a URL of {there}, not of {}",
@@ -197,7 +197,7 @@ impl Publisher {
             }
             _ => {}
         }
-        transport::leads(all, &self.address.url, setting).map_or(Ok(()), |leads| self.is_the_same(&leads, setting))
+        transport::redirected(all, &self.address.url, setting).map_or(Ok(()), |url| self.is_the_same(&url, setting))
     }
 
     fn is_the_same(&self, leads: &str, setting: &str) -> Result<(), CallError> {
@@ -266,7 +266,7 @@ impl Publisher {
         CallError::Local(failure::missing(format!("reading the tags of {}: {said}", self.address.shown())).fix(fix))
     }
 
-    /// Made when it is first needed, and anew when it isn't of the clone's kind.
+    /// Created when it is first needed, and again when its object format isn't the clone's.
     fn bare(&self) -> anyhow::Result<PathBuf> {
         if let Some(bare) = self.bare.get() {
             return Ok(bare.clone());
@@ -310,9 +310,9 @@ impl Publisher {
     /// With gh as the only helper for a login, no prompt, no hook, and an end to silence.
     fn run(&self, waits: Waits, dir: &Path, args: &[&str], feed: Option<Feed<'_>>) -> Result<Finished, CallError> {
         let sh = process::shell().map_err(CallError::Local)?;
-        let (all, way) = self.settings()?;
+        let (all, connection) = self.settings()?;
         let mut cmd = cmd!(sh, "git --git-dir={dir} {args...}")
-            .env("GIT_CONFIG_PARAMETERS", transport::parameters(way))
+            .env("GIT_CONFIG_PARAMETERS", transport::parameters(connection))
             .env_remove("GIT_CONFIG_COUNT")
             .env("GIT_TERMINAL_PROMPT", "0");
         if !self.address.is_given() {
@@ -335,7 +335,7 @@ impl Publisher {
     }
 }
 
-/// Of a push, whatever the settings are.
+/// Options of every push; they override the settings.
 const PUSH: &[&str] = &[
     "push",
     "--porcelain",

@@ -1,7 +1,7 @@
-//! The way to the publishing repository, as the clone's own git would go: which of its settings hold, and gh's login.
+//! How git connects to the publishing repository: with the clone's settings for proxies, TLS and addresses, and gh's login.
 //!
-//! Nothing else of a person's configuration reaches the pushes: no guard, no default, no hook, no login that git knows for the
-//! address. What holds goes along in the environment, because proxies and headers can have passwords.
+//! No other setting of a person reaches the pushes: no guard, no default, no hook, no login that git knows for the address.
+//! Settings are passed in the environment, because proxies and headers can have passwords.
 
 use xshell::cmd;
 
@@ -21,15 +21,15 @@ pub(super) fn all(git: &Git) -> anyhow::Result<Settings> {
     let finished = process::output(cmd!(sh, "git -C {dir} config --list -z"))?.success()?;
     let text = String::from_utf8_lossy(&finished.stdout).into_owned();
     let setting = |entry: &str| {
-        // A key without `=` is a switch that is on.
+        // A key without `=` is a boolean that is true.
         let (key, value) = entry.split_once('\n').unwrap_or((entry, "true"));
         (key.to_owned(), value.to_owned())
     };
     Ok(text.split('\0').filter(|entry| !entry.is_empty()).map(setting).collect())
 }
 
-/// Those of them that say how to get there, then those that are ours.
-pub(super) fn of_the_way(all: &Settings, address: &Address, repo: &Repo) -> Settings {
+/// The settings for the connection, then the settings of this tool.
+pub(super) fn for_connection(all: &Settings, address: &Address, repo: &Repo) -> Settings {
     let mut kept: Settings = all.iter().filter(|(key, value)| holds(key, value, address.is_given())).cloned().collect();
     kept.extend(proxies(all, repo));
     let mut ours = |key: &str, value: &str| kept.push((key.to_owned(), value.to_owned()));
@@ -78,15 +78,15 @@ fn proxies<'a>(all: &'a Settings, repo: &'a Repo) -> impl Iterator<Item = (Strin
     })
 }
 
-/// Where `insteadOf` or `pushInsteadOf` lead an address: the longest setting that fits, as git does.
+/// The URL to which `insteadOf` or `pushInsteadOf` redirects an address: the longest setting that fits, as git does.
 /// <https://git-scm.com/docs/git-config#Documentation/git-config.txt-urlbaseinsteadOf>
-pub(super) fn leads(all: &Settings, url: &str, setting: &str) -> Option<String> {
+pub(super) fn redirected(all: &Settings, url: &str, setting: &str) -> Option<String> {
     let suffix = format!(".{}", setting.to_ascii_lowercase());
     let fits = all.iter().filter_map(|(key, start)| {
         let base = key.strip_prefix("url.")?.strip_suffix(&suffix)?;
         Some((start.len(), format!("{base}{}", url.strip_prefix(start.as_str())?)))
     });
-    fits.max_by_key(|(length, _)| *length).map(|(_, leads)| leads)
+    fits.max_by_key(|(length, _)| *length).map(|(_, url)| url)
 }
 
 /// As the variable in which git takes what `-c` sets, and which no list of processes shows.
@@ -124,7 +124,7 @@ mod tests {
             ("remote.fork.proxy", "socks5://fork"),
         ]);
         let names = |address: &Address| {
-            let kept = of_the_way(&all, address, &repo);
+            let kept = for_connection(&all, address, &repo);
             kept.into_iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join("\n")
         };
         let own = names(&Address::new(None, &repo));
@@ -140,15 +140,18 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_setting_leads() {
+    fn the_longest_setting_redirects() {
         let all = settings(&[
             ("url.ssh://git@github.com/.insteadof", "https://github.com/"),
             ("url.https://mirror/.insteadof", "https://github.com/a/"),
             ("url.https://push/.pushinsteadof", "https://github.com/"),
         ]);
-        assert_eq!(leads(&all, "https://github.com/a/b", "insteadOf").as_deref(), Some("https://mirror/b"));
-        assert_eq!(leads(&all, "https://github.com/c/b", "insteadOf").as_deref(), Some("ssh://git@github.com/c/b"));
-        assert_eq!(leads(&all, "https://github.com/c/b", "pushInsteadOf").as_deref(), Some("https://push/c/b"));
-        assert_eq!(leads(&all, "https://example.org/", "insteadOf"), None);
+        assert_eq!(redirected(&all, "https://github.com/a/b", "insteadOf").as_deref(), Some("https://mirror/b"));
+        assert_eq!(
+            redirected(&all, "https://github.com/c/b", "insteadOf").as_deref(),
+            Some("ssh://git@github.com/c/b")
+        );
+        assert_eq!(redirected(&all, "https://github.com/c/b", "pushInsteadOf").as_deref(), Some("https://push/c/b"));
+        assert_eq!(redirected(&all, "https://example.org/", "insteadOf"), None);
     }
 }

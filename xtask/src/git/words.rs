@@ -1,4 +1,4 @@
-//! What git says, and the other side through it: of a push, and of a connection that didn't hold.
+//! Reads what git printed about a push or a failed connection: git's own words, and those of the server behind `remote:`.
 
 use crate::process::Finished;
 use crate::refusal::call::CallError;
@@ -6,7 +6,7 @@ use crate::refusal::{Reason, Refusal, passes};
 
 use super::Pushed;
 
-/// What a push came to: the porcelain lines say it a ref, standard error what the other side said.
+/// The result of a push: the porcelain lines have it for each ref, standard error has the words of the server.
 pub(super) fn judge(finished: &Finished) -> Result<Pushed, CallError> {
     if finished.status.success() {
         return Ok(Pushed::Moved);

@@ -21,7 +21,7 @@ use crate::ssh::{RemoteDir, Ssh};
 use crate::testing;
 use crate::text::{seconds, size};
 
-/// An attempt that brings less than this many bytes is a failed attempt; one that brings more starts the count anew.
+/// An attempt that brings less than this many bytes is a failed attempt; one that brings more resets the count.
 const PROGRESS: u64 = 1 << 20;
 /// An image is given up when its bytes were wrong this many times.
 const WRONG: u32 = 3;

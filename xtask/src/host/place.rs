@@ -23,7 +23,7 @@ pub struct Place {
     image: String,
     /// The image, if it lies here as parts alone.
     parts: Option<LocalImage>,
-    /// In a flat folder `image-version.txt` would be taken for another image's.
+    /// The image has the folder to itself: in a flat folder `image-version.txt` could be another image's.
     alone: bool,
 }
 

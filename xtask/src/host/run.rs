@@ -263,7 +263,7 @@ impl Pool<'_> {
                 Next::Take(job) => return Some(job),
                 Next::End => return None,
                 Next::Wait => {
-                    // A signal doesn't end this wait, hence the time limit.
+                    // A signal doesn't end this wait, so it has a time limit.
                     let waited = self.changed.wait_timeout(state, Duration::from_millis(200));
                     state = waited.unwrap_or_else(PoisonError::into_inner).0;
                 }

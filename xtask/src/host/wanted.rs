@@ -174,7 +174,7 @@ impl Wanted {
     }
 }
 
-/// Whether a path's first name is the host's own, in whatever case: some file systems make no difference.
+/// Whether a path's first name is the host's own, in upper or lower case: some file systems ignore case.
 fn is_the_hosts(path: &str) -> bool {
     // No path that git writes has such a step, and one that somebody made by hand leads out of the folder.
     if path.split('/').any(|step| step == "..") {

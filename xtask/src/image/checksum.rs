@@ -72,7 +72,7 @@ fn entry(line: &str) -> Option<(Digest, String)> {
         }
         None => {
             let (digest, named) = line.split_once([' ', '\t'])?;
-            // A blank for text, a star for bytes; `md5 -r` and its kin write neither.
+            // A blank for text, a star for bytes; `md5 -r` and similar tools write neither.
             (digest, named.strip_prefix([' ', '*']).unwrap_or(named))
         }
     };

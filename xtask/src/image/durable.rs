@@ -25,7 +25,7 @@ pub struct Pending {
 }
 
 impl Pending {
-    /// Makes the hidden file anew, in place of what has its name: a killed run's, or a link that somebody planted.
+    /// Creates the hidden file, in place of any file of that name: a killed run's, or a link that somebody planted.
     pub fn create(path: &Path) -> anyhow::Result<(Self, File)> {
         let hidden = hidden(path);
         let _ = fs::remove_file(&hidden);
@@ -99,8 +99,8 @@ pub fn sync(file: &File, path: &Path) -> io::Result<()> {
     if_known("syncing", path, file.sync_all())
 }
 
-/// Takes a lock that goes with the process; where the file system knows none, nobody is kept out. `Ok(false)`: another run
-/// has it.
+/// Takes a lock that ends with the process; on a file system without locks it succeeds always. `Ok(false)`: another run
+/// has the lock.
 pub fn lock(file: &File, path: &Path) -> anyhow::Result<bool> {
     match file.try_lock() {
         Ok(()) => Ok(true),

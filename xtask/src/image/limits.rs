@@ -1,4 +1,4 @@
-//! How large a template lets its image get: `templates/<name>/limits`, lines of `max_size = 2G`, as `packer/lib/limits.sh`
+//! A template's size limit for its image: `templates/<name>/limits`, lines of `max_size = 2G`, as `packer/lib/limits.sh`
 //! reads them before a build ends.
 
 use std::io;

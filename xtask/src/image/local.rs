@@ -37,7 +37,7 @@ pub struct LocalImage {
     pub checksum_path: PathBuf,
     /// The build record, if there is one and it is of the promised image.
     pub record: Option<BuildRecord>,
-    /// `DEBIAN_VERSION`, `PVE_VERSION`; empty when nothing tells.
+    /// `DEBIAN_VERSION`, `PVE_VERSION`; empty when no file has them.
     pub versions: BTreeMap<String, String>,
     /// The lists that the record names and has the digests of.
     pub lists: Vec<(FileEntry, PathBuf)>,
@@ -264,7 +264,7 @@ fn lists(image: &str, dir: &Path, record: &BuildRecord) -> anyhow::Result<Vec<(F
     record.facts.lists().map(list).collect()
 }
 
-/// `image-version.txt` of a folder that holds one image. In a flat folder it can't be told whose it is.
+/// `image-version.txt` of a folder that holds one image. In a flat folder the file could belong to any image.
 fn versions_file(dir: &Path) -> anyhow::Result<BTreeMap<String, String>> {
     let mut images = BTreeSet::new();
     for entry in fs::read_dir(dir).with_context(|| format!("reading {}", dir.display()))? {

@@ -93,7 +93,7 @@ pub fn part(image: &str, suffix: &str) -> String {
 ///
 /// # Errors
 ///
-/// Exit code 1: the name has a character that GitHub replaces, or would be taken for another kind of file.
+/// Exit code 1: the name has a character that GitHub replaces, or is the name of another kind of file.
 pub fn check(image: &str) -> anyhow::Result<()> {
     let kept = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     let shown = image.escape_debug();

@@ -1,4 +1,5 @@
-//! How an image is cut: GNU `split` names and byte ranges, so that `cat <name>.qcow2.part* > <name>.qcow2` joins them.
+//! How an image is split into parts: GNU `split` names and byte ranges, so that
+//! `cat <name>.qcow2.part* > <name>.qcow2` joins them.
 
 use std::ops::Range;
 use std::str::FromStr;

@@ -47,7 +47,7 @@ pub fn check(path: &Path) -> anyhow::Result<()> {
 pub fn check_bytes(shown: &str, size: u64, read: impl Fn(u64, &mut [u8]) -> io::Result<()>) -> anyhow::Result<()> {
     let image = Image { size, read };
     let examined = Header::read(&image).and_then(|header| {
-        header.stands_alone()?;
+        header.is_self_contained()?;
         header.is_understood()?;
         image.is_whole(&header)
     });
@@ -217,7 +217,7 @@ impl Header {
     }
 
     /// Nothing else is needed to read it: no other file, no password.
-    fn stands_alone(&self) -> Result<(), Bad> {
+    fn is_self_contained(&self) -> Result<(), Bad> {
         if self.backing_file_offset != 0 {
             return Err(not("has a backing file, without which it cannot be used", ALONE));
         }

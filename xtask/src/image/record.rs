@@ -55,7 +55,7 @@ impl FileEntry {
     }
 }
 
-/// What is recorded about an image besides its bytes; `None` where no record says it.
+/// What is recorded about an image apart from its bytes; `None` where no record has it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Facts {
     pub built_from: Option<BuiltFrom>,

@@ -123,7 +123,7 @@ impl<'a> Changes<'a> {
     /// For people: how many differ, what runs as another user, and which units are enabled; all paths if asked for.
     pub fn lines(&self, all: bool) -> Vec<String> {
         let Self { new, gone, changed, setuid, enabled, disabled } = self;
-        let counts = [(new.len(), "new"), (gone.len(), "gone"), (changed.len(), "changed")];
+        let counts = [(new.len(), "added"), (gone.len(), "removed"), (changed.len(), "changed")];
         let counts = counts.into_iter().filter(|(count, _)| *count > 0);
         let counts = counts.map(|(count, what)| format!("{count} {what}")).collect::<Vec<_>>().join(", ");
         let mut lines = vec![format!("files: {}", if counts.is_empty() { "the same" } else { &counts })];
@@ -169,7 +169,7 @@ mod tests {
         let (old, new) = (Files::parse(old).unwrap(), Files::parse(new).unwrap());
         let changes = Changes::between(&old, &new);
         let all = [
-            "files: 2 new, 1 gone, 2 changed",
+            "files: 2 added, 1 removed, 2 changed",
             "  setuid /usr/bin/su: 4755 0:0 → 755 0:0",
             "  setuid /usr/bin/z: – → 2755 0:8",
             "  units enabled: x.socket",

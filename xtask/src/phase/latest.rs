@@ -29,7 +29,7 @@ pub struct Latest {
     /// How to finish the switch of a run that died.
     pub recovery: Option<Recovery>,
     pub lock: Option<Holder>,
-    /// Why only a person can put `latest` right.
+    /// Why only a person can repair `latest`.
     pub stuck: Option<String>,
     /// How the live set differs from its manifest, notes, tag and signature, as far as GitHub's digests tell.
     pub audit: Audit,

@@ -92,7 +92,7 @@ pub struct Picture {
     pub unsummed: Vec<String>,
     /// Inputs that are not committed: a build does not see them.
     pub uncommitted: Vec<String>,
-    /// What `document` writes, where the state tells it.
+    /// What `document` writes, where it follows from the state.
     pub document: Option<Result<document::Plan, Failure>>,
     /// What doctor found that stops a release, where doctor looked.
     pub problem: Option<Problem>,

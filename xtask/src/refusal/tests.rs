@@ -133,7 +133,7 @@ fn gits_words_become_a_reason() {
     }
 }
 
-/// By its number alone nobody knows what a refusal is about.
+/// A status code alone does not show the reason of a refusal.
 #[test]
 fn no_advice_by_status_alone() {
     for said in ["HTTP 403", "Forbidden", "HTTP 422", "Validation Failed", "The requested URL returned error: 403"] {

@@ -1,7 +1,7 @@
 //! What build.sh on a host prints, and what is said about it in between: frames `NUL packer:NONCE:WORDS NUL`. The nonce is drawn for
 //! each build and is never in an argument or the environment, so that no output of a build can look like a frame.
 
-/// How a build went, as far as it was told.
+/// What the frames said about a build so far.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Told {
     /// The host's shell took the script.

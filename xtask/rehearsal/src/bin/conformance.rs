@@ -11,18 +11,18 @@ use clap::Parser;
 use rehearsal::conformance::stand_in::StandIn;
 use rehearsal::conformance::{self, Client, Refused, Repo, Report};
 
-/// Checks what the publish assumes of GitHub
+/// Checks that GitHub behaves as `publish` assumes
 ///
-/// Without a repository against the local stand-in. With one against GitHub, with the login of gh: some sixty releases and
-/// forty tags are made there, with files of a few KB, for an administrator a ruleset about one of those tags as well, and all are deleted
-/// again, at the end and after Ctrl-C. That takes some eight minutes, since GitHub asks for a second between two changes.
+/// Without a repository, checks the local stand-in. With a repository, checks GitHub with gh's login: creates about sixty releases
+/// and forty tags with files of a few KB, for an administrator also a ruleset about one of those tags, and deletes all of them at
+/// the end or after Ctrl-C. This takes about eight minutes, since GitHub asks for a second between two changes.
 #[derive(Parser)]
 #[command(name = "conformance", bin_name = "scripts/conformance")]
 struct Arguments {
-    /// A throwaway repository, with a commit; its name has `scratch` in it, or --yes is given
+    /// A throwaway repository with a commit; its name must have `scratch` in it, unless --yes is given
     #[arg(value_name = "[HOST/]OWNER/SCRATCH")]
     repository: Option<Repo>,
-    /// This is a throwaway repository, whatever its name
+    /// Accept a repository without `scratch` in its name
     #[arg(long, requires = "repository")]
     yes: bool,
     /// Print the assumptions and end

@@ -32,16 +32,16 @@ struct Arguments {
     /// gh to use instead of the gh on PATH
     #[arg(long)]
     gh: Option<PathBuf>,
-    /// MiB of each image, which is split into parts of two thirds of that
+    /// Size of each image in MiB; the images are split into parts of two thirds of that size
     #[arg(long, default_value = "12", value_parser = clap::value_parser!(u64).range(3..=4096))]
     mib: u64,
-    /// Leave the folder with everything in it
+    /// Keep the folder with everything in it
     #[arg(long)]
     keep: bool,
     /// One JSON object on standard output, all else on standard error
     #[arg(long)]
     json: bool,
-    /// Type nothing; start a shell in the world
+    /// Start a shell instead of running the commands
     #[arg(long, conflicts_with = "json")]
     shell: bool,
 }
