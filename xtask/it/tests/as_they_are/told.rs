@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use github_stand_in::{Fault, Injection, Matches, SeedRelease, Times};
 use rehearsal::world::{REPOSITORY, World};
 
-use super::{PUBLISH, ROLLBACK, by_hand, live, published_twice, sends, sends_nothing, world};
+use super::{PUBLISH, ROLLBACK, by_hand, live, published_twice, sends_nothing, world};
 
 fn set_immutable(world: &World, on: bool) {
     world.hub().change_repository(REPOSITORY, |it| it.immutable_releases = on).unwrap();
