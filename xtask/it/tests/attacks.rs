@@ -14,7 +14,10 @@ use rehearsal::world::{Options, REPOSITORY, World};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
+use crate::begun;
+
 const IMAGE: &str = "debian-12-custom";
+const KEY: &str = "release-key";
 const PUBLISH: &[&str] = &["publish", "--source", "v0.45", "--part-size", "1MiB", "--execute"];
 
 fn world(test: &str) -> World {
@@ -107,8 +110,15 @@ fn hex(bytes: &[u8]) -> String {
 
 /// v0.44 and then v0.45, each signed by somebody who may; the key.
 fn signed_twice(test: &str) -> (World, String) {
-    let world = world(test);
-    let key = world.remote().with_file_name("release-key");
+    let place = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("attacks-{test}"));
+    let world = begun::twin("signed-twice", &place, sign_twice);
+    let key = world.remote().with_file_name(KEY).display().to_string();
+    (world, key)
+}
+
+fn sign_twice(dir: &Path) -> World {
+    let world = World::new(dir, Options::new(env!("CARGO_BIN_EXE_xtask-it"))).unwrap();
+    let key = world.remote().with_file_name(KEY);
     let mut make = Command::new("ssh-keygen");
     assert!(make.args(["-q", "-t", "ed25519", "-N", "", "-C", "", "-f"]).arg(&key).status().unwrap().success());
     let line = format!("me@example.org {}", fs::read_to_string(key.with_extension("pub")).unwrap());
@@ -119,7 +129,7 @@ fn signed_twice(test: &str) -> (World, String) {
         let publish = ["publish", "--source", source, "--allow-stale", "--execute", "--sign", &key];
         world.tool(&publish).expect(0, &[&format!("latest is {source} now")]);
     }
-    (world, key)
+    world
 }
 
 /// Somebody replaces an image of a release, and all that names its digest, also in the markers of other releases; the signature

@@ -11,6 +11,8 @@ use rehearsal::world::{IMAGES, Options, REPOSITORY, World};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
+use crate::begun;
+
 const PUBLISH: &[&str] = &["publish", "--part-size", "1MiB", "--execute", "--source"];
 
 fn options() -> Options {
@@ -22,7 +24,11 @@ fn options() -> Options {
 }
 
 fn world(name: &str) -> World {
-    World::new(&Path::new(env!("CARGO_TARGET_TMPDIR")).join("packages").join(name), options()).unwrap()
+    World::new(&place(name), options()).unwrap()
+}
+
+fn place(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("packages").join(name)
 }
 
 fn digest(bytes: &[u8]) -> String {
@@ -83,7 +89,11 @@ const FIXED: Row<'_> = ("openssl", "3.5.4-1~deb13u1", "openssl", "3.5.4-1~deb13u
 
 /// What is live has lists and boots; what it replaced is another set with lists.
 fn published(name: &str) -> World {
-    let world = world(name);
+    begun::twin("lists", &place(name), publish_lists)
+}
+
+fn publish_lists(dir: &Path) -> World {
+    let world = World::new(dir, options()).unwrap();
     world.build_all(1, Some("v0.44")).unwrap();
     IMAGES.iter().for_each(|image| list(&world, image, "trixie", &[BASH, OPENSSL]));
     world.tool(&[PUBLISH, &["v0.44"]].concat()).expect(0, &[]);

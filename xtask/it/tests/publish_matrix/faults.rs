@@ -1,5 +1,6 @@
 //! Server faults: the run ends with the new set live all the same.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -75,14 +76,16 @@ fn is_patch_of_old(what: &str) -> bool {
 type Check = fn(&Start, Key, Kind) -> Result<(), String>;
 
 /// Each request with each fault that can meet it: of the richest scenario, and of the others where that is asked for. A read
-/// that was asked before in the same words goes through the same code, so it meets one of them, in turn: what follows from
-/// where it fails is for the simulation.
+/// that was asked before in the same words, and the upload of another file of the same sort, go through the same code, so they
+/// meet one of the faults, in turn: what follows from where it fails is for the simulation.
 fn cases(recorded: &[Recorded], full: bool, check: Check) -> Vec<Case> {
     let mut cases = Vec::new();
     for Recorded { start, keys } in &recorded[..if full { recorded.len() } else { 1 }] {
+        let mut sorts = HashSet::new();
         for (number, key) in keys.iter().enumerate() {
             let kinds: Vec<Kind> = KINDS.iter().filter(|kind| kind.2(key)).copied().collect();
-            let again = !full && !key.changes && key.nth > 1;
+            let again = if key.upload { !sorts.insert(sort(&key.what)) } else { !key.changes && key.nth > 1 };
+            let again = again && !full;
             let (skip, take) = if again { (number % kinds.len(), 1) } else { (0, kinds.len()) };
             for kind in kinds.into_iter().skip(skip).take(take) {
                 let (start, key) = (Arc::clone(start), key.clone());
@@ -101,6 +104,12 @@ fn cases(recorded: &[Recorded], full: bool, check: Check) -> Vec<Case> {
         }
     }
     cases
+}
+
+/// What kind of file an upload has: an image or a part of one, a checksum file, or one of which there is one.
+fn sort(upload: &str) -> &str {
+    let ending = upload.rsplit('.').next().unwrap_or_default();
+    if ending.starts_with("part") { "qcow2" } else { ending }
 }
 
 fn arm(run: &Run, target: Key, fault: fn() -> Fault) {

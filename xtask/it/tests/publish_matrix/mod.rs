@@ -1,5 +1,5 @@
-//! The publish matrix: what only real processes show. Every request of a full publish meets every fault once, and every change a
-//! kill. The other scenarios run without a fault: theirs, schedules of several runs, and faults that combine are for the
+//! The publish matrix: what only real processes show. Every kind of request of a full publish meets every fault once, and every
+//! change a kill. The other scenarios run without a fault: theirs, schedules of several runs, and faults that combine are for the
 //! simulation.
 //!
 //! Requests are numbered from a recorded good run. `PUBLISH_MATRIX=full` runs every combination in every scenario, and
