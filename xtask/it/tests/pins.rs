@@ -185,7 +185,11 @@ fn a_pinned_set_that_is_wanted_again_becomes_live_without_a_byte_sent() {
     assert_eq!((live(&world), pinned(&world, "images-v0.44")), (v43, v44));
     is_tidy(&world, "v0.45");
 
-    // And those of v0.44 under their own, which is going back: that is said, and has to be meant.
+    // And those of v0.44 under their own, which is going back: that is said, and has to be meant. Also where the images here were
+    // built from other files than v0.44 has.
+    rebuild(&world, 3, "v0.45");
+    let older = ["publish", "--source", "v0.44", "--execute"];
+    world.tool(&older).expect(3, &["latest stands for v0.45", "--back", "rollback --to"]);
     rebuild(&world, 2, "v0.44");
     let refused = world.tool(&args("v0.44")).expect(3, &["latest stands for v0.45", "--back", "rollback --to"]);
     assert!(!refused.stdout.contains("Plan:"), "{refused:?}");

@@ -113,9 +113,9 @@ impl Publish {
     }
 
     fn propose(&self, client: Client<'_>, look: &Look, person: &mut dyn Person) -> anyhow::Result<Planned> {
-        let (set, warnings) = person.want(look)?;
         let live = look.live.as_ref();
-        self.goes_forward(&set, live)?;
+        self.goes_forward(live)?;
+        let (set, warnings) = person.want(look)?;
         let is_signed = live.map_or(Ok(false), |live| self.is_signed(client, live))?;
         let differ = live.and_then(|live| plan::same_images(&set, client.repo(), live, is_signed));
         if differ.is_some() && set.signing.asked && !is_signed && !self.resend {
@@ -148,13 +148,13 @@ impl Publish {
     /// # Errors
     ///
     /// Exit code 3: the version is older than the one that is live.
-    fn goes_forward(&self, set: &Set, live: Option<&Live>) -> anyhow::Result<()> {
+    fn goes_forward(&self, live: Option<&Live>) -> anyhow::Result<()> {
         let Some(label) = live.and_then(Live::source) else { return Ok(()) };
-        if self.back || version::is_older(&set.source, label) != Some(true) {
+        if self.back || version::is_older(&self.source, label) != Some(true) {
             return Ok(());
         }
-        let back = suggest::command(format_args!("rollback --to {PINNED}{}", set.source));
-        Err(failure::missing(format!("{TAG} stands for {label}, and {} is older", set.source)).fix(format_args!(
+        let back = suggest::command(format_args!("rollback --to {PINNED}{}", self.source));
+        Err(failure::missing(format!("{TAG} stands for {label}, and {} is older", self.source)).fix(format_args!(
             "restore the older set with {back}, or publish the images as the older version with --back"
         )))
     }
