@@ -131,6 +131,20 @@ fn what_was_taken_back_is_not_proposed_again() {
 }
 
 #[test]
+fn what_was_taken_back_names_the_images_that_changed() {
+    let world = world("taken-back-by-hand");
+    world.build_all(1, Some("v0.44")).unwrap();
+    world.publish_by_hand("v0.44").unwrap();
+    build(&world, FIRST, 7, Some("v0.45"));
+    world.tool(&["publish", "--source", "v0.45", "--execute"]).expect(0, &[]);
+    world.tool(&["rollback", "--execute"]).expect(0, &[]);
+    let object = json(&world, &["document", "--release", "v0.45"], 0);
+    let images = object["images"].as_array().unwrap();
+    let rebuilt: Vec<&Value> = images.iter().filter(|it| it["rebuilt"] == true).map(|it| &it["name"]).collect();
+    assert_eq!(rebuilt, [FIRST], "{object}");
+}
+
+#[test]
 fn notes_are_written_when_they_are_there() {
     let world = world("no-release");
     world.build_all(1, Some("v0.44")).unwrap();

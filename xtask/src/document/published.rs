@@ -64,9 +64,12 @@ fn taken(client: Client<'_>, look: &Look, live: &Live, label: &str, release: &st
         Some((set, _)) => set.contents(client)?.manifest,
         None => None,
     };
-    let now = |image: &Image| live.manifest.as_ref()?.image(&image.name).map(|now| now.sha256);
+    let now = match &live.manifest {
+        Some(manifest) => manifest.images.iter().map(|image| (image.name.clone(), image.sha256)).collect(),
+        None => audit::all_promised(client, &live.assets)?,
+    };
     let image = |image: &Image| {
-        let rebuilt = now(image) != Some(image.sha256);
+        let rebuilt = now.get(&image.name) != Some(&image.sha256);
         let reason = if rebuilt { format!("`latest` has the image of {label} again") } else { SAME.to_owned() };
         ImageRecord { name: image.name.clone(), rebuilt, reason }
     };
