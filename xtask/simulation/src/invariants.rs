@@ -456,9 +456,11 @@ impl Watch {
         let killed = self.runs.iter().any(|it| it.end == Some(End::Killed));
         let gave_up = plan.faults.iter().any(|it| matches!(it.fault, Fault::NoHub { lasting } if lasting >= 500_000))
             || plan.faults.iter().any(|it| matches!(it.fault, Fault::Nap { .. }));
-        // After ten minutes without a way out it gives up, and says the commands to type.
-        let stranded =
-            (self.runs.iter()).any(|it| matches!(&it.end, Some(End::Code(1, said)) if said.contains("NO RELEASE NOW")));
+        // After ten minutes without a way out it gives up, and says the commands to type. A switch that has begun needs no git.
+        let is_of_git = |it: &Planned| matches!(it.fault, Fault::NoGit { .. } | Fault::Late { .. });
+        let stranded = !plan.faults.iter().all(is_of_git)
+            && (self.runs.iter())
+                .any(|it| matches!(&it.end, Some(End::Code(1, said)) if said.contains("NO RELEASE NOW")));
         let unlocked = (0..self.runs.len()).any(|run| self.nobody_waits(run));
         let gave_up = gave_up || stranded || unlocked || self.by_hand;
         if self.judges_all && self.ever_live && world.live().is_none() && !killed && !gave_up {
