@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::Voice;
 use super::build::{self, Log};
@@ -27,6 +27,10 @@ use crate::process::joined;
 use crate::sources::base_image::Template;
 use crate::ssh::trouble::{Blame, Fault};
 use crate::ssh::{BuildScript, RemoteDir, Ssh};
+use crate::text::seconds;
+
+/// A build that took this long is reported with its time.
+const LONG: Duration = Duration::from_secs(10);
 
 /// What all hosts share.
 pub struct Work<'a> {
@@ -108,7 +112,9 @@ pub fn run(work: &Work<'_>, hosts: &[Ready], jobs: Vec<Job>) -> (BTreeMap<String
     let pool = Pool {
         work,
         hosts,
+        all: jobs.len(),
         state: Mutex::new(State {
+            begun: 0,
             schedule: Schedule::new(jobs, hosts.len()),
             done: BTreeMap::new(),
             faults: Vec::new(),
@@ -124,7 +130,7 @@ pub fn run(work: &Work<'_>, hosts: &[Ready], jobs: Vec<Job>) -> (BTreeMap<String
             scope.spawn(move || pool.fetch_all(host, &to_fetch));
         }
     });
-    let State { schedule, done, faults } = pool.state.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let State { schedule, done, faults, .. } = pool.state.into_inner().unwrap_or_else(PoisonError::into_inner);
     let mut problems = Problems::default();
     for (image, error) in faults {
         if done.contains_key(&image) {
@@ -158,6 +164,8 @@ struct Built {
 }
 
 struct State {
+    /// Builds that were started; one that another host does again counts again.
+    begun: usize,
     schedule: Schedule,
     done: BTreeMap<String, Done>,
     faults: Vec<(String, anyhow::Error)>,
@@ -166,6 +174,8 @@ struct State {
 struct Pool<'a> {
     work: &'a Work<'a>,
     hosts: &'a [Ready],
+    /// How many images are to be built.
+    all: usize,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -223,7 +233,9 @@ impl Pool<'_> {
             return built(How::Existing, remote, listing, None);
         }
         let log = Log::create(self.work.logs, image)?;
-        voice.note(format_args!("building {image} on {} (log: {})", ssh.host, log.path.display()));
+        let place = self.place();
+        voice.note(format_args!("{place}building {image} on {} (log: {})", ssh.host, log.path.display()));
+        let began = Instant::now();
         let version = wanted.source.as_deref().filter(|tag| engine_takes(tag));
         build::run(
             ssh,
@@ -249,6 +261,9 @@ impl Pool<'_> {
             _ if self.work.archive.is_some() => How::BuiltFromCopy,
             _ => How::Built,
         };
+        if began.elapsed() >= LONG {
+            voice.note(format_args!("{place}{image} took {}", seconds(began.elapsed())));
+        }
         built(how, remote, &after, Some(log.path))
     }
 
@@ -291,6 +306,13 @@ impl Pool<'_> {
 
     fn voice(&self, host: usize, image: &str) -> Voice<'_> {
         Voice::new(self.work.console, &self.hosts[host].ssh.host, image, self.work.several)
+    }
+
+    /// `[2/3] ` where several images are built: the build that starts now.
+    fn place(&self) -> String {
+        let mut state = self.state();
+        state.begun += 1;
+        if self.all > 1 { format!("[{}/{}] ", state.begun.min(self.all), self.all) } else { String::new() }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -57,9 +57,18 @@ fn an_image_is_fetched_while_the_next_is_built() {
     tool.until("the second build begins", || names(&host, "started").len() == 2);
     tool.until("the first image is here", || world.image(IMAGES[0]).exists());
     tool.signal("INT");
-    tool.wait().expect(130, &["interrupted by signal 2"]);
+    tool.wait().expect(130, &["interrupted by signal 2", "[1/2] building", "[2/2] building"]);
     world.assert_fetched(&host, IMAGES[0]);
     assert_eq!(names(&host, "stopped"), BTreeSet::from([IMAGES[1].to_owned()]));
+}
+
+#[test]
+fn a_long_build_is_reported_with_its_time() {
+    let world = World::with(&IMAGES[..1]);
+    let [host] = hosts(&world, ["one"]);
+    host.set("SLEEP", "10").unwrap();
+    run(&world, &["one"], &[])
+        .expect(0, &[&format!("building {} on one", IMAGES[0]), &format!("{} took 1", IMAGES[0])]);
 }
 
 #[test]
