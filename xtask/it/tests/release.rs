@@ -225,7 +225,7 @@ fn a_release_without_changes_keeps_its_images() {
     assert_eq!(world.remote_commit("latest"), world.remote_commit("v0.45"));
     assert!(world.published().published("v0.46").unwrap().body.as_deref().unwrap().ends_with(&format!("{SEE}\n")));
     // And what came after it is not for an older release to take back.
-    world.tool(&["release", "v0.44"]).expect(1, &["stands for v0.45, which is newer"]);
+    world.tool(&["release", "v0.44"]).expect(3, &["stands for v0.45, and v0.44 is older", "rollback --to", "--back"]);
 }
 
 #[test]

@@ -153,10 +153,7 @@ impl Publish {
         if self.back || version::is_older(&self.source, label) != Some(true) {
             return Ok(());
         }
-        let back = suggest::command(format_args!("rollback --to {PINNED}{}", self.source));
-        Err(failure::missing(format!("{TAG} stands for {label}, and {} is older", self.source)).fix(format_args!(
-            "restore the older set with {back}, or publish the images as the older version with --back"
-        )))
+        Err(is_older(label, &self.source))
     }
 
     /// Whether the live set has a trusted signature; where no signer is named, any signature counts.
@@ -212,6 +209,13 @@ impl Publish {
         switch::change(held, &change, || draft.look_again())?;
         Ok(Some(new))
     }
+}
+
+/// Exit code 3: `latest` stands for a newer version than `source`.
+pub fn is_older(label: &str, source: &str) -> anyhow::Error {
+    let back = suggest::command(format_args!("rollback --to {PINNED}{source}"));
+    failure::missing(format!("{TAG} stands for {label}, and {source} is older"))
+        .fix(format_args!("restore the older set with {back}, or publish the images as the older version with --back"))
 }
 
 /// Fills the draft; where that fails, says what is live.

@@ -21,6 +21,7 @@ use crate::image::parts::PartSize;
 use crate::interrupt;
 use crate::latest::client::Client;
 use crate::latest::github::GitHub;
+use crate::latest::publish::is_older;
 use crate::latest::source;
 use crate::phase::{self, Command, Name, Options, Picture, Problem, Standing, Step};
 use crate::sources::History;
@@ -122,11 +123,7 @@ impl Release {
         let client = Client::new(&outside);
         let (picture, _) = phase::observe(&common.place(), &gh, client, &mut history, options)?;
         match (&picture.goal.standing, &problem) {
-            (Standing::Overtaken(newer), None) => {
-                let release = &self.release;
-                let error = failure::failed(format!("`latest` stands for {newer}, which is newer than {release}"));
-                Err(error.fix(format_args!("run {} to see what is next", suggest::command("status"))))
-            }
+            (Standing::Overtaken(newer), None) => Err(is_older(newer, &self.release)),
             _ => Ok(Picture { problem, ..picture }),
         }
     }
