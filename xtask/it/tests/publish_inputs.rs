@@ -102,13 +102,31 @@ fn the_list_goes_into_the_manifest_and_back_into_check_and_a_download() {
 #[test]
 fn an_image_of_something_else_is_refused_with_the_files() {
     let world = built("differs", "v0.44");
-    let says = "debian-12-custom does not fit v0.45: changed since it was built: templates/debian-12-custom/cleanup.sh";
+    let says =
+        "debian-12-custom does not fit v0.45: it was built from other files: templates/debian-12-custom/cleanup.sh";
     world.tool(&PUBLISH).expect(1, &[says, "--allow-stale"]);
     assert!(world.published().releases.is_empty());
     world.tool(&[&PUBLISH[..], &["--allow-stale"]].concat()).expect(0, &[says, "done:"]);
     // What was published is told as it is.
     let json = world.tool(&["check", "--json"]).expect(0, &[]).json();
     assert_eq!(json["images"][0]["files"], json!(["templates/debian-12-custom/cleanup.sh"]), "{json}");
+}
+
+#[test]
+fn an_image_of_a_newer_version_names_the_version_and_both_ways_out() {
+    let world = world("newer");
+    world.build_all(1, Some("v0.45")).unwrap();
+    world.tool(&["publish", "--source", "v0.44", "--execute"]).expect(
+        1,
+        &[
+            "debian-12-custom does not fit v0.44: it was built from v0.45, and these files differ: \
+             templates/debian-12-custom/cleanup.sh",
+            "build-and-fetch --host HOST --source v0.44 debian-12-custom",
+            "publish --source v0.45",
+            "--allow-stale",
+        ],
+    );
+    assert!(world.published().releases.is_empty());
 }
 
 #[test]

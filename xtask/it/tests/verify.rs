@@ -137,7 +137,7 @@ fn an_image_that_is_here_and_not_named_is_not_called_missing() {
     let ran = ran.expect(
         3,
         &[
-            "debian-12-custom.qcow2 is not among the named images, and can't be carried over: ",
+            "debian-12-custom.qcow2 is not among the named images, and debian-12-custom can't be carried over from latest: ",
             "name it too",
             "--carry debian-12-custom",
         ],

@@ -202,7 +202,8 @@ impl<'a> Choice<'a> {
     /// `why`: the reason that the image isn't carried over, where it could be.
     fn missing(&mut self, image: &str, there: &BTreeSet<String>, why: Option<&str>) {
         let (file, images) = (name::whole(image), self.wish.images.display());
-        let carried = why.map(|why| format!(", and can't be carried over: {why}")).unwrap_or_default();
+        let carried =
+            why.map(|why| format!(", and {image} can't be carried over from {TAG}: {why}")).unwrap_or_default();
         let (what, fix) = if there.contains(image) {
             (
                 format!("{file} is not among the named images{carried}"),

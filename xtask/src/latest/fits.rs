@@ -3,8 +3,10 @@
 
 use super::set::Set;
 use crate::failure::{self, Advice as _, Problems};
+use crate::git::{TagRef, short};
 use crate::sources::fits::fits_commit;
 use crate::sources::{Fit, History};
+use crate::{suggest, version};
 
 /// An image that doesn't fit is a problem, or with `allow_stale` a warning.
 pub fn judge(
@@ -27,14 +29,30 @@ pub fn judge(
             Fit::Unknown(why) => warnings.push(format!("whether {name} fits {source} is unknown: {why}")),
             Fit::Differs(changes) => {
                 let files = changes.iter().map(|change| change.path.as_str()).collect::<Vec<_>>().join(", ");
-                let what = format!("{name} does not fit {source}: changed since it was built: {files}");
+                let origin = made.built_from.filter(|origin| !origin.dirty);
+                let tags = history.git().local_tags()?.into_iter();
+                let is_its = |(name, tag): &(String, TagRef)| {
+                    version::names_a_release(name) && origin.is_some_and(|origin| origin.commit == tag.commit)
+                };
+                let version = tags.filter(is_its).map(|(name, _)| name).next();
+                let from = match (&version, origin) {
+                    (Some(version), _) => format!("from {version}, and these files differ"),
+                    (None, Some(origin)) => format!("from commit {}, and these files differ", short(&origin.commit)),
+                    (None, None) => "from other files".to_owned(),
+                };
+                let what = format!("{name} does not fit {source}: it was built {from}: {files}");
                 if allow_stale {
                     warnings.push(what);
-                } else {
-                    problems.push(
-                        failure::failed(what).fix("build the image again, or publish it as it is with --allow-stale"),
-                    );
+                    continue;
                 }
+                let build = suggest::command(format_args!("build-and-fetch --host HOST --source {source} {name}"));
+                let publish = |version| suggest::command(format_args!("publish --source {version}"));
+                let newer = version.filter(|version| version::is_newer(version, source));
+                let newer = newer.map(|newer| format!("publish it as that version with {}, ", publish(newer)));
+                problems.push(failure::failed(what).fix(format_args!(
+                    "build the image again with {build}, {}or publish it as it is with --allow-stale",
+                    newer.unwrap_or_default()
+                )));
             }
         }
     }

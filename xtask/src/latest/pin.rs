@@ -27,17 +27,30 @@ impl Pin {
         let (id, manifest) = (live.release.id, live.manifest.as_ref());
         let of_latest = || look.tag.as_ref().map(|tag| tag.commit.clone());
         let commit = manifest.map(|manifest| manifest.commit.clone()).or_else(of_latest);
-        let of_notes = || notes::points_to(live.release.notes());
-        let source = manifest.map_or_else(of_notes, |manifest| Some(manifest.source.as_str()));
         let is_right = |name: &str| look.refs.pinned.get(name).map(|tag| Some(&tag.commit) == commit.as_ref());
-        let mut name = format!("{PINNED}{}", source.map_or_else(|| id.to_string(), str::to_owned));
+        let own = own_name(live);
+        let mut name = format!("{PINNED}{own}");
         let taken = look.pinned.iter().any(|set| set.release.tag_name == name && set.release.id != id);
-        if source.is_some() && (taken || is_right(&name) == Some(false) || source == Some(next)) {
+        if own != id.to_string() && (taken || is_right(&name) == Some(false) || own == next) {
             name = format!("{name}-{id}");
         }
         let is_there = is_right(&name) == Some(true);
         Self { name, commit, is_there }
     }
+}
+
+/// What follows `images-` when a set is replaced, where nothing else has that name: the version of its manifest, else the version
+/// in its notes, else the release's id.
+fn own_name(live: &Live) -> String {
+    let of_notes = || notes::points_to(live.release.notes());
+    let source = live.manifest.as_ref().map_or_else(of_notes, |manifest| Some(manifest.source.as_str()));
+    source.map_or_else(|| live.release.id.to_string(), str::to_owned)
+}
+
+/// Whether somebody can know the live set by this name, from when it was a pinned set.
+pub fn was_named(live: &Live, name: &str) -> bool {
+    let (own, name) = (own_name(live), name.strip_prefix(PINNED).unwrap_or(name));
+    name == own || name == format!("{own}-{}", live.release.id)
 }
 
 /// Why a set can't become live.

@@ -145,9 +145,8 @@ impl Rollback {
     /// The set that becomes live; `None`: the set that was named is live already.
     fn wanted<'l>(&self, client: Client<'_>, look: &'l Look, live: &Live) -> anyhow::Result<Option<&'l Pinned>> {
         if let Some(name) = &self.to {
-            let source = live.manifest.as_ref().map(|manifest| manifest.source.as_str());
             return match pin::find(client, look, name) {
-                Err(_) if source == Some(name.trim_start_matches(super::PINNED)) => Ok(None),
+                Err(_) if pin::was_named(live, name) => Ok(None),
                 found => found.map(Some),
             };
         }
