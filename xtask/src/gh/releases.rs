@@ -119,7 +119,7 @@ pub enum Immutability {
 
 /// What a release is created with, or becomes. `tag_name` is always sent: a PATCH without it can untag a draft. A target
 /// for the tag never is: where it adds or changes a workflow GitHub wants a permission that a workflow's token can't have.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewRelease {
     pub tag_name: String,
     pub name: String,

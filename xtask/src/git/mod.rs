@@ -23,7 +23,7 @@ use crate::text::shell_word;
 
 pub use objects::{Checkout, LastChange, Objects, TreeEntry};
 pub use place::{Place, place};
-pub use publisher::{Publisher, Update, Waits};
+pub use publisher::{How, Publisher, Update};
 
 /// The repository that a directory is in.
 #[derive(Clone)]

@@ -39,10 +39,12 @@ pub struct Publisher {
     let_in: AtomicBool,
 }
 
-/// How long git may take, and whether a signal ends it.
-#[derive(Clone, Copy)]
-pub struct Waits {
-    pub at_most: Duration,
+/// How a call is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct How {
+    /// Given up after so long without an answer, if that is shorter than what the person allows.
+    pub at_most: Option<Duration>,
+    /// Ended when a signal arrives.
     pub heeds_signals: bool,
 }
 
@@ -50,7 +52,7 @@ pub struct Waits {
 pub type Update<'a> = (&'a str, Option<&'a str>, Option<&'a str>);
 
 /// On this machine it takes a moment; after a signal as well, when the lock is renewed to put the tag back.
-const HERE: Waits = Waits { at_most: Duration::from_secs(60), heeds_signals: false };
+const HERE: How = How { at_most: Some(Duration::from_secs(60)), heeds_signals: false };
 
 /// Where no repository is: reading needs none, and so nothing is written for it.
 const NOWHERE: &str = "/dev/null";
@@ -61,8 +63,8 @@ impl Publisher {
         Self { git: git.clone(), address, repo: repo.clone(), stall, bare, settings, let_in }
     }
 
-    fn own(&self) -> Waits {
-        Waits { at_most: self.stall, heeds_signals: true }
+    fn own(&self) -> How {
+        How { at_most: None, heeds_signals: true }
     }
 
     /// The settings for the connection, read once. Checks that reading leads to the repository.
@@ -97,21 +99,21 @@ impl Publisher {
     /// Tags, by patterns of git's, and the object of another ref, from one question.
     pub fn refs(
         &self,
-        waits: Waits,
+        how: How,
         tags: &[&str],
         other: &str,
     ) -> Result<(BTreeMap<String, TagRef>, Option<String>), CallError> {
         let patterns = [tag_patterns(tags), vec![other.to_owned()]].concat();
-        let listing = self.list(waits, &patterns)?;
+        let listing = self.list(how, &patterns)?;
         let object = remote_refs(&listing).find(|(_, name)| *name == other).map(|(id, _)| id.to_owned());
         Ok((remote_tags(&listing), object))
     }
 
     /// What `git ls-remote` prints.
-    fn list(&self, waits: Waits, patterns: &[String]) -> Result<String, CallError> {
+    fn list(&self, how: How, patterns: &[String]) -> Result<String, CallError> {
         let mut args = vec!["ls-remote", "--end-of-options", &self.address.url];
         args.extend(patterns.iter().map(String::as_str));
-        let finished = self.run(waits, Path::new(NOWHERE), &args, None)?;
+        let finished = self.run(how, Path::new(NOWHERE), &args, None)?;
         if finished.status.success() { Ok(finished.text()) } else { Err(self.refused_to_read(&finished)) }
     }
 
@@ -135,7 +137,7 @@ impl Publisher {
     /// # Errors
     ///
     /// No answer. A refusal is no error.
-    pub fn push(&self, waits: Waits, updates: &[Update<'_>]) -> Result<Pushed, CallError> {
+    pub fn push(&self, how: How, updates: &[Update<'_>]) -> Result<Pushed, CallError> {
         let bare = self.bare().map_err(CallError::Local)?;
         let mut args: Vec<String> = PUSH.iter().chain(&["--atomic"]).map(|word| (*word).to_owned()).collect();
         for (name, _, expected) in updates {
@@ -144,7 +146,7 @@ impl Publisher {
         args.extend(["--".to_owned(), self.address.url.clone()]);
         args.extend(updates.iter().map(|(name, object, _)| format!("{}:{name}", object.unwrap_or_default())));
         let args: Vec<&str> = args.iter().map(String::as_str).collect();
-        match judge(&self.run(waits, &bare, &args, None)?)? {
+        match judge(&self.run(how, &bare, &args, None)?)? {
             // One that was let in before may be refused once by mistake.
             Pushed::Refused(said) if said.contains("Authentication failed") && self.let_in.load(Ordering::Relaxed) => {
                 Err(CallError::Lost(said))
@@ -243,16 +245,16 @@ impl Publisher {
     }
 
     /// The message of a commit that a ref there points to; `None` when it is no commit, or another by now.
-    pub fn message(&self, waits: Waits, name: &str, id: &str) -> Result<Option<String>, CallError> {
+    pub fn message(&self, how: How, name: &str, id: &str) -> Result<Option<String>, CallError> {
         // Who may only read the clone sees no more of the lock than that it is there.
         let Ok(bare) = self.bare() else { return Ok(None) };
         let args =
             ["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--end-of-options", &self.address.url, name];
-        let fetched = self.run(waits, &bare, &args, None)?;
+        let fetched = self.run(how, &bare, &args, None)?;
         if !fetched.status.success() {
             return Ok(None);
         }
-        let text = self.run(waits, &bare, &["cat-file", "commit", id], None)?;
+        let text = self.run(how, &bare, &["cat-file", "commit", id], None)?;
         let text = Some(text).filter(|text| text.status.success()).map(|text| text.text());
         Ok(text.and_then(|text| text.split_once("\n\n").map(|(_, message)| message.to_owned())))
     }
@@ -308,7 +310,7 @@ impl Publisher {
     }
 
     /// With gh as the only helper for a login, no prompt, no hook, and an end to silence.
-    fn run(&self, waits: Waits, dir: &Path, args: &[&str], feed: Option<Feed<'_>>) -> Result<Finished, CallError> {
+    fn run(&self, how: How, dir: &Path, args: &[&str], feed: Option<Feed<'_>>) -> Result<Finished, CallError> {
         let sh = process::shell().map_err(CallError::Local)?;
         let (all, connection) = self.settings()?;
         let mut cmd = cmd!(sh, "git --git-dir={dir} {args...}")
@@ -323,9 +325,9 @@ impl Publisher {
         if !trusts {
             cmd = cmd.env("GIT_CONFIG_GLOBAL", NOWHERE).env("GIT_CONFIG_NOSYSTEM", "1");
         }
-        let at_most = waits.at_most.min(self.stall);
+        let at_most = how.at_most.unwrap_or(self.stall).min(self.stall);
         let patience = Patience { stall: at_most, answer: at_most };
-        let streamed = process::stream(cmd, Stream { feed, drain: None, patience, heed_signals: waits.heeds_signals })
+        let streamed = process::stream(cmd, Stream { feed, drain: None, patience, heed_signals: how.heeds_signals })
             .map_err(CallError::Local)?;
         match streamed.cut {
             Some(Cut::Interrupted) => Err(CallError::Interrupted),

@@ -44,7 +44,7 @@ pub fn published(client: Client<'_>, look: &Look, live: &Live, templates: &BTree
     }
     audit.differences.extend(broken(&live.assets));
     audit.differences.extend(live.damaged.iter().cloned());
-    labelled(&mut audit, live, look.tag.as_ref());
+    labelled(&mut audit, live, look.refs.tag.as_ref());
     let recorded = look.way_back(live).and_then(|(_, stamp)| stamp.by_manifest);
     if recorded.is_some() && live.digest.is_none() && live.damaged.is_none() {
         audit.differs(format!("{} was removed since the publish", manifest::FILE));
@@ -90,7 +90,7 @@ fn by_hand(
         let (joined, by) = (format!("`cat {}.part*` would include it", name::whole(image)), asset.last_touched());
         audit.differs(format!("{} is not a part, and {joined}; last touched by {by}", asset.name));
     }
-    if let Some(tag) = &look.tag {
+    if let Some(tag) = &look.refs.tag {
         let version = notes::points_to(live.release.notes());
         match version.map(|version| client.commit_of_tag(version)).transpose()?.flatten() {
             Some(commit) if commit == tag.commit => {}
@@ -130,9 +130,18 @@ fn labelled(audit: &mut Audit, live: &Live, tag: Option<&TagRef>) {
 
 /// What differs between a manifest and its release's assets, by what GitHub says of them.
 pub fn by_listing(set: &Contents) -> Vec<String> {
-    let expected = files::assets(set);
-    let altered = expected.iter().filter_map(|expected| altered(expected, &set.assets));
-    altered.chain(added(&expected, &set.assets).into_iter().map(is_added)).collect()
+    differences(&files::assets(set), &set.assets, None)
+}
+
+/// What is altered, and what readers take for an image's, or for this image's, and is not expected.
+fn differences(expected: &[FileEntry], assets: &[Asset], image: Option<&str>) -> Vec<String> {
+    let known: BTreeSet<&str> = expected.iter().map(|expected| expected.file.as_str()).collect();
+    let is_read = |asset: &&Asset| name::read_with(&asset.name).is_some_and(|of| image.is_none_or(|image| of == image));
+    let added = assets.iter().filter(|asset| !known.contains(asset.name.as_str())).filter(is_read).map(|asset| {
+        let by = asset.last_touched();
+        format!("{} is on the release, but is not in the manifest; last touched by {by}", asset.name)
+    });
+    expected.iter().filter_map(|expected| altered(expected, assets)).chain(added).collect()
 }
 
 /// Assets whose names and sizes are right, and of which GitHub gives no digest.
@@ -173,25 +182,9 @@ pub fn set(client: Client<'_>, set: &Contents) -> anyhow::Result<Vec<String>> {
     Ok(differences)
 }
 
-/// Assets that readers take for an image's, and that the manifest doesn't know.
-fn added<'a>(expected: &[FileEntry], assets: &'a [Asset]) -> Vec<&'a Asset> {
-    let known: BTreeSet<&str> = expected.iter().map(|expected| expected.file.as_str()).collect();
-    let of_images = assets.iter().filter(|asset| name::read_with(&asset.name).is_some());
-    of_images.filter(|asset| !known.contains(asset.name.as_str())).collect()
-}
-
-fn is_added(asset: &Asset) -> String {
-    format!("{} is on the release, but is not in the manifest; last touched by {}", asset.name, asset.last_touched())
-}
-
 /// The first thing about a published image that isn't what the manifest says: somebody changed it by hand.
 pub fn altered_image(image: &Image, assets: &[Asset]) -> Option<String> {
-    let expected = image.assets();
-    let altered = expected.iter().find_map(|expected| altered(expected, assets));
-    altered.or_else(|| {
-        let its = |asset: &&Asset| name::read_with(&asset.name).as_ref() == Some(&image.name);
-        added(&expected, assets).into_iter().find(its).map(is_added)
-    })
+    differences(&image.assets(), assets, Some(&image.name)).into_iter().next()
 }
 
 /// Who signed the live set; what is wrong with the signature goes to `audit`.
@@ -265,11 +258,8 @@ pub fn promised(client: Client<'_>, assets: &[Asset], image: &str) -> anyhow::Re
 
 /// What the checksum files of all images promise, without those that cannot be read.
 pub fn all_promised(client: Client<'_>, assets: &[Asset]) -> anyhow::Result<BTreeMap<String, Digest>> {
-    let mut digests = BTreeMap::new();
-    for image in images(assets) {
-        digests.extend(promised(client, assets, &image)?.map(|digest| (image, digest)));
-    }
-    Ok(digests)
+    let promise = |image: String| Ok(promised(client, assets, &image)?.map(|digest| (image, digest)));
+    images(assets).into_iter().filter_map(|image| promise(image).transpose()).collect()
 }
 
 /// The parts of an image among some assets, by their suffixes.

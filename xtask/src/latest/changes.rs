@@ -42,10 +42,8 @@ pub struct Lacking {
 /// One image, as it was and as it is.
 struct Change<'a> {
     name: &'a str,
-    /// `13.1 → 13.2`
-    debian: String,
-    pve: String,
-    kernel: String,
+    /// Debian, Proxmox VE and the kernel: `13.1 → 13.2`.
+    versions: [String; 3],
     /// `600.0 MiB → 612.3 MiB`; one of them where both are as large.
     size: String,
     /// `None` when one of them has no list.
@@ -92,9 +90,11 @@ fn of_image<'a>(
     let kernel = |packages: &Option<Packages>| packages.as_ref()?.kernel().map(str::to_owned);
     Ok(Change {
         name: &new.name,
-        debian: version("DEBIAN_VERSION"),
-        pve: version("PVE_VERSION"),
-        kernel: moved(kernel(&was).as_deref(), kernel(&is).as_deref()),
+        versions: [
+            version("DEBIAN_VERSION"),
+            version("PVE_VERSION"),
+            moved(kernel(&was).as_deref(), kernel(&is).as_deref()),
+        ],
         size: moved(Some(&size(old.size)), Some(&size(new.size))),
         fixes: match (&was, &is, lacking) {
             (Some(was), Some(is), Some(lacking)) => is.fixes(was, lacking),
@@ -158,7 +158,8 @@ fn text(old: &Manifest, changes: &[Change<'_>], most: usize) -> String {
         let size = change.size.contains('→').then(|| format!("size {}", change.size));
         let of_note: Vec<String> = moved.chain(size).collect();
         let of_note = if of_note.is_empty() { NONE.to_owned() } else { of_note.join(", ") };
-        let cells = [&change.debian, &change.pve, &change.kernel, &count, &of_note].map(|cell| notes::cell(cell));
+        let cells: Vec<String> =
+            change.versions.iter().chain([&count, &of_note]).map(|cell| notes::cell(cell)).collect();
         let _ = writeln!(text, "| `{}` | {} |", change.name, cells.join(" | "));
     }
     let fixes = changes.iter().flat_map(|change| change.fixes.iter().map(|fix| (change.name, fix)));
@@ -269,9 +270,7 @@ mod tests {
         let old = Manifest::new("v0.44".into(), "c".into(), Vec::new());
         let change = Change {
             name: "a",
-            debian: "13.2".into(),
-            pve: NONE.into(),
-            kernel: "6 → 7".into(),
+            versions: ["13.2", NONE, "6 → 7"].map(str::to_owned),
             size: NONE.into(),
             difference,
             fixes: vec!["openssl 1 → 2 (CVE-2026-1)".into()],

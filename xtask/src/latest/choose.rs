@@ -43,23 +43,8 @@ pub struct Wish {
     pub built_from: Option<(String, String)>,
 }
 
-impl Wish {
-    /// Who signed a release, where somebody must; a warning goes to `chosen`.
-    fn trust(&self, gh: &Gh, from: &str, assets: &[Asset], chosen: &mut Chosen) -> anyhow::Result<Option<Signed>> {
-        let read = files::by_name(assets, |asset| gh.read_asset(asset));
-        let (signed, warning) = self.policy.check_taken(&format!("release {from}"), read)?;
-        chosen.warnings.extend(warning);
-        Ok(signed)
-    }
-}
-
-/// Where each image of the set comes from.
-#[derive(Debug, Default)]
-pub struct Chosen {
-    pub images: Vec<SetImage>,
-    /// Said to the person.
-    pub warnings: Vec<String>,
-}
+/// The images of a set, and what is to be said to the person.
+pub type Chosen = (Vec<SetImage>, Vec<String>);
 
 /// What is known of images that are to stay as they are on `latest`.
 #[derive(Debug, Default)]
@@ -81,7 +66,8 @@ struct Choice<'a> {
     full: BTreeSet<String>,
     /// Images that stay as they are because the person says so.
     carried: BTreeSet<String>,
-    chosen: Chosen,
+    images: Vec<SetImage>,
+    warnings: Vec<String>,
     problems: Problems,
 }
 
@@ -122,11 +108,11 @@ pub fn from_folder(
     }
     for stray in there.difference(&choice.known) {
         choice.problems.keep(name::check(stray));
-        choice.chosen.warnings.push(format!("{} has no template, so it is not published", name::whole(stray)));
+        choice.warnings.push(format!("{} has no template, so it is not published", name::whole(stray)));
     }
     let ask: BTreeSet<String> = absent.difference(&choice.carried).cloned().collect();
     let judged = match live {
-        Some(live) if !ask.is_empty() && !is_live(wish, live, &choice.full, &choice.chosen.images) => differs(&ask)?,
+        Some(live) if !ask.is_empty() && !is_live(wish, live, &choice.full, &choice.images) => differs(&ask)?,
         _ => Judged::default(),
     };
     let lacks = |image: &&String| live.is_none() || judged.reasons.contains_key(*image);
@@ -149,7 +135,7 @@ pub fn from_source(gh: &Gh, wish: &Wish, source: &str, live: Option<&Live>) -> a
     let assets = gh.assets(release.id)?;
     let manifest = look::read_manifest(&assets, |asset| gh.read_asset(asset))?.map(|(manifest, _)| manifest);
     let there = audit::images(&assets);
-    let signed = wish.trust(gh, source, &assets, &mut choice.chosen)?;
+    let signed = choice.trust(source, &assets)?;
     choice.carry(&choice.full.difference(&copied).cloned().collect());
     for image in &copied {
         choice.take(if there.contains(image) {
@@ -170,11 +156,20 @@ impl<'a> Choice<'a> {
         let known = templates::names(&wish.packer_dir)?;
         let full = selection::choose(&known, &wish.only)?;
         let carried = if wish.carry.is_empty() { BTreeSet::new() } else { selection::choose(&known, &wish.carry)? };
-        Ok(Self { gh, wish, live, known, full, carried, chosen: Chosen::default(), problems: Problems::default() })
+        let (images, warnings, problems) = Default::default();
+        Ok(Self { gh, wish, live, known, full, carried, images, warnings, problems })
     }
 
     fn take(&mut self, image: anyhow::Result<SetImage>) {
-        self.chosen.images.extend(self.problems.keep(image));
+        self.images.extend(self.problems.keep(image));
+    }
+
+    /// Who signed a release, where somebody must.
+    fn trust(&mut self, from: &str, assets: &[Asset]) -> anyhow::Result<Option<Signed>> {
+        let read = files::by_name(assets, |asset| self.gh.read_asset(asset));
+        let (signed, warning) = self.wish.policy.check_taken(&format!("release {from}"), read)?;
+        self.warnings.extend(warning);
+        Ok(signed)
     }
 
     /// Takes images over as they are on `latest`.
@@ -184,15 +179,13 @@ impl<'a> Choice<'a> {
         }
         let Some(live) = self.live else {
             for image in images {
-                self.problems.push(
-                    failure::missing(format!("{image} can't be carried over: {NOTHING_LIVE}"))
-                        .fix("build and fetch the image, or leave it out with --only"),
-                );
+                let error = failure::missing(format!("{image} can't be carried over: {NOTHING_LIVE}"));
+                self.problems.push(error.fix("build and fetch the image, or leave it out with --only"));
             }
             return;
         };
         let manifest = live.manifest.as_ref();
-        let signed = self.wish.trust(self.gh, TAG, &live.assets, &mut self.chosen);
+        let signed = self.trust(TAG, &live.assets);
         let Some(signed) = self.problems.keep(signed) else { return };
         for image in images {
             self.take(trusted(self.gh, signed.as_ref(), image, TAG, &live.assets, manifest));
@@ -224,8 +217,8 @@ impl<'a> Choice<'a> {
         of: Option<(BTreeSet<String>, String)>,
         origins: &BTreeMap<String, (String, String)>,
     ) -> anyhow::Result<Chosen> {
-        take_as_built_from(self.wish, &mut self.chosen, origins);
-        let warnings = &mut self.chosen.warnings;
+        self.take_as_built_from(origins);
+        let warnings = &mut self.warnings;
         if let Some((images, from)) = of {
             let gone = images.difference(&self.known);
             warnings.extend(gone.map(|gone| format!("{gone} on {from} no longer has a template, so it is dropped")));
@@ -236,28 +229,28 @@ impl<'a> Choice<'a> {
         }
         self.problems.into_result()?;
         // The same set, however it was named, is the same manifest.
-        self.chosen.images.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(self.chosen)
+        self.images.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok((self.images, self.warnings))
     }
-}
 
-/// Records the origin of images that have no build record: what the person says, else, for an image that is carried over,
-/// what `check` compared it with; so `check` still says skip afterwards.
-fn take_as_built_from(wish: &Wish, chosen: &mut Chosen, origins: &BTreeMap<String, (String, String)>) {
-    let mut taken: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    for SetImage { name, facts, .. } in &mut chosen.images {
-        let unrecorded = facts.built_from.is_none() && facts.inputs.is_none();
-        let origin = wish.built_from.as_ref().or_else(|| origins.get(name));
-        if let Some((what, commit)) = origin.filter(|_| unrecorded) {
-            facts.built_from = Some(BuiltFrom { commit: commit.clone(), dirty: false });
-            taken.entry(what.as_str()).or_default().push(name);
+    /// Records the origin of images that have no build record: what the person says, else, for an image that is carried over,
+    /// what `check` compared it with; so `check` still says skip afterwards.
+    fn take_as_built_from(&mut self, origins: &BTreeMap<String, (String, String)>) {
+        let mut taken: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for SetImage { name, facts, .. } in &mut self.images {
+            let unrecorded = facts.built_from.is_none() && facts.inputs.is_none();
+            let origin = self.wish.built_from.as_ref().or_else(|| origins.get(name));
+            if let Some((what, commit)) = origin.filter(|_| unrecorded) {
+                facts.built_from = Some(BuiltFrom { commit: commit.clone(), dirty: false });
+                taken.entry(what.as_str()).or_default().push(name);
+            }
         }
-    }
-    for (what, images) in taken {
-        let images = images.join(", ");
-        chosen.warnings.push(format!(
+        for (what, images) in taken {
+            let images = images.join(", ");
+            self.warnings.push(format!(
             "no build record says what {images} was built from; recorded as built from {what} (change that with --built-from REV)"
         ));
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use crate::gh::{Asset, CallError, NewRelease, Release};
 
 use super::INCOMING;
 use super::held::Held;
-use super::look::{self, LAG, Live};
+use super::look::{IncomingDraft, LAG, Live};
 use super::marker::{self, Incoming};
 use super::session;
 use super::set::Set;
@@ -151,7 +151,7 @@ pub fn drop_incoming(held: Held<'_>, id: u64) -> anyhow::Result<()> {
 /// The draft with this marker, once a listing shows it; of two the fuller.
 fn made(held: Held<'_>, marker: &Incoming) -> anyhow::Result<Option<Release>> {
     held.until_shown(|| {
-        let drafts = look::incoming(held.client())?.into_iter();
+        let drafts = held.releases()?.into_iter().filter_map(IncomingDraft::of);
         let ours = drafts.filter(|draft| draft.marker.as_ref().is_some_and(|there| there.set == marker.set));
         Ok(ours.max_by_key(|draft| draft.release.assets.len()).map(|draft| draft.release))
     })

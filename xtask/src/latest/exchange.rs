@@ -37,7 +37,7 @@ pub fn exchange(held: Held<'_>, change: &Change, hidden: bool) -> anyhow::Result
     held.lease().permit(held.client())?;
     let outside = held.outside();
     outside.hold_still(true);
-    let gap = Gap::begins(outside, held.lease().clone(), by_hand(held.repo(), change.new, &change.face.live()));
+    let gap = Gap::begins(outside, held.lease().clone(), by_hand(held.repo(), change.new, &change.face));
     let both = |old: &Old| (old.release.id, NewRelease { draft: hidden, ..old.pinned.clone() }, old.live.clone());
     let old = change.old.as_ref().map(both);
     let mut exchange = Exchange { held: held.trying_once(), change, old, gap: &gap, is: State::default() };
@@ -136,7 +136,7 @@ impl Exchange<'_> {
         let (minutes, why) = (GIVE_UP.as_secs() / 60, &self.is.failure);
         let again = suggest::command("publish --source TAG");
         let by_hand = |id: u64, release: &NewRelease| format!("`{}`", by_hand(self.held.repo(), id, release));
-        let new = by_hand(self.change.new, &self.change.face.live());
+        let new = by_hand(self.change.new, &self.change.face);
         let old = self.old.as_ref().map(|(id, _, live)| format!("; the old set: {}", by_hand(*id, live)));
         let error = failure::failed(format!("{TAG} {state}: for {minutes} minutes GitHub accepted neither set: {why}"));
         let old = old.unwrap_or_default();
@@ -229,7 +229,7 @@ impl Exchange<'_> {
     /// PATCH 2. `None`: the new release is live; else why it is not.
     fn show(&mut self) -> anyhow::Result<Option<CallError>> {
         let id = self.change.new;
-        let (_, Some(error)) = self.patch(id, &self.change.face.live())? else { return Ok(None) };
+        let (_, Some(error)) = self.patch(id, &self.change.face)? else { return Ok(None) };
         self.failed("publishing the new release", &error);
         // The release was a draft until now, so a read that shows it live is not an old state.
         if self.held.release(id).is_ok_and(|now| is_live(&now)) {

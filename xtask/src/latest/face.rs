@@ -11,74 +11,55 @@ use super::marker::{self, Label, Replaced};
 use super::pin::Pin;
 use super::{PINNED, TAG, TITLE, notes};
 
-/// What a release looks like when it is live.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Face {
-    pub title: String,
-    /// Without the marker of the label.
-    pub notes: String,
-    pub prerelease: bool,
-    /// GitHub's own "Latest" badge.
-    pub badge: bool,
-    /// What it stands for; `None` where that is unknown.
-    pub label: Option<Label>,
+/// As this tool publishes.
+pub fn ours(notes: &str, label: &Label) -> NewRelease {
+    live(TITLE, notes, true, false, Some(label))
 }
 
-impl Face {
-    /// As this tool publishes.
-    pub fn ours(notes: String, label: Label) -> Self {
-        Self { title: TITLE.to_owned(), notes, prerelease: true, badge: false, label: Some(label) }
-    }
-
-    /// As a set looks when it is live under a label: as it was where it was live before, else with the notes that follow from its
-    /// manifest.
-    pub fn of(repo: &Repo, set: &Contents, label: Option<Label>) -> Self {
-        if let (Some(manifest), Some(label), true) = (&set.manifest, &label, is_incoming(&set.release)) {
-            return Self::ours(notes::text(manifest, repo, &label.source), label.clone());
+/// As a set looks when it is live under a label: as it was where it was live before, else with the notes that follow from its
+/// manifest.
+pub fn of(repo: &Repo, set: &Contents, label: Option<&Label>) -> NewRelease {
+    match (&set.manifest, label) {
+        (Some(manifest), Some(label)) if is_incoming(&set.release) => {
+            ours(&notes::text(manifest, repo, &label.source), label)
         }
-        let mut face = Self::before(&set.release, label);
-        if let Some(label) = &face.label {
-            face.notes = notes::pointing_to(&face.notes, &label.source);
+        (_, Some(label)) => {
+            again(&set.release, &notes::pointing_to(&unmarked(&set.release), &label.source), Some(label))
         }
-        face
-    }
-
-    /// As a pinned set was before it was replaced, by its marker.
-    pub fn before(release: &Release, label: Option<Label>) -> Self {
-        let stamp = Replaced::of(release.notes());
-        let (full_release, badge) = stamp.as_ref().map(|stamp| (stamp.full_release, stamp.badge)).unwrap_or_default();
-        Self {
-            title: stamp.and_then(|stamp| stamp.title).unwrap_or_else(|| TITLE.to_owned()),
-            notes: marker::strip::<Label>(&marker::strip::<Replaced>(release.notes())),
-            prerelease: !full_release,
-            badge,
-            label,
-        }
-    }
-
-    /// As a release is that lost its tag.
-    pub fn kept(release: &Release, label: Option<Label>) -> Self {
-        Self {
-            title: release.name.clone().unwrap_or_default(),
-            notes: marker::strip::<Label>(release.notes()),
-            prerelease: release.prerelease,
-            badge: false,
-            label,
-        }
-    }
-
-    /// The version that it stands for: by its label, else by its notes.
-    pub fn source(&self) -> Option<&str> {
-        self.label.as_ref().map(|label| label.source.as_str()).or_else(|| notes::points_to(&self.notes))
-    }
-
-    pub(super) fn live(&self) -> NewRelease {
-        let body = self.label.as_ref().map_or_else(|| self.notes.clone(), |label| marker::write(&self.notes, label));
-        live(&self.title, body, self.prerelease, self.badge)
+        (_, None) => before(&set.release),
     }
 }
 
-fn live(title: &str, body: String, prerelease: bool, badge: bool) -> NewRelease {
+/// As a pinned set was before it was replaced, by its marker.
+pub fn before(release: &Release) -> NewRelease {
+    again(release, &unmarked(release), marker::read(release.notes()).as_ref())
+}
+
+fn unmarked(release: &Release) -> String {
+    marker::strip::<Label>(&marker::strip::<Replaced>(release.notes()))
+}
+
+fn again(release: &Release, notes: &str, label: Option<&Label>) -> NewRelease {
+    let stamp = Replaced::of(release.notes());
+    let (full_release, badge) = stamp.as_ref().map(|stamp| (stamp.full_release, stamp.badge)).unwrap_or_default();
+    let title = stamp.as_ref().and_then(|stamp| stamp.title.as_deref()).unwrap_or(TITLE);
+    live(title, notes, !full_release, badge, label)
+}
+
+/// As a release is that lost its tag.
+pub fn kept(release: &Release, label: Option<&Label>) -> NewRelease {
+    let title = release.name.as_deref().unwrap_or_default();
+    live(title, &marker::strip::<Label>(release.notes()), release.prerelease, false, label)
+}
+
+/// The version that a release stands for when it is live: by its label, else by its notes.
+pub fn source(live: &NewRelease) -> Option<String> {
+    let of_notes = || notes::points_to(&live.body).map(str::to_owned);
+    marker::read::<Label>(&live.body).map(|label| label.source).or_else(of_notes)
+}
+
+fn live(title: &str, notes: &str, prerelease: bool, badge: bool, label: Option<&Label>) -> NewRelease {
+    let body = label.map_or_else(|| notes.to_owned(), |label| marker::write(notes, label));
     NewRelease { tag_name: TAG.to_owned(), name: title.to_owned(), body, draft: false, prerelease, badge }
 }
 
@@ -94,18 +75,18 @@ pub struct Old {
 }
 
 impl Old {
-    /// `face`: of the set that takes its place, on the release `by`.
-    pub fn of(live: &Live, look: &Look, by: u64, by_manifest: Option<Digest>, face: &Face) -> Self {
+    /// `next`: the release `by` that takes its place, when it is live.
+    pub fn of(live: &Live, look: &Look, by: u64, by_manifest: Option<Digest>, next: &NewRelease) -> Self {
         let release = &live.release;
-        let pin = Pin::of(look, live, face.source().unwrap_or_default());
+        let pin = Pin::of(look, live, &source(next).unwrap_or_default());
         // Where the label names a commit, only a tag that peels to it is that set's.
-        let tag = Label::tag(live.label.as_ref(), look.tag.clone());
+        let tag = Label::tag(live.label.as_ref(), look.refs.tag.clone());
         let (tag_object, commit) = tag.map(|tag| (tag.object, tag.commit)).unzip();
         let title = release.name.clone().unwrap_or_default();
         let stamp = Replaced {
             by,
             by_manifest,
-            by_label: face.label.clone(),
+            by_label: marker::read(&next.body),
             manifest: live.digest,
             tag_object,
             commit,
@@ -114,7 +95,7 @@ impl Old {
             badge: live.badge,
             order: 1 + look.stamped().map(|(_, stamp)| stamp.order).max().unwrap_or(0),
         };
-        let live = self::live(&title, release.notes().to_owned(), release.prerelease, live.badge);
+        let live = self::live(&title, release.notes(), release.prerelease, live.badge, None);
         let pinned = NewRelease {
             tag_name: pin.name.clone(),
             name: format!("Images {}", pin.name.trim_start_matches(PINNED)),

@@ -61,15 +61,15 @@ pub fn reader(repo: &Repo) -> File {
 /// The digests of a set with this manifest, as `sha256sum -c --ignore-missing` takes them: each image, its parts and the
 /// lists of its packages and files after it, then the script, then the manifest.
 pub fn sums(manifest: &Manifest, digest: Digest) -> String {
+    let line = |digest: Digest, file: &str| format!("{digest}  {file}\n");
+    let entry = |entry: &FileEntry| line(entry.sha256, &entry.file);
     let of_image = |image: &Image| {
-        let parts = image.parts.iter().map(|part| (part.sha256, part.file.clone()));
-        let lists = image.facts.lists().map(|listed| (listed.sha256, listed.file.clone()));
-        [(image.sha256, image.file.clone())].into_iter().chain(parts).chain(lists).collect::<Vec<_>>()
+        let more: String = image.parts.iter().chain(image.facts.lists()).map(entry).collect();
+        line(image.sha256, &image.file) + &more
     };
-    let reader = manifest.files.iter().filter(|file| file.file == READER).map(|file| (file.sha256, READER.to_owned()));
-    let own = [(digest, manifest::FILE.to_owned())];
-    let lines = manifest.images.iter().flat_map(of_image).chain(reader).chain(own);
-    lines.map(|(digest, file)| format!("{digest}  {file}\n")).collect()
+    let images: String = manifest.images.iter().map(of_image).collect();
+    let reader: String = manifest.files.iter().filter(|file| file.file == READER).map(entry).collect();
+    images + &reader + &line(digest, manifest::FILE)
 }
 
 /// All assets that a set must have by its manifest, but for its signature.

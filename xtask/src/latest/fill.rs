@@ -1,7 +1,7 @@
 //! Fills the draft with a set and proves it: first images and files, then the manifest that describes them, then `SHA256SUMS` and
 //! its signature, which cover the manifest. What is right already is kept. Publish uses it.
 
-use crate::gh::{Asset, CallError};
+use crate::gh::CallError;
 use crate::manifest::{self, FileEntry, Manifest};
 
 use super::draft::Draft;
@@ -42,20 +42,13 @@ pub fn fill(draft: &Draft<'_>, set: &Set) -> anyhow::Result<Manifest> {
             expected.push(file.part.clone());
         }
         if wrong.is_none() {
-            remove_others(draft, &expected)?;
+            for asset in draft.assets()?.iter().filter(|asset| expected.iter().all(|it| it.file != asset.name)) {
+                draft.remove(asset, "the set has no such file")?;
+            }
             wrong = prove::assets(draft, &expected)?;
         }
         // What is wrong has been removed: fill the gap. What was right is kept.
         let Some(wrong) = wrong else { return Ok(manifest) };
         tries.wait("proving the draft", CallError::Lost(wrong))?;
     }
-}
-
-/// Deletes what is on the draft and not of the set.
-fn remove_others(draft: &Draft<'_>, expected: &[FileEntry]) -> anyhow::Result<()> {
-    let is_of_set = |asset: &&Asset| expected.iter().any(|it| it.file == asset.name);
-    for asset in draft.assets()?.iter().filter(|asset| !is_of_set(asset)) {
-        draft.remove(asset, "the set has no such file")?;
-    }
-    Ok(())
 }

@@ -13,7 +13,7 @@ use crate::backoff;
 use crate::console::{Console, Transfer};
 use crate::failure::{self, Advice as _};
 use crate::gh::{Asset, CallError, Download, Gh, NewRelease, Release, Upload};
-use crate::git::{Git, Publisher, Pushed, TagRef, Update, Waits};
+use crate::git::{Git, Publisher, Pushed, TagRef, Update};
 use crate::interrupt;
 use crate::process::joined;
 use crate::refusal::Reason;
@@ -150,12 +150,12 @@ impl Outside for GitHub {
     }
 
     fn refs(&self, how: How) -> Result<Refs, CallError> {
-        let (mut tags, lock) = self.publisher.refs(waits(how), &[TAG, &format!("{PINNED}*")], lock::REF)?;
+        let (mut tags, lock) = self.publisher.refs(how, &[TAG, &format!("{PINNED}*")], lock::REF)?;
         Ok(Refs { tag: tags.remove(TAG), lock, pinned: tags })
     }
 
     fn lock_note(&self, how: How, id: &str) -> Result<Option<String>, CallError> {
-        self.publisher.message(waits(how), lock::REF, id)
+        self.publisher.message(how, lock::REF, id)
     }
 
     fn new_lock(&self, text: &str) -> anyhow::Result<String> {
@@ -171,7 +171,7 @@ impl Outside for GitHub {
         let moves = [(lock::REF, &push.lock)].into_iter().chain(tag.as_ref().map(|(name, it)| (name.as_str(), *it)));
         let updates: Vec<Update<'_>> =
             moves.map(|(name, Move { to, expected })| (name, to.as_deref(), expected.as_deref())).collect();
-        self.publisher.push(waits(how), &updates)
+        self.publisher.push(how, &updates)
     }
 
     fn hold_clone(&self) -> anyhow::Result<()> {
@@ -298,11 +298,6 @@ impl Outside for GitHub {
         self.console.hold(still);
         interrupt::hold_job_control(still);
     }
-}
-
-fn waits(how: How) -> Waits {
-    // What the person allows ends it sooner.
-    Waits { at_most: how.at_most.unwrap_or(Duration::MAX), heeds_signals: how.heeds_signals }
 }
 
 /// The clock since the machine started, without the time in which it sleeps.

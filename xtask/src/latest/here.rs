@@ -54,38 +54,32 @@ pub fn compare(
     let found = local::scan(folder)?;
     let there = local::present(&found);
     let wanted: Vec<_> = live.iter().filter(|(image, _)| there.contains(*image)).collect();
-    let judged =
-        hash::in_parallel(&wanted, |(image, published)| judge(folder, image, &found[*image], **published, &read));
-    for ((image, _), fault) in wanted.iter().zip(judged) {
-        match fault {
-            None => here.same.push((*image).clone()),
-            Some((said, cure)) => here.faults.push(Fault { image: (*image).clone(), said, cure }),
+    let judge = |(image, published): &(&String, &Digest)| {
+        let local = LocalImage::open(folder, image, &found[*image]);
+        judge(image, local.and_then(|local| Ok((read(&local)?, local.promised))), **published)
+    };
+    for judged in hash::in_parallel(&wanted, judge) {
+        match judged {
+            Ok(image) => here.same.push(image),
+            Err(fault) => here.faults.push(fault),
         }
     }
     Ok(here)
 }
 
-fn judge(
-    folder: &Path,
-    image: &str,
-    files: &local::Files,
-    published: Digest,
-    read: &impl Fn(&LocalImage) -> anyhow::Result<Digest>,
-) -> Option<(String, Cure)> {
-    let opened = LocalImage::open(folder, image, files).and_then(|local| Ok((read(&local)?, local)));
-    let (digest, local) = match opened {
-        Ok(opened) => opened,
-        Err(error) => return Some((format!("{error:#}"), Cure::AsSaid)),
-    };
+/// `local`: the image's own digest, and the digest in its checksum file.
+fn judge(image: &str, local: anyhow::Result<(Digest, Option<Digest>)>, published: Digest) -> Result<String, Fault> {
     let file = name::whole(image);
-    match local.promised {
-        Some(promised) if promised != digest => Some((
+    let (said, cure) = match local {
+        Err(error) => (format!("{error:#}"), Cure::AsSaid),
+        Ok((digest, Some(promised))) if promised != digest => (
             format!("{file} here has sha256 {digest}, its own checksum file says {promised}: it is damaged"),
             Cure::FetchAgain,
-        )),
-        _ if digest != published => {
-            Some((format!("{file} here has sha256 {digest}, the live one has {published}"), Cure::PublishOrFetch))
+        ),
+        Ok((digest, _)) if digest != published => {
+            (format!("{file} here has sha256 {digest}, the live one has {published}"), Cure::PublishOrFetch)
         }
-        _ => None,
-    }
+        Ok(_) => return Ok(image.to_owned()),
+    };
+    Err(Fault { image: image.to_owned(), said, cure })
 }

@@ -9,7 +9,6 @@ use std::time::Duration;
 use crate::digest::Digest;
 use crate::failure::{self, Advice as _};
 use crate::gh::{Asset, CallError, Release};
-use crate::git::TagRef;
 use crate::manifest::{self, Manifest};
 
 use super::client::Client;
@@ -28,12 +27,8 @@ pub struct Look {
     pub pinned: Vec<Pinned>,
     /// Drafts on the tag itself: a `latest` becomes one when somebody deletes its tag.
     pub fallen: Vec<Release>,
-    /// Names of all releases and tags on the remote that begin with `images-`, each with its release's id and tag's commit.
+    /// The tags on the remote, and the lock.
     pub refs: Refs,
-    /// The tag `latest` on the remote.
-    pub tag: Option<TagRef>,
-    /// What the lock points to.
-    pub lock: Option<String>,
 }
 
 /// A release with what is on it.
@@ -58,27 +53,23 @@ pub struct Live {
     pub label: Option<Label>,
 }
 
-/// A draft that a publish fills.
+/// A release that has a marker in its body.
 #[derive(Debug, Clone)]
-pub struct IncomingDraft {
+pub struct Marked<M> {
     pub release: Release,
-    /// `None` when its body has no marker: somebody else made it.
-    pub marker: Option<Incoming>,
+    /// `None` when there is none: somebody else made the release, or edited its body.
+    pub marker: Option<M>,
 }
 
-/// A set that was live, published as `images-…` or hidden as a draft.
-#[derive(Debug, Clone)]
-pub struct Pinned {
-    pub release: Release,
-    /// `None` when somebody edited the body: its set is there, and only its name tells which.
-    pub marker: Option<Replaced>,
-}
+/// A draft that a publish fills.
+pub type IncomingDraft = Marked<Incoming>;
+/// A set that was live, published as `images-…` or hidden as a draft. Without a marker only its name tells which set it is.
+pub type Pinned = Marked<Replaced>;
 
 /// Reads all of it.
 pub fn look(client: Client<'_>) -> anyhow::Result<Look> {
     let seen = client.seen()?;
-    let (tag, lock) = (seen.refs.tag.clone(), seen.refs.lock.clone());
-    let mut look = Look { tag, lock, refs: seen.refs, ..Look::default() };
+    let mut look = Look { refs: seen.refs, ..Look::default() };
     let mut listed = None;
     for release in seen.releases {
         match release.tag_name.as_str() {
@@ -190,13 +181,9 @@ pub fn read_manifest(
     read(assets, read_asset)?.map_err(|why| failure::digest(why).fix("use another release, or publish the set again"))
 }
 
-/// All drafts that are being filled, read again.
-pub fn incoming(client: Client<'_>) -> Result<Vec<IncomingDraft>, CallError> {
-    Ok(client.releases()?.into_iter().filter_map(IncomingDraft::of).collect())
-}
-
 impl IncomingDraft {
-    fn of(release: Release) -> Option<Self> {
+    /// `None` for any other release.
+    pub fn of(release: Release) -> Option<Self> {
         super::draft::is_incoming(&release).then(|| Self { marker: marker::read(release.notes()), release })
     }
 }

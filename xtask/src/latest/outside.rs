@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::console::Transfer;
 use crate::gh::{Asset, CallError, NewRelease, Release, Upload};
+pub use crate::git::How;
 use crate::git::{Pushed, TagRef};
 use crate::repo::Repo;
 
@@ -116,15 +117,6 @@ pub enum Say {
     Detail,
     /// Said at once, while other lines wait.
     Urgent,
-}
-
-/// How a call is made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct How {
-    /// Given up after so long without an answer, if that is shorter than what the person allows.
-    pub at_most: Option<Duration>,
-    /// Ended when a signal arrives.
-    pub heeds_signals: bool,
 }
 
 impl How {

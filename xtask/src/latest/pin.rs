@@ -25,7 +25,7 @@ impl Pin {
     /// Where the live set goes when a set of `next` takes its place.
     pub fn of(look: &Look, live: &Live, next: &str) -> Self {
         let (id, manifest) = (live.release.id, live.manifest.as_ref());
-        let of_latest = || look.tag.as_ref().map(|tag| tag.commit.clone());
+        let of_latest = || look.refs.tag.as_ref().map(|tag| tag.commit.clone());
         let commit = manifest.map(|manifest| manifest.commit.clone()).or_else(of_latest);
         let is_right = |name: &str| look.refs.pinned.get(name).map(|tag| Some(&tag.commit) == commit.as_ref());
         let own = own_name(live);
@@ -90,7 +90,7 @@ pub fn prove(client: Client<'_>, id: u64, wanted: Option<Option<Digest>>) -> any
 ///
 /// Exit code 4: neither is at that commit.
 pub fn may_be_tagged(client: Client<'_>, look: &Look, source: Option<&str>, target: &TagRef) -> anyhow::Result<()> {
-    if look.tag.as_ref().is_some_and(|tag| tag.commit == target.commit)
+    if look.refs.tag.as_ref().is_some_and(|tag| tag.commit == target.commit)
         || look.refs.pinned.values().any(|tag| tag.commit == target.commit)
     {
         return Ok(());
@@ -101,7 +101,7 @@ pub fn may_be_tagged(client: Client<'_>, look: &Look, source: Option<&str>, targ
         return Ok(());
     }
     // Where a run of this tool took the tag away from.
-    let from = lock::intent(client, look.lock.as_deref())?.and_then(|intent| intent.tag_from);
+    let from = lock::intent(client, look.refs.lock.as_deref())?.and_then(|intent| intent.tag_from);
     if from.is_some_and(|from| from.commit == target.commit) {
         return Ok(());
     }

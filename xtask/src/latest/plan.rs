@@ -70,10 +70,6 @@ impl Step {
     pub fn restore(pinned: &Release) -> Self {
         Self::Restore { release_id: pinned.id, set: pinned.tag_name.clone() }
     }
-
-    pub fn transfer(&self) -> Option<&Transfer> {
-        if let Self::Transfer(transfer) = self { Some(transfer) } else { None }
-    }
 }
 
 impl fmt::Display for Step {
@@ -118,7 +114,7 @@ pub fn plan(look: &Look, set: &Set, stays: bool, pinned: Option<&Contents>, (dra
     let label = set.label();
     if let Some(live) = look.live.as_ref().filter(|_| stays) {
         let named = notes::points_to(live.release.notes()) == Some(label.source.as_str());
-        let tag_right = look.tag.as_ref().is_some_and(|tag| tag.commit == label.commit);
+        let tag_right = look.refs.tag.as_ref().is_some_and(|tag| tag.commit == label.commit);
         let done = live.label.as_ref() == Some(&label) && named && tag_right && live.release.prerelease;
         return if done { Vec::new() } else { vec![tag(look, &label.commit), Step::Label { label: label.source }] };
     }
@@ -145,7 +141,7 @@ pub fn switch(look: &Look, next: &str, to: &str, publish: Step) -> Vec<Step> {
 }
 
 fn tag(look: &Look, to: &str) -> Step {
-    Step::Tag { from: look.tag.as_ref().map(|tag| tag.object.clone()), to: to.to_owned() }
+    Step::Tag { from: look.refs.tag.as_ref().map(|tag| tag.object.clone()), to: to.to_owned() }
 }
 
 /// The other files in which the wanted set differs from a published set of the same images, compared by name and digest, in any

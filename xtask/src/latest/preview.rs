@@ -7,7 +7,6 @@ use std::fmt;
 use std::time::Duration;
 
 use serde::Serialize;
-use serde_json::{Value, json};
 
 use crate::image::name::Role;
 use crate::image::record::Facts;
@@ -21,16 +20,25 @@ use super::plan::{How, Step, Transfer};
 use super::set::{Set, SetImage};
 
 /// What the steps of a plan come to.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Preview {
+    #[serde(skip)]
     pub images: Vec<Line>,
-    /// Bytes that go from this machine to GitHub.
-    pub send: u64,
-    /// Bytes that come from GitHub to this machine, on their way to the new release.
-    pub fetch: u64,
+    pub bytes: Bytes,
+    /// Seconds that the upload takes; `None` where no upload was measured before.
+    seconds: Option<u64>,
     /// Bytes a second of the last upload.
+    #[serde(skip)]
     rate: Option<u64>,
     undo: Option<Undo>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Bytes {
+    /// From this machine to GitHub.
+    pub send: u64,
+    /// From GitHub to this machine, on their way to the new release.
+    fetch: u64,
 }
 
 /// How a publish is taken back.
@@ -83,25 +91,22 @@ pub enum Way {
 
 impl Preview {
     pub fn new(set: &Set, live: Option<&Live>, steps: &[Step], rate: Option<u64>) -> Self {
-        let transfers: Vec<&Transfer> = steps.iter().filter_map(Step::transfer).collect();
+        let transfers: Vec<&Transfer> =
+            steps.iter().filter_map(|step| if let Step::Transfer(it) = step { Some(it) } else { None }).collect();
         let bytes = |moved: fn(&How) -> bool| transfers.iter().filter(|it| moved(&it.how)).map(|it| it.size).sum();
         let mut lines = live.map(all_dropped).unwrap_or_default();
         for image in &set.images {
             let change = change(image, live, lines.contains_key(&image.name), &transfers);
             lines.insert(image.name.clone(), Line { name: image.name.clone(), change, size: image.size });
         }
+        let send: u64 = bytes(|how| !matches!(how, How::Keep));
         Self {
             images: lines.into_values().collect(),
-            send: bytes(|how| !matches!(how, How::Keep)),
-            fetch: bytes(|how| matches!(how, How::Copy { .. })),
+            bytes: Bytes { send, fetch: bytes(|how| matches!(how, How::Copy { .. })) },
+            seconds: rate.filter(|rate| *rate > 0 && send > 0).map(|rate| send.div_ceil(rate)),
             rate,
             undo: live.and_then(|live| undo(live, steps)),
         }
-    }
-
-    /// Seconds that the upload takes.
-    fn seconds(&self) -> Option<u64> {
-        self.rate.filter(|rate| *rate > 0 && self.send > 0).map(|rate| self.send.div_ceil(rate))
     }
 
     /// One line for each image, one for the bytes, one for undoing it.
@@ -115,10 +120,11 @@ impl Preview {
         let image =
             |line: &Line| format!("  {:width$}  {:>sizes$}  {}{}", line.name, size(line.size), line.change, was(line));
         let mut lines: Vec<String> = self.images.iter().map(image).collect();
-        let fetch = if self.fetch > 0 { format!(", after downloading {}", size(self.fetch)) } else { String::new() };
-        let time = self.seconds().map(Duration::from_secs).zip(self.rate);
+        let Bytes { send, fetch } = self.bytes;
+        let fetch = if fetch > 0 { format!(", after downloading {}", size(fetch)) } else { String::new() };
+        let time = self.seconds.map(Duration::from_secs).zip(self.rate);
         let time = time.map(|(time, rate)| format!("; about {} at {}/s", seconds(time), size(rate)));
-        lines.push(match self.send {
+        lines.push(match send {
             0 => "  nothing to upload".to_owned(),
             send => format!("  upload {}{fetch}{}", size(send), time.unwrap_or_default()),
         });
@@ -127,16 +133,6 @@ impl Preview {
             format!("  undo: `{command}` restores {restored}")
         }));
         lines
-    }
-
-    /// `bytes` (`send`, `fetch`), `seconds` (`null` where no upload was measured before), `undo` (`command`, and the
-    /// `source` that it restores; `null` where there is nothing to undo).
-    pub fn to_json(&self) -> Value {
-        json!({
-            "bytes": { "send": self.send, "fetch": self.fetch },
-            "seconds": self.seconds(),
-            "undo": self.undo,
-        })
     }
 }
 
@@ -227,8 +223,8 @@ mod tests {
                 line("debian-13-pve", Change::New, 4 << 30),
                 line("old", Change::Dropped, 10),
             ],
-            send: 8 << 30,
-            fetch: 1 << 30,
+            bytes: Bytes { send: 8 << 30, fetch: 1 << 30 },
+            seconds: Some(4096),
             rate: Some(2 << 20),
             undo: Some(Undo { command: "…".to_owned(), source: version("v0.44") }),
         };
@@ -244,9 +240,8 @@ mod tests {
         assert!(preview.lines().iter().all(|line| line.chars().count() < 80));
         let unmeasured = Preview { rate: None, ..preview.clone() };
         assert_eq!(unmeasured.lines()[4], "  upload 8.0 GiB, after downloading 1.0 GiB");
-        let nothing = Preview { send: 0, fetch: 0, ..preview };
+        let nothing = Preview { bytes: Bytes::default(), ..preview };
         assert_eq!(nothing.lines()[4], "  nothing to upload");
-        assert_eq!(nothing.to_json()["seconds"], Value::Null);
     }
 
     #[test]

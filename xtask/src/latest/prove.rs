@@ -71,7 +71,11 @@ pub(super) fn assets(draft: &Draft<'_>, expected: &[FileEntry]) -> anyhow::Resul
         for expected in expected {
             let asset = have.iter().find(|asset| asset.name == expected.file);
             let difference = match (compare(expected, asset), asset) {
-                (Some(Difference::Unknown), Some(asset)) => by_bytes(draft, expected, asset)?,
+                (Some(Difference::Unknown), Some(asset)) => {
+                    draft.held.note(format_args!("{}: GitHub gives no digest; reading the asset back", asset.name));
+                    let digest = digest(draft.held.client(), asset)?;
+                    (digest != expected.sha256).then_some(Difference::Digest(digest))
+                }
                 (difference, _) => difference,
             };
             match (difference, asset) {
@@ -89,12 +93,6 @@ pub(super) fn assets(draft: &Draft<'_>, expected: &[FileEntry]) -> anyhow::Resul
         }
         draft.held.pause(Duration::from_secs(1))?;
     }
-}
-
-fn by_bytes(draft: &Draft<'_>, expected: &FileEntry, asset: &Asset) -> Result<Option<Difference>, CallError> {
-    draft.held.note(format_args!("{}: GitHub gives no digest; reading the asset back", asset.name));
-    let digest = digest(draft.held.client(), asset)?;
-    Ok((digest != expected.sha256).then_some(Difference::Digest(digest)))
 }
 
 /// Downloads and hashes an asset.

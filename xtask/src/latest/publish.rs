@@ -14,7 +14,7 @@ use crate::{suggest, version};
 use super::changes::{self, Lacking};
 use super::client::Client;
 use super::draft::{self, Draft};
-use super::face::{self, Face};
+use super::face;
 use super::files;
 use super::held::Held;
 use super::lock::Claim;
@@ -24,7 +24,7 @@ use super::pin;
 use super::plan::{self, Drafts, Step};
 use super::preview::Preview;
 use super::prove;
-use super::recover::{self, First, Recovery};
+use super::recover::{self, Ended};
 use super::session;
 use super::set::Set;
 use super::switch::{self, Change};
@@ -53,14 +53,6 @@ pub trait Person {
     fn agrees(&mut self, question: &str) -> anyhow::Result<bool>;
 }
 
-/// How a publish ended.
-pub enum Ended {
-    /// Recovery was not agreed to.
-    Unrecovered(Recovery),
-    /// A plan, and whether it was carried out.
-    Planned(Box<Planned>),
-}
-
 pub struct Planned {
     pub set: Set,
     pub steps: Vec<Step>,
@@ -74,6 +66,7 @@ pub struct Planned {
     pub release: Option<u64>,
     /// What it stands for.
     pub label: Option<String>,
+    /// The plan was carried out, or there was nothing to do.
     pub executed: bool,
 }
 
@@ -82,23 +75,20 @@ impl Publish {
         Claim { verb: "publish", source: Some(self.source.clone()), take_over: self.take_over }
     }
 
-    pub fn run(&self, client: Client<'_>, person: &mut dyn Person) -> anyhow::Result<Ended> {
-        match recover::first(client, &self.claim(), &self.policy, person)? {
-            First::Look(look) => self.run_from(client, &look, person),
-            First::Recovered(_, look) => self.run_from(client, &look, person).map_err(failure::after_changes),
-            First::Declined(recovery) => Ok(Ended::Unrecovered(recovery)),
-        }
+    pub fn run(&self, client: Client<'_>, person: &mut dyn Person) -> anyhow::Result<Ended<Planned>> {
+        let run = |look: &Look, person: &mut dyn Person| self.run_from(client, look, person);
+        recover::first(client, &self.claim(), &self.policy, person, run)
     }
 
     /// Publishes where nothing is to be recovered.
-    fn run_from(&self, client: Client<'_>, look: &Look, person: &mut dyn Person) -> anyhow::Result<Ended> {
+    fn run_from(&self, client: Client<'_>, look: &Look, person: &mut dyn Person) -> anyhow::Result<Planned> {
         let agreed = self.propose(client, look, person)?;
         show(client, &agreed);
         if agreed.steps.is_empty() {
-            return Ok(Ended::Planned(Box::new(agreed.done(true))));
+            return Ok(Planned { executed: true, ..agreed });
         }
         if !person.agrees(&format!("Publish {} as {TAG}?", agreed.set.source))? {
-            return Ok(Ended::Planned(Box::new(agreed.done(false))));
+            return Ok(agreed);
         }
         session::under_lock(client, &self.claim(), &self.policy, |held| {
             let look = session::look(client)?;
@@ -108,7 +98,7 @@ impl Publish {
                 return Err(session::differs());
             }
             proposal.release = self.apply(held, &proposal, &look).map_err(failure::after_changes)?;
-            Ok(Ended::Planned(Box::new(proposal.done(true))))
+            Ok(Planned { executed: true, ..proposal })
         })
     }
 
@@ -196,7 +186,8 @@ impl Publish {
             }
         }
         if let Some(set) = &proposal.pinned {
-            let change = Change::of(look, set.release.id, set.digest, Face::of(held.repo(), set, Some(label)), target);
+            let face = face::of(held.repo(), set, Some(&label));
+            let change = Change::of(look, set.release.id, set.digest, face, target);
             switch::change(held, &change, || still_pinned(held, set))?;
             return Ok(Some(set.release.id));
         }
@@ -205,7 +196,7 @@ impl Publish {
         let notes = notes::text(&manifest, held.repo(), &set.source)
             + &changes::section(held.client(), live, set, self.lacking.as_ref());
         let (new, digest) = (draft.release.id, Some(Digest::of(&manifest.to_bytes())));
-        let change = Change::of(look, new, digest, Face::ours(notes, label), target);
+        let change = Change::of(look, new, digest, face::ours(&notes, &label), target);
         switch::change(held, &change, || draft.look_again())?;
         Ok(Some(new))
     }
@@ -224,7 +215,7 @@ fn fill_and_say(draft: &Draft<'_>, proposal: &Planned) -> anyhow::Result<Manifes
     let began = held.now();
     let filled = fill::fill(draft, &proposal.set);
     let Err(error) = &filled else {
-        if let Some(rate) = memory::rate_of(proposal.preview.send, held.now().saturating_sub(began)) {
+        if let Some(rate) = memory::rate_of(proposal.preview.bytes.send, held.now().saturating_sub(began)) {
             held.outside().remember_rate(rate);
         }
         return filled;
@@ -291,10 +282,6 @@ fn drafts(client: Client<'_>, look: &Look, set: &Set) -> anyhow::Result<Drafts> 
 }
 
 impl Planned {
-    fn done(self, executed: bool) -> Self {
-        Self { executed, ..self }
-    }
-
     /// Whether a plan that is made now is the one that was agreed to: the same set under the same label, by the same steps.
     fn covers(&self, now: &Self, client: Client<'_>) -> bool {
         let identity = |planned: &Self| (planned.set.identity(client.repo()), planned.set.commit.clone());

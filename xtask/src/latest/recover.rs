@@ -8,18 +8,20 @@
 use serde_json::{Value, json};
 
 use crate::failure::{self, Advice as _};
+use crate::gh::NewRelease;
 use crate::git::{TagRef, short};
 use crate::trust::Policy;
 
 use super::client::Client;
 use super::exchange;
-use super::face::Face;
+use super::face;
 use super::held::Held;
 use super::lock::{self, Claim};
-use super::look::{self, Contents, Live, Look, Pinned};
+use super::look::{self, Contents, Live, Look};
 use super::marker::{self, Label, Replaced};
 use super::pin::{self, Unfit};
 use super::publish::Person;
+use super::rollback::ROLLBACK;
 use super::session;
 use super::switch::{self, Change};
 use super::{TAG, notes};
@@ -30,7 +32,7 @@ const WAS_LIVE: &str = " again, which was live before";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Recovery {
     /// Nothing is live: this release becomes live. `why` is a sentence.
-    Publish { release: u64, face: Box<Face>, tag: Option<TagRef>, why: String },
+    Publish { release: u64, face: Box<NewRelease>, tag: Option<TagRef>, why: String },
     /// The tag is not where the live set belongs.
     Tag { from: Option<String>, to: TagRef },
 }
@@ -50,17 +52,17 @@ impl std::fmt::Display for Recovery {
 
 impl Recovery {
     /// The release was live before.
-    fn again(release: u64, face: Face, tag: Option<TagRef>, which: &str) -> Self {
+    fn again(release: u64, face: NewRelease, tag: Option<TagRef>, which: &str) -> Self {
         let why =
             format!("{TAG} has no release: a run ended during the switch; first publish the release {release}{which}");
         Self::Publish { release, face: Box::new(face), tag, why }
     }
 
     /// The release was about to become live.
-    fn chosen(client: Client<'_>, whole: &Contents, label: Option<Label>, tag: Option<TagRef>) -> Self {
+    fn chosen(client: Client<'_>, whole: &Contents, label: Option<&Label>, tag: Option<TagRef>) -> Self {
         let complete = |label: &Label| format!(", which has the complete set of {}", label.source);
-        let which = label.as_ref().map_or_else(|| WAS_LIVE.to_owned(), complete);
-        Self::again(whole.release.id, Face::of(client.repo(), whole, label), tag, &which)
+        let which = label.map_or_else(|| WAS_LIVE.to_owned(), complete);
+        Self::again(whole.release.id, face::of(client.repo(), whole, label), tag, &which)
     }
 
     /// As a step of a plan: `kind` is `publish` or `tag`.
@@ -92,7 +94,7 @@ pub fn plan(client: Client<'_>, look: &Look) -> anyhow::Result<Option<Recovery>>
             // A set made by hand is taken as its own marker has it.
             if label.is_some() || own.is_some() {
                 let tag = Label::tag(label.as_ref(), own.as_ref().and_then(Replaced::tag));
-                return Ok(Some(Recovery::chosen(client, &whole, label, tag)));
+                return Ok(Some(Recovery::chosen(client, &whole, label.as_ref(), tag)));
             }
         }
         Err(Unfit::Gone) => {
@@ -104,11 +106,26 @@ pub fn plan(client: Client<'_>, look: &Look) -> anyhow::Result<Option<Recovery>>
         }
         Err(_) => {}
     }
-    was_live(client, newest, stamp)
+    if newest.prove(client)?.is_err() {
+        client.warn(format_args!("the set {}, which was live before, is no longer complete", newest.describe()));
+    }
+    let face = face::before(&newest.release);
+    Ok(Some(Recovery::again(newest.release.id, face, stamp.tag(), WAS_LIVE)))
 }
 
+/// Moves the tag of the live release back to where it belongs.
 fn beside_live(client: Client<'_>, look: &Look, live: &Live) -> anyhow::Result<Option<Recovery>> {
-    let Some(to) = tag_of_live(client, look, live)? else { return Ok(None) };
+    if let (Some(label), Some(tag)) = (&live.label, &look.refs.tag)
+        && label.commit == tag.commit
+    {
+        return Ok(None);
+    }
+    // The run that moved the tag noted where it was: an annotated tag is an object of its own, and a set made by hand has no label.
+    let object = look.refs.tag.as_ref().map(|tag| tag.object.as_str());
+    let intent = lock::intent(client, look.refs.lock.as_deref())?;
+    let moved = intent.filter(|it| it.hide == Some(live.release.id) && Some(it.tag_to.as_str()) == object);
+    let from = moved.and_then(|intent| intent.tag_from);
+    let Some(to) = Label::tag(live.label.as_ref(), from) else { return Ok(None) };
     if !look.is_current(client)? {
         return Ok(None);
     }
@@ -118,30 +135,7 @@ fn beside_live(client: Client<'_>, look: &Look, live: &Live) -> anyhow::Result<O
         client.warn(format_args!("the tag {TAG} stays where it is: {why:#}"));
         return Ok(None);
     }
-    Ok(Some(Recovery::Tag { from: look.tag.as_ref().map(|tag| tag.object.clone()), to }))
-}
-
-/// Where the tag of the live release belongs, if it is not there.
-fn tag_of_live(client: Client<'_>, look: &Look, live: &Live) -> anyhow::Result<Option<TagRef>> {
-    if let (Some(label), Some(tag)) = (&live.label, &look.tag)
-        && label.commit == tag.commit
-    {
-        return Ok(None);
-    }
-    // The run that moved the tag noted where it was: an annotated tag is an object of its own, and a set made by hand has no label.
-    let object = look.tag.as_ref().map(|tag| tag.object.as_str());
-    let intent = lock::intent(client, look.lock.as_deref())?;
-    let moved = intent.filter(|it| it.hide == Some(live.release.id) && Some(it.tag_to.as_str()) == object);
-    let from = moved.and_then(|intent| intent.tag_from);
-    Ok(Label::tag(live.label.as_ref(), from))
-}
-
-fn was_live(client: Client<'_>, set: &Pinned, stamp: &Replaced) -> anyhow::Result<Option<Recovery>> {
-    if set.prove(client)?.is_err() {
-        client.warn(format_args!("the set {}, which was live before, is no longer complete", set.describe()));
-    }
-    let face = Face::before(&set.release, marker::read(set.release.notes()));
-    Ok(Some(Recovery::again(set.release.id, face, stamp.tag(), WAS_LIVE)))
+    Ok(Some(Recovery::Tag { from: look.refs.tag.as_ref().map(|tag| tag.object.clone()), to }))
 }
 
 /// No marker: nothing was ever replaced. A complete draft was about to become live if the tag is at its commit.
@@ -153,12 +147,12 @@ fn never_replaced(client: Client<'_>, look: &Look) -> anyhow::Result<Option<Reco
             Err(_) => Ok(None),
         };
     }
-    let (Some(tag), true) = (&look.tag, look.pinned.is_empty()) else { return Ok(None) };
+    let (Some(tag), true) = (&look.refs.tag, look.pinned.is_empty()) else { return Ok(None) };
     for draft in &look.incoming {
         if let Ok(whole) = pin::prove(client, draft.release.id, None)?
             && let Some(label) = whole.label().filter(|label| label.commit == tag.commit)
         {
-            return Ok(Some(Recovery::chosen(client, &whole, Some(label), Some(tag.clone()))));
+            return Ok(Some(Recovery::chosen(client, &whole, Some(&label), Some(tag.clone()))));
         }
     }
     Ok(None)
@@ -173,7 +167,7 @@ fn lost_its_tag(client: Client<'_>, whole: &Contents) -> anyhow::Result<Option<R
     }
     let Some(label) = label else {
         let id = fallen.id;
-        let publish = exchange::by_hand(client.repo(), id, &Face::kept(fallen, None).live());
+        let publish = exchange::by_hand(client.repo(), id, &face::kept(fallen, None));
         return Err(failure::missing(format!(
             "release {id} is a draft named {TAG} (GitHub makes a release a draft when its tag is deleted), and its notes name no \
              version that has a tag"
@@ -188,7 +182,7 @@ fn lost_its_tag(client: Client<'_>, whole: &Contents) -> anyhow::Result<Option<R
         "somebody deleted the tag {TAG}, so its release {} became a draft; first restore both; nothing is uploaded",
         fallen.id
     );
-    let face = Box::new(Face::kept(fallen, Some(label)));
+    let face = Box::new(face::kept(fallen, Some(&label)));
     Ok(Some(Recovery::Publish { release: fallen.id, face, tag: Some(tag), why }))
 }
 
@@ -208,10 +202,10 @@ pub fn recover(held: Held<'_>, found: &Recovery, look: &Look, policy: &Policy) -
     } else if policy.allowed.is_some() && !policy.allow_unsigned {
         return Err(failure::digest(format!("release {release} is not complete, so its signature proves nothing")));
     }
-    let target = tag.clone().or_else(|| look.tag.clone()).unwrap_or_default();
-    if tag.is_some() && look.tag.as_ref().is_none_or(|now| now.commit != target.commit) {
-        let source = face.label.as_ref().map(|label| label.source.as_str());
-        pin::may_be_tagged(held.client(), look, source, &target)?;
+    let target = tag.clone().or_else(|| look.refs.tag.clone()).unwrap_or_default();
+    if tag.is_some() && look.refs.tag.as_ref().is_none_or(|now| now.commit != target.commit) {
+        let source = marker::read::<Label>(&face.body).map(|label| label.source);
+        pin::may_be_tagged(held.client(), look, source.as_deref(), &target)?;
         put_tag(held, look, &target)?;
     }
     let change = Change { old: None, tag: Some(target.clone()), new: release, face, target };
@@ -223,29 +217,36 @@ pub fn recover(held: Held<'_>, found: &Recovery, look: &Look, policy: &Policy) -
 fn put_tag(held: Held<'_>, look: &Look, target: &TagRef) -> anyhow::Result<()> {
     let object = held.outside().bring(target)?;
     let target = TagRef { object, commit: target.commit.clone() };
-    switch::move_tag_only(held, look.tag.as_ref(), &target)?;
+    switch::move_tag_only(held, look.refs.tag.as_ref(), &target)?;
     switch::set_local_tag(held, &target.object);
     Ok(())
 }
 
-/// What a verb begins with.
-pub enum First {
-    /// Nothing was to be recovered.
-    Look(Box<Look>),
-    /// What was recovered, and what is there now.
-    Recovered(Recovery, Box<Look>),
-    /// The person did not agree to the recovery.
-    Declined(Recovery),
+/// How a verb ended.
+pub enum Ended<P> {
+    /// A run ended during a switch: recovering is all that is done.
+    Recovered {
+        recovery: Recovery,
+        executed: bool,
+    },
+    Planned(P),
 }
 
-/// Recovers in a session of its own, if the person agrees; the verb then plans from what is there afterwards.
-pub fn first(client: Client<'_>, claim: &Claim, policy: &Policy, person: &mut dyn Person) -> anyhow::Result<First> {
+/// Recovers in a session of its own, if the person agrees; the verb then plans from what is there afterwards. A rollback ends where
+/// nothing was live: the next run decides what to roll back to.
+pub fn first<P>(
+    client: Client<'_>,
+    claim: &Claim,
+    policy: &Policy,
+    person: &mut dyn Person,
+    run: impl FnOnce(&Look, &mut dyn Person) -> anyhow::Result<P>,
+) -> anyhow::Result<Ended<P>> {
     let look = look::current(client)?;
     look.is_not_half_swapped()?;
-    let Some(recovery) = plan(client, &look)? else { return Ok(First::Look(Box::new(look))) };
+    let Some(recovery) = plan(client, &look)? else { return run(&look, person).map(Ended::Planned) };
     client.line(&recovery);
     if !person.agrees("Recover `latest` first?")? {
-        return Ok(First::Declined(recovery));
+        return Ok(Ended::Recovered { recovery, executed: false });
     }
     let look = session::under_lock(client, claim, policy, |held| {
         let found = plan(client, &look::look(client)?)?;
@@ -254,7 +255,10 @@ pub fn first(client: Client<'_>, claim: &Claim, policy: &Policy, person: &mut dy
         }
         all(held, policy).map_err(failure::after_changes)
     })?;
-    Ok(First::Recovered(recovery, Box::new(look)))
+    if claim.verb == ROLLBACK && matches!(recovery, Recovery::Publish { .. }) {
+        return Ok(Ended::Recovered { recovery, executed: true });
+    }
+    run(&look, person).map(Ended::Planned).map_err(failure::after_changes)
 }
 
 /// More recoveries than a run can leave behind.

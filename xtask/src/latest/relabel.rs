@@ -5,7 +5,7 @@ use crate::gh::{NewRelease, Release};
 use crate::git::TagRef;
 
 use super::TAG;
-use super::face::Face;
+use super::face;
 use super::held::Held;
 use super::look::{self, Live, Look};
 use super::marker::{self, Label};
@@ -25,12 +25,12 @@ pub fn relabel(held: Held<'_>, look: &Look, live: &Live, to: &Label) -> anyhow::
     if !held.release(id)?.is_still(&live.release) {
         return Err(changed("release"));
     }
-    switch::move_tag_only(held, look.tag.as_ref(), &target)?;
+    switch::move_tag_only(held, look.refs.tag.as_ref(), &target)?;
     // The tag has moved: from here on a signal waits.
     let held = held.ignoring_signals();
     let notes = notes::pointing_to(&marker::strip::<Label>(live.release.notes()), &to.source);
     let title = live.release.name.clone().unwrap_or_default();
-    let wanted = NewRelease { name: title, ..Face::ours(notes, to.clone()).live() };
+    let wanted = NewRelease { name: title, ..face::ours(&notes, to) };
     let is_done = |now: &Release| {
         let names = notes::points_to(now.notes()) == Some(to.source.as_str());
         look::is_live(now) && now.prerelease && names && marker::read::<Label>(now.notes()).as_ref() == Some(to)

@@ -9,14 +9,14 @@ use crate::suggest;
 use crate::trust::Policy;
 
 use super::client::Client;
-use super::face::{self, Face};
+use super::face;
 use super::lock::Claim;
 use super::look::{Contents, Live, Look, Pinned};
 use super::marker::{Label, Replaced};
 use super::pin::{self, Unfit};
 use super::plan::{self, Step};
 use super::publish::{Person, still_pinned};
-use super::recover::{self, First, Recovery};
+use super::recover::{self, Ended};
 use super::session;
 use super::switch::{self, Change};
 use super::{TAG, notes};
@@ -30,15 +30,8 @@ pub struct Rollback {
     pub policy: Policy,
 }
 
-/// How a rollback ended.
-pub enum Ended {
-    /// A run ended during a switch: recovering is all that is done.
-    Recovered { recovery: Recovery, executed: bool },
-    /// A plan, and whether it was carried out.
-    Planned { plan: Box<Plan>, executed: bool },
-    /// The set that was named is live.
-    Nothing(String),
-}
+/// The verb, as the lock names it.
+pub const ROLLBACK: &str = "rollback";
 
 /// What a rollback does.
 #[derive(Debug)]
@@ -47,6 +40,8 @@ pub struct Plan {
     pub set: Contents,
     change: Change,
     pub steps: Vec<Step>,
+    /// The plan was carried out.
+    pub executed: bool,
 }
 
 impl fmt::Display for Plan {
@@ -61,13 +56,13 @@ impl Plan {
     /// The set that is live and the set that comes back, by their versions.
     pub fn names(&self) -> (String, String) {
         const UNKNOWN: &str = "a set of unknown version";
-        let (now, back) = (self.live.source().unwrap_or(UNKNOWN), self.source().unwrap_or(UNKNOWN));
-        notes::told_apart((now, self.live.digest), (back, self.set.digest))
+        let (now, back) = (self.live.source().unwrap_or(UNKNOWN), self.source());
+        notes::told_apart((now, self.live.digest), (back.as_deref().unwrap_or(UNKNOWN), self.set.digest))
     }
 
     /// The version that comes back.
-    pub fn source(&self) -> Option<&str> {
-        self.change.face.source()
+    pub fn source(&self) -> Option<String> {
+        face::source(&self.change.face)
     }
 
     /// Whether a plan that is made now is the plan that was agreed to: the same sets and tags.
@@ -79,38 +74,32 @@ impl Plan {
 
 impl Rollback {
     fn claim(&self) -> Claim {
-        Claim { verb: "rollback", source: self.to.clone(), take_over: self.take_over }
+        Claim { verb: ROLLBACK, source: self.to.clone(), take_over: self.take_over }
     }
 
-    pub fn run(&self, client: Client<'_>, person: &mut dyn Person) -> anyhow::Result<Ended> {
-        match recover::first(client, &self.claim(), &self.policy, person)? {
-            First::Declined(recovery) => Ok(Ended::Recovered { recovery, executed: false }),
-            // Nothing was live: the next run decides what to roll back to.
-            First::Recovered(recovery @ Recovery::Publish { .. }, _) => {
-                Ok(Ended::Recovered { recovery, executed: true })
-            }
-            First::Recovered(_, look) => self.run_from(client, &look, person).map_err(failure::after_changes),
-            First::Look(look) => self.run_from(client, &look, person),
-        }
+    /// `None`: the set that was named is live.
+    pub fn run(&self, client: Client<'_>, person: &mut dyn Person) -> anyhow::Result<Ended<Option<Plan>>> {
+        let run = |look: &Look, person: &mut dyn Person| self.run_from(client, look, person);
+        recover::first(client, &self.claim(), &self.policy, person, run)
     }
 
     /// Rolls back where nothing is to be recovered.
-    fn run_from(&self, client: Client<'_>, look: &Look, person: &mut dyn Person) -> anyhow::Result<Ended> {
+    fn run_from(&self, client: Client<'_>, look: &Look, person: &mut dyn Person) -> anyhow::Result<Option<Plan>> {
         let Some(agreed) = self.plan(client, look)? else {
-            let name = self.to.clone().unwrap_or_default();
+            let name = self.to.as_deref().unwrap_or_default();
             client.line(format_args!("done: {TAG} is the set of {name} already; nothing to do"));
-            return Ok(Ended::Nothing(name));
+            return Ok(None);
         };
         client.line(&agreed);
         if !person.agrees("Roll back?")? {
-            return Ok(Ended::Planned { plan: Box::new(agreed), executed: false });
+            return Ok(Some(agreed));
         }
         session::under_lock(client, &self.claim(), &self.policy, |held| {
             let look = session::look(client)?;
             let plan = self.plan(client, &look).map_err(failure::after_changes)?;
             let plan = plan.filter(|plan| agreed.covers(plan)).ok_or_else(session::differs)?;
             switch::change(held, &plan.change, || still_pinned(held, &plan.set)).map_err(failure::after_changes)?;
-            Ok(Ended::Planned { plan: Box::new(plan), executed: true })
+            Ok(Some(Plan { executed: true, ..plan }))
         })
     }
 
@@ -132,14 +121,14 @@ impl Rollback {
                 pinned.describe()
             )))
         })?;
-        let face = Face::of(client.repo(), &set, label);
-        let source = face.source();
-        pin::may_be_tagged(client, look, source, &target)?;
+        let face = face::of(client.repo(), &set, label.as_ref());
+        let source = face::source(&face);
+        pin::may_be_tagged(client, look, source.as_deref(), &target)?;
         let object = client.outside().bring(&target)?;
         face::notes_fit(&live.release)?;
-        let steps = plan::switch(look, source.unwrap_or_default(), &object, Step::restore(&set.release));
+        let steps = plan::switch(look, &source.unwrap_or_default(), &object, Step::restore(&set.release));
         let change = Change::of(look, set.release.id, set.digest, face, TagRef { object, ..target });
-        Ok(Some(Plan { live, set, change, steps }))
+        Ok(Some(Plan { live, set, change, steps, executed: false }))
     }
 
     /// The set that becomes live; `None`: the set that was named is live already.

@@ -102,10 +102,11 @@ fn send_pieces(
             Origin::Assets { assets, .. } => Source::Asset(&assets[index]),
         };
         let mut placing = Placing { draft, piece, source, before: whole, after: None };
-        let placed = placing.place(found, Some(bar)).with_context(|| format!("sending {}", piece.file))?;
-        sent += usize::from(placed.sent);
-        digests.push(placed.digest);
-        whole = placed.whole;
+        let placed = placing.place(found, Some(bar)).and_then(|sent| Ok((sent, placing.hashed(Some(bar))?)));
+        let (was_sent, (digest, after)) = placed.with_context(|| format!("sending {}", piece.file))?;
+        sent += usize::from(was_sent);
+        digests.push(digest);
+        whole = after;
     }
     if unread {
         return Ok((digests, sent));
@@ -131,13 +132,6 @@ enum Source<'a> {
     Memory(&'a [u8]),
 }
 
-struct Placed {
-    digest: Digest,
-    /// The state of the image's hash after this piece.
-    whole: Sha256,
-    sent: bool,
-}
-
 /// One piece on its way to the draft.
 struct Placing<'a> {
     draft: &'a Draft<'a>,
@@ -150,8 +144,8 @@ struct Placing<'a> {
 }
 
 impl Placing<'_> {
-    /// Keeps what is right, removes what stands in the way, sends what is missing.
-    fn place(&mut self, found: Option<&Asset>, bar: Option<&Transfer>) -> anyhow::Result<Placed> {
+    /// Keeps what is right, removes what stands in the way, sends what is missing. Whether the piece was sent.
+    fn place(&mut self, found: Option<&Asset>, bar: Option<&Transfer>) -> anyhow::Result<bool> {
         let draft = self.draft;
         let mut backoff = draft.held.backoff();
         let mut there: Vec<Asset> = found.into_iter().cloned().collect();
@@ -159,13 +153,13 @@ impl Placing<'_> {
         loop {
             while let Some(asset) = there.pop() {
                 match self.why_not(&asset, bar)? {
-                    None => return self.placed(sent, bar),
+                    None => return Ok(sent),
                     Some(why) => draft.remove(&asset, &why)?,
                 }
             }
             let result: Result<(), CallError> = match self.send(bar)? {
                 Ok(asset) => match self.why_not(&asset, bar)? {
-                    None => return self.placed(true, bar),
+                    None => return Ok(true),
                     Some(why) => {
                         draft.remove(&asset, &why)?;
                         Err(CallError::Lost(why))
@@ -180,11 +174,6 @@ impl Placing<'_> {
                 there = draft.assets()?.into_iter().filter(|asset| asset.name == self.piece.file).collect();
             }
         }
-    }
-
-    fn placed(&mut self, sent: bool, bar: Option<&Transfer>) -> anyhow::Result<Placed> {
-        let (digest, whole) = self.hashed(bar)?;
-        Ok(Placed { digest, whole, sent })
     }
 
     /// Why an asset on the draft can't stay; `None` when it is this piece, or GitHub gives no digest, which is then
@@ -281,19 +270,17 @@ impl Source<'_> {
         match self {
             Self::Memory(bytes) => take(bytes).map_err(CallError::Local),
             Self::Asset(asset) => client.read_through(asset, take),
-            Self::File(bytes) => read_file(bytes, piece, take).map_err(CallError::Local),
-        }
-    }
-}
-
-fn read_file(bytes: &Bytes, piece: &Piece, mut take: impl FnMut(&[u8]) -> anyhow::Result<()>) -> anyhow::Result<()> {
-    let reading = || format!("reading {}", piece.file);
-    let mut reader = bytes.reader(piece.range.clone()).with_context(reading)?;
-    let mut buffer = vec![0; BUFFER];
-    loop {
-        match reader.read(&mut buffer).with_context(reading)? {
-            0 => return Ok(()),
-            read => take(&buffer[..read])?,
+            Self::File(bytes) => {
+                let reading = || format!("reading {}", piece.file);
+                let mut reader = bytes.reader(piece.range.clone()).with_context(reading).map_err(CallError::Local)?;
+                let mut buffer = vec![0; BUFFER];
+                loop {
+                    match reader.read(&mut buffer).with_context(reading).map_err(CallError::Local)? {
+                        0 => return Ok(()),
+                        read => take(&buffer[..read]).map_err(CallError::Local)?,
+                    }
+                }
+            }
         }
     }
 }

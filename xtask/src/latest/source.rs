@@ -17,16 +17,10 @@ use crate::version;
 /// A tag that is missing in one of the three places, or at another commit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Absent {
-    what: String,
+    pub what: String,
     fix: &'static str,
     /// `git push origin v0.45`
     pub line: String,
-}
-
-impl std::fmt::Display for Absent {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.what)
-    }
 }
 
 /// Asks all three; what is wrong goes to `problems`.

@@ -4,14 +4,14 @@
 
 use crate::digest::Digest;
 use crate::failure::{self, Advice as _};
-use crate::gh::Release;
+use crate::gh::{NewRelease, Release};
 use crate::git::TagRef;
 use crate::suggest;
 use crate::text::count;
 
 use super::TAG;
 use super::exchange;
-use super::face::{Face, Old};
+use super::face::Old;
 use super::held::Held;
 use super::lock::Intent;
 use super::look::{self, Look};
@@ -26,16 +26,17 @@ pub struct Change {
     pub tag: Option<TagRef>,
     /// The release that becomes live.
     pub new: u64,
-    pub face: Face,
+    /// That release, live.
+    pub face: NewRelease,
     /// What the tag is to point to.
     pub target: TagRef,
 }
 
 impl Change {
     /// `new` with this manifest takes the place of what is live.
-    pub fn of(look: &Look, new: u64, manifest: Option<Digest>, face: Face, target: TagRef) -> Self {
+    pub fn of(look: &Look, new: u64, manifest: Option<Digest>, face: NewRelease, target: TagRef) -> Self {
         let old = look.live.as_ref().map(|live| Old::of(live, look, new, manifest, &face));
-        Self { old, tag: look.tag.clone(), new, face, target }
+        Self { old, tag: look.refs.tag.clone(), new, face, target }
     }
 }
 

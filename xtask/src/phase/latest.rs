@@ -132,12 +132,12 @@ impl Latest {
         };
         Self {
             live,
-            tag: look.tag.clone(),
+            tag: look.refs.tag.clone(),
             incoming: look.incoming.iter().map(incoming).collect(),
             pinned: pinned.collect(),
             recovery,
             stuck,
-            lock: lock::holder(client, look.lock.as_deref()),
+            lock: lock::holder(client, look.refs.lock.as_deref()),
             taken_back: taken_back(look),
             remade,
             ..Self::default()

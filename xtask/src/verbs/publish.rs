@@ -16,7 +16,7 @@ use crate::git::Git;
 use crate::image::limits::{self, Verdict};
 use crate::image::parts::PartSize;
 use crate::image::record::Boot;
-use crate::latest::choose::{self, Chosen, Wish};
+use crate::latest::choose::{self, Wish};
 use crate::latest::client::Client;
 use crate::latest::files::Signing;
 use crate::latest::fits;
@@ -24,7 +24,8 @@ use crate::latest::github::GitHub;
 use crate::latest::look::Look;
 use crate::latest::plan::MOST_ASSETS;
 use crate::latest::preview::Change;
-use crate::latest::publish::{Ended, Person, Planned};
+use crate::latest::publish::{Person, Planned};
+use crate::latest::recover::Ended;
 use crate::latest::set::{Origin, Set, SetImage};
 use crate::latest::{self, TAG, preflight, source};
 use crate::phase::{self, Freshness};
@@ -122,8 +123,8 @@ impl Publish {
         let allowed = wish.policy.allowed.clone();
         let mut person = Asked { verb: &self, common, gh: &gh, git: &git, client, allowed, console };
         match wish.run(client, &mut person)? {
-            Ended::Unrecovered(recovery) => {
-                Ok(Outcome::done(json!({ "executed": false, "plan": [recovery.to_json()] })))
+            Ended::Recovered { recovery, executed } => {
+                Ok(Outcome::done(json!({ "executed": executed, "plan": [recovery.to_json()] })))
             }
             Ended::Planned(planned) => {
                 if planned.executed && !planned.steps.is_empty() {
@@ -275,8 +276,7 @@ impl Person for Asked<'_> {
                 phase::differs(&common.remote, gh, *client, &mut history, look, (absent, commit))
             })
         };
-        let (Some(Chosen { images, mut warnings }), Some(source), Some(signing)) =
-            (problems.keep(chosen), source, signing)
+        let (Some((images, mut warnings)), Some(source), Some(signing)) = (problems.keep(chosen), source, signing)
         else {
             problems.into_result()?;
             return Err(failure::failed("the set could not be assembled"));
@@ -330,7 +330,7 @@ fn to_json(planned: &Planned, executed: bool) -> Value {
         "images": planned.set.images.iter().map(image).collect::<Vec<_>>(),
         "dropped": dropped.collect::<Vec<_>>(),
         "plan": planned.steps,
-        "preview": planned.preview.to_json(),
+        "preview": planned.preview,
         "warnings": planned.warnings,
         "release_id": planned.release,
     })

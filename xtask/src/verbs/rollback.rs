@@ -12,7 +12,8 @@ use crate::latest::client::Client;
 use crate::latest::github::GitHub;
 use crate::latest::look::Look;
 use crate::latest::publish::Person;
-use crate::latest::rollback::{self, Ended};
+use crate::latest::recover::Ended;
+use crate::latest::rollback;
 use crate::latest::set::Set;
 use crate::latest::{PINNED, TAG, preflight};
 use crate::trust::Policy;
@@ -53,11 +54,12 @@ impl Rollback {
             Ended::Recovered { recovery, executed } => {
                 Ok(Outcome::done(json!({ "executed": executed, "plan": [recovery.to_json()] })))
             }
-            Ended::Nothing(name) => {
-                let source = name.trim_start_matches(PINNED);
+            Ended::Planned(None) => {
+                let source = wish.to.as_deref().map(|name| name.trim_start_matches(PINNED));
                 Ok(Outcome::done(json!({ "executed": executes, "plan": [], "source": source })))
             }
-            Ended::Planned { plan, executed } => {
+            Ended::Planned(Some(plan)) => {
+                let executed = plan.executed;
                 if executed {
                     let (now, back) = plan.names();
                     console

@@ -15,7 +15,7 @@ use simulation::{Exchange, Plan, Recorded};
 use xshell::{Shell, cmd};
 use xtask::console::Console;
 use xtask::gh::{CallError, Download, Gh, Tries, Upload};
-use xtask::git::{Git, Publisher, Pushed, TagRef, Waits};
+use xtask::git::{Git, How, Publisher, Pushed, TagRef};
 use xtask::latest::TAG;
 use xtask::latest::lock;
 use xtask::latest::outside::{Move, Push, Refs};
@@ -23,7 +23,7 @@ use xtask::repo::{Address, Repo};
 
 use crate::same::Ids;
 
-const WAITS: Waits = Waits { at_most: Duration::from_secs(60), heeds_signals: false };
+const HOW: How = How { at_most: Some(Duration::from_secs(60)), heeds_signals: false };
 
 pub struct Asking {
     github: GitHub,
@@ -192,17 +192,17 @@ impl Asking {
                 Told::Nothing
             }
             Ask::Refs => {
-                let (mut pinned, lock) = publisher.refs(WAITS, &[TAG, "images-*"], lock::REF)?;
+                let (mut pinned, lock) = publisher.refs(HOW, &[TAG, "images-*"], lock::REF)?;
                 Told::Refs(Refs { tag: pinned.remove(TAG), lock, pinned })
             }
-            Ask::LockNote(of) => Told::Note(publisher.message(WAITS, lock::REF, &object(of))?),
+            Ask::LockNote(of) => Told::Note(publisher.message(HOW, lock::REF, &object(of))?),
             Ask::Push(Push { lock, tag }) => {
                 let real = |it: &Move| (it.to.as_ref().map(object), it.expected.as_ref().map(object));
                 let lock = real(lock);
                 let tag = tag.as_ref().map(|(name, it)| (format!("refs/tags/{name}"), real(it)));
                 let mut updates = vec![(lock::REF, lock.0.as_deref(), lock.1.as_deref())];
                 updates.extend(tag.as_ref().map(|(name, it)| (name.as_str(), it.0.as_deref(), it.1.as_deref())));
-                Told::Pushed(match publisher.push(WAITS, &updates)? {
+                Told::Pushed(match publisher.push(HOW, &updates)? {
                     Pushed::Already => Pushed::Moved,
                     pushed => pushed,
                 })

@@ -118,7 +118,7 @@ impl Release {
         let problem = match found {
             Some(found) => Some(found),
             None => source::absent(&gh, &git, &common.remote, &address, &self.release)?
-                .map(|absent| Problem { why: absent.to_string(), command: Some(absent.line) }),
+                .map(|absent| Problem { why: absent.what, command: Some(absent.line) }),
         };
         let client = Client::new(&outside);
         let (picture, _) = phase::observe(&common.place(), &gh, client, &mut history, options)?;
