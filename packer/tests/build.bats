@@ -182,7 +182,7 @@ setup() { setup_packer; }
     build "$NAME"
     printf x | dd of="$SET/$NAME.qcow2" bs=1 seek=70000 conv=notrunc status=none
     build "$NAME"
-    [[ $output == *"not what its checksum and record say"* ]]
+    [[ $output == *"does not match its checksum and record"* ]]
     rm "$SET/$NAME.build.json"
     build "$NAME"
     rm "$SET/$NAME.qcow2"

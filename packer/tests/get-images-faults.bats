@@ -161,7 +161,7 @@ new_set() {
         get "$SMALL"
         kill "$other"
         [ "$status" -eq 1 ]
-        [[ $stderr == *"somebody else"* ]]
+        [[ $stderr == *"another program writes to"* ]]
         stop_servers
     done
 }

@@ -422,7 +422,7 @@ fetch() {
         # An image of one piece, which was checked as it came, isn't read once more.
         [ "$number $brought" = "1 1" ] || { digest "$joined" && [ "$found" = "$want" ]; }
     }; do
-        [ "$(size "$joined")" -eq "$at" ] || fail 1 "somebody else writes to $joined"
+        [ "$(size "$joined")" -eq "$at" ] || fail 1 "another program writes to $joined"
         rm -f "$joined"* && $resumed || fail 4 "$image.qcow2 does not match SHA256SUMS after its parts were joined; the file was removed"
         note "$image.qcow2: the partial download of an earlier run does not match; downloading again from the start"
         resumed=false
