@@ -254,13 +254,16 @@ impl Maintainer {
         if self.life.flat { self.world.images() } else { self.world.images().join(name) }
     }
 
-    /// The files of an image, wherever they are.
+    /// The files of an image, wherever they are: what is fetched for the first time has a folder of its own, also beside others
+    /// that have none.
     pub fn files(&self, name: &str) -> Vec<PathBuf> {
-        let entries = fs::read_dir(self.folder(name)).into_iter().flatten().map(|entry| entry.unwrap().path());
-        let is_its = |path: &PathBuf| {
-            path.is_file() && (!self.life.flat || path.file_name().unwrap().to_str().unwrap().starts_with(name))
+        let listed = |folder: PathBuf| {
+            let entries = fs::read_dir(folder).into_iter().flatten().map(|entry| entry.unwrap().path());
+            entries.filter(|path| path.is_file())
         };
-        entries.filter(is_its).collect()
+        let flat = listed(self.world.images());
+        let flat = flat.filter(|path| path.file_name().unwrap().to_str().unwrap().starts_with(name));
+        listed(self.world.images().join(name)).chain(flat).collect()
     }
 
     fn delete(&self, name: &str) {
