@@ -74,7 +74,7 @@ fn one_issue_is_opened_changed_and_closed() {
     let body = issues(&world)[1].body.clone();
     assert!(body.contains(row) && body.contains("`bash` 5.2, now 5.3 | 2026-11-16 |"), "{body}");
     let (_, said) = keep(&world, "2026-11-23", &check(&[openssl, ("bash", "5.2", "5.3")]));
-    assert_eq!(said, "issue 2 says it already\n");
+    assert_eq!(said, "issue 2 is up to date\n");
     assert_eq!(issues(&world).len(), 2);
 
     // What cannot be asked is said, and what was known stays.

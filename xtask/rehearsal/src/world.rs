@@ -115,6 +115,8 @@ impl World {
     /// When git, a folder or the stand-in fails.
     pub fn twin(&self, dir: &Path) -> anyhow::Result<Self> {
         let _ = fs::remove_dir_all(dir);
+        // The folder that it is copied to must not be there, and the one above must.
+        dir.parent().map_or(Ok(()), fs::create_dir_all).with_context(|| format!("making {}", dir.display()))?;
         let mut copy = self.machine.command("cp");
         copy.args(["-a", "--reflink=auto"]).args([&self.dir, dir]);
         run(copy)?.success()?;

@@ -34,7 +34,7 @@ fn names_that_are_no_host_or_folder() {
         (vec!["--host", "build1", "--remote-dir", "-x"], "--remote-dir"),
         (vec!["--host", "build1", "--remote-dir", "/a;touch marker"], "character `;`"),
         (vec!["--host", "build1", "--remote-dir", "$(touch marker)"], "character `$`"),
-        (vec!["--host", "build1", "no-such-image"], "unknown image `no-such-image`; known: debian-12-custom"),
+        (vec!["--host", "build1", "no-such-image"], "unknown image `no-such-image`; known images: debian-12-custom"),
         (vec![], "--host"),
     ] {
         world.run(&arguments).expect(2, &[word]);
