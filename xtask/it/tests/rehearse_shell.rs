@@ -60,7 +60,7 @@ fn a_newcomer_takes_a_set_from_nothing_to_latest() {
     terminal.types("\x03");
     terminal.until(PROMPT);
     let shown = runs(&mut terminal, "cargo build");
-    assert!(shown.contains("`cargo xtask` alone"), "{shown}");
+    assert!(shown.contains("has only `cargo xtask`"), "{shown}");
     terminal.types("false; exit\n");
     let (code, shown) = terminal.end();
     assert_eq!(code, Some(0), "{shown}");

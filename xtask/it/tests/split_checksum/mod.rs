@@ -211,7 +211,7 @@ fn what_is_wrong_is_said_at_once_and_nothing_is_written() {
 fn names_and_sizes_are_judged_before_any_work() {
     let folder = Folder::with_image("usage", 5_000);
     let before = folder.files();
-    let known = "known: debian-12-custom, debian-13-pve";
+    let known = "known images: debian-12-custom, debian-13-pve";
     let table: [(&[&str], i32, &str); 11] = [
         (&["checksum", "debian-11"], 2, known),
         (&["split", "debian-11"], 2, known),
