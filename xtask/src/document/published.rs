@@ -11,7 +11,7 @@ use crate::digest::Digest;
 use crate::failure::{self, Advice as _};
 use crate::image::record::Facts;
 use crate::latest::client::Client;
-use crate::latest::look::{Contents, Live, Look, Pinned};
+use crate::latest::look::{Live, Look, Pinned};
 use crate::latest::{audit, changes};
 use crate::manifest::{Image, Manifest};
 use crate::sources::{self, BuiltFrom, Fit, History, fits};
@@ -64,10 +64,7 @@ fn taken(client: Client<'_>, look: &Look, live: &Live, label: &str, release: &st
         Some((set, _)) => set.contents(client)?.manifest,
         None => None,
     };
-    let now = match &live.manifest {
-        Some(manifest) => manifest.images.iter().map(|image| (image.name.clone(), image.sha256)).collect(),
-        None => audit::all_promised(client, &live.assets)?,
-    };
+    let now = audit::digests(client, live)?;
     let image = |image: &Image| {
         let rebuilt = now.get(&image.name) != Some(&image.sha256);
         let reason = if rebuilt { format!("`latest` has the image of {label} again") } else { SAME.to_owned() };
@@ -98,16 +95,18 @@ impl Before {
     }
 
     fn of(client: Client<'_>, history: &mut History, set: &Pinned) -> anyhow::Result<Self> {
-        let Contents { manifest, assets, .. } = set.contents(client)?;
-        if let Some(manifest) = manifest {
-            return Ok(Self::of_manifest(&manifest));
+        let contents = set.contents(client)?;
+        if let Some(manifest) = &contents.manifest {
+            return Ok(Self::of_manifest(manifest));
         }
         let label = set.source();
         let tagged = label.as_ref().map(|label| history.commit(&format!("refs/tags/{label}"))).transpose()?.flatten();
         let commit = tagged.or_else(|| set.marker.as_ref().and_then(|marker| marker.commit.clone()));
         let facts = Facts { built_from: commit.map(|commit| BuiltFrom { commit, dirty: false }), ..Facts::default() };
-        let digests = audit::all_promised(client, &assets)?;
-        let images = digests.into_iter().map(|(name, digest)| (name, (digest, facts.clone()))).collect();
+        let images = audit::digests(client, &contents)?
+            .into_iter()
+            .map(|(name, digest)| (name, (digest, facts.clone())))
+            .collect();
         let what = label.as_ref().map(|label| format!("the images published by hand for {label}"));
         let what = what.unwrap_or_else(|| "the images published before, by hand".to_owned());
         Ok(Self { what, since: label.unwrap_or_else(|| "then".to_owned()), images })

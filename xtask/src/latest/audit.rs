@@ -256,10 +256,13 @@ pub fn promised(client: Client<'_>, assets: &[Asset], image: &str) -> anyhow::Re
     Ok(bytes.and_then(|bytes| checksum::parse(image, &String::from_utf8_lossy(&bytes)).ok()))
 }
 
-/// What the checksum files of all images promise, without those that cannot be read.
-pub fn all_promised(client: Client<'_>, assets: &[Asset]) -> anyhow::Result<BTreeMap<String, Digest>> {
-    let promise = |image: String| Ok(promised(client, assets, &image)?.map(|digest| (image, digest)));
-    images(assets).into_iter().filter_map(|image| promise(image).transpose()).collect()
+/// The digest of each image: from the manifest, else from its checksum file, if that can be read.
+pub fn digests(client: Client<'_>, set: &Contents) -> anyhow::Result<BTreeMap<String, Digest>> {
+    if let Some(manifest) = &set.manifest {
+        return Ok(manifest.images.iter().map(|image| (image.name.clone(), image.sha256)).collect());
+    }
+    let promise = |image: String| Ok(promised(client, &set.assets, &image)?.map(|digest| (image, digest)));
+    images(&set.assets).into_iter().filter_map(|image| promise(image).transpose()).collect()
 }
 
 /// The parts of an image among some assets, by their suffixes.

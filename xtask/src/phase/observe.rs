@@ -134,7 +134,7 @@ fn published(client: Client<'_>, look: &Look, live: &Live) -> anyhow::Result<Pub
     let mut manifest = live.manifest.as_ref().map(|manifest| format!("the manifest on `{TAG}` ({})", manifest.source));
     let mut digests = BTreeMap::new();
     if manifest.is_none() && live.damaged.is_none() {
-        digests = audit::all_promised(client, &live.assets)?;
+        digests = audit::digests(client, live)?;
         let by_hand = |name: &String| Some((name.clone(), by_hand(live, name, digests.get(name))?.to_owned()));
         altered.extend(names.iter().filter_map(by_hand));
     }

@@ -3,8 +3,6 @@
 //!
 //! It only reads. Images here are read in full, never judged by their checksum files alone.
 
-use std::collections::BTreeMap;
-
 use clap::Args;
 use serde_json::{Value, json};
 
@@ -12,7 +10,6 @@ use super::checksum::hashed;
 use super::status::show_next;
 use super::{Common, Outcome, common};
 use crate::console::Console;
-use crate::digest::Digest;
 use crate::failure::{self, Advice as _, FIX};
 use crate::gh::{Gh, Tries};
 use crate::interrupt;
@@ -69,7 +66,7 @@ impl Verify {
         let here = if self.no_local {
             Here::default()
         } else {
-            here::compare(&common.images(), &digests(client, live)?, |image| hashed(image, console))?
+            here::compare(&common.images(), &audit::digests(client, live)?, |image| hashed(image, console))?
         };
         audit.unproven.extend(state.remade.clone());
         show_latest(console, &gh, live, &audit, signed_by.as_deref());
@@ -158,14 +155,6 @@ fn nothing_live(client: Client<'_>, state: &Latest) -> anyhow::Error {
         None => failure::missing(format!("release {TAG} does not exist in {repo}"))
             .fix(format_args!("publish the first set with {}", suggest::command("publish --source TAG"))),
     }
-}
-
-/// The digest of each live image: from the manifest, else from its checksum file.
-fn digests(client: Client<'_>, live: &Live) -> anyhow::Result<BTreeMap<String, Digest>> {
-    if let Some(manifest) = &live.manifest {
-        return Ok(manifest.images.iter().map(|image| (image.name.clone(), image.sha256)).collect());
-    }
-    audit::all_promised(client, &live.assets)
 }
 
 fn show_latest(console: &Console, gh: &Gh, live: &Live, audit: &Audit, signed_by: Option<&str>) {
