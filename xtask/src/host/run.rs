@@ -233,8 +233,8 @@ impl Pool<'_> {
             return built(How::Existing, remote, listing, None);
         }
         let log = Log::create(self.work.logs, image)?;
-        let place = self.place();
-        voice.note(format_args!("{place}building {image} on {} (log: {})", ssh.host, log.path.display()));
+        let number = self.number();
+        voice.note(format_args!("{number}building {image} on {} (log: {})", ssh.host, log.path.display()));
         let began = Instant::now();
         let version = wanted.source.as_deref().filter(|tag| engine_takes(tag));
         build::run(
@@ -262,7 +262,7 @@ impl Pool<'_> {
             _ => How::Built,
         };
         if began.elapsed() >= LONG {
-            voice.note(format_args!("{place}{image} took {}", seconds(began.elapsed())));
+            voice.note(format_args!("{number}{image} took {}", seconds(began.elapsed())));
         }
         built(how, remote, &after, Some(log.path))
     }
@@ -308,8 +308,8 @@ impl Pool<'_> {
         Voice::new(self.work.console, &self.hosts[host].ssh.host, image, self.work.several)
     }
 
-    /// `[2/3] ` where several images are built: the build that starts now.
-    fn place(&self) -> String {
+    /// Counts the build that starts now: `[2/3] ` where several images are built.
+    fn number(&self) -> String {
         let mut state = self.state();
         state.begun += 1;
         if self.all > 1 { format!("[{}/{}] ", state.begun.min(self.all), self.all) } else { String::new() }

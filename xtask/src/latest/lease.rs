@@ -182,12 +182,15 @@ impl Lease {
         self.state().in_order = true;
     }
 
-    /// Whether a run that failed has something to recover, and may. A lock that somebody deleted is taken once more for that:
-    /// no other run has it, and it alone says where the tag was.
-    pub fn may_recover(&self, client: Client<'_>) -> bool {
+    /// Makes ready for recovery at the end of a run that failed. Whether there is something to recover, and this run has the lock:
+    /// one that somebody deleted is taken once more, since it alone says where the tag was.
+    pub fn hold_to_recover(&self, client: Client<'_>) -> bool {
         let mut state = self.state();
-        if state.in_order || !state.deleted {
-            return state.lost.is_none() && !state.in_order;
+        if state.in_order {
+            return false;
+        }
+        if !state.deleted {
+            return state.lost.is_none();
         }
         (state.lost, state.deleted) = (None, false);
         drop(state);

@@ -143,7 +143,7 @@ impl Publish {
         if self.back || version::is_older(&self.source, label) != Some(true) {
             return Ok(());
         }
-        Err(is_older(label, &self.source))
+        Err(goes_back(label, &self.source))
     }
 
     /// Whether the live set has a trusted signature; where no signer is named, any signature counts.
@@ -203,7 +203,7 @@ impl Publish {
 }
 
 /// Exit code 3: `latest` stands for a newer version than `source`.
-pub fn is_older(label: &str, source: &str) -> anyhow::Error {
+pub fn goes_back(label: &str, source: &str) -> anyhow::Error {
     let back = suggest::command(format_args!("rollback --to {PINNED}{source}"));
     failure::missing(format!("{TAG} stands for {label}, and {source} is older"))
         .fix(format_args!("restore the older set with {back}, or publish the images as the older version with --back"))

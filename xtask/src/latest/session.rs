@@ -25,7 +25,7 @@ pub fn under_lock<T>(
     let held = Held::new(client, &lease);
     let result = work(held);
     if result.is_err()
-        && lease.may_recover(client.ignoring_signals())
+        && lease.hold_to_recover(client.ignoring_signals())
         && let Err(error) = recover::all(held.ignoring_signals(), policy)
     {
         let status = suggest::command("status");

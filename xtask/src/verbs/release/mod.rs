@@ -21,7 +21,7 @@ use crate::image::parts::PartSize;
 use crate::interrupt;
 use crate::latest::client::Client;
 use crate::latest::github::GitHub;
-use crate::latest::publish::is_older;
+use crate::latest::publish::goes_back;
 use crate::latest::source;
 use crate::phase::{self, Command, Name, Options, Picture, Problem, Standing, Step};
 use crate::sources::History;
@@ -123,7 +123,7 @@ impl Release {
         let client = Client::new(&outside);
         let (picture, _) = phase::observe(&common.place(), &gh, client, &mut history, options)?;
         match (&picture.goal.standing, &problem) {
-            (Standing::Overtaken(newer), None) => Err(is_older(newer, &self.release)),
+            (Standing::Overtaken(newer), None) => Err(goes_back(newer, &self.release)),
             _ => Ok(Picture { problem, ..picture }),
         }
     }
