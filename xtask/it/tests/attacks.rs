@@ -8,11 +8,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use github_stand_in::Release;
+use rehearsal::image::sha256;
 use rehearsal::machine::Machine;
 use rehearsal::process::Ran;
 use rehearsal::world::{Options, REPOSITORY, World};
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
 
 use crate::begun;
 
@@ -97,15 +97,11 @@ fn put(release: &mut Release, name: &str, bytes: &[u8]) {
     let asset = release.assets.iter_mut().find(|asset| asset.name == name).unwrap();
     fs::write(&asset.file, bytes).unwrap();
     asset.size = bytes.len() as u64;
-    asset.digest = Some(format!("sha256:{}", hex(bytes)));
+    asset.digest = Some(format!("sha256:{}", sha256(bytes)));
 }
 
 fn bytes(release: &Release, name: &str) -> Vec<u8> {
     fs::read(&release.asset(name).unwrap().file).unwrap()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// v0.44 and then v0.45, each signed by somebody who may; the key.
@@ -144,11 +140,11 @@ fn forge(world: &World, tag: &str, keeps_signature: bool) {
         put(release, &file, &new);
         for name in [&format!("{file}.sha256"), "packer-images.json", "SHA256SUMS"] {
             let before = bytes(release, name);
-            let text = String::from_utf8(before.clone()).unwrap().replace(&hex(&old), &hex(&new));
+            let text = String::from_utf8(before.clone()).unwrap().replace(&sha256(&old), &sha256(&new));
             let text = text.replace(&manifests.0, &manifests.1);
             put(release, name, text.as_bytes());
             if name == "packer-images.json" {
-                manifests = (hex(&before), hex(text.as_bytes()));
+                manifests = (sha256(&before), sha256(text.as_bytes()));
             }
         }
         release.assets.retain(|asset| keeps_signature || asset.name != "SHA256SUMS.sig");

@@ -8,10 +8,10 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use github_stand_in::{AssetState, Fault, Injection, Lasting, Matches, SeedRelease, StallPoint, Times};
+use rehearsal::image::sha256;
 use rehearsal::machine::Machine;
 use rehearsal::process::Ran;
 use rehearsal::world::{Options, REPOSITORY, World};
-use sha2::{Digest as _, Sha256};
 
 use crate::begun;
 
@@ -227,8 +227,7 @@ fn bytes_that_are_not_those_promised_are_not_kept() {
     assert_eq!(files(&reader.images().join(BIG)), [""; 0]);
     // A release made by hand.
     let text = b"this is no image".repeat(64);
-    let digest: String = Sha256::digest(&text).iter().map(|byte| format!("{byte:02x}")).collect();
-    let sum = format!("{digest}  {SMALL}.qcow2\n");
+    let sum = format!("{}  {SMALL}.qcow2\n", sha256(&text));
     let release = SeedRelease::published("v0.46").asset(&format!("{SMALL}.qcow2"), text);
     world.hub().seed_release(REPOSITORY, release.asset(&format!("{SMALL}.qcow2.sha256"), sum.into_bytes())).unwrap();
     let download = ["download", "--tag", "v0.46"];

@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use github_stand_in::SeedRelease;
+use rehearsal::image::sha256;
 use rehearsal::machine::Machine;
 use rehearsal::world::{IMAGES, Options, REPOSITORY, World};
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
 
 use crate::begun;
 
@@ -29,10 +29,6 @@ fn world(name: &str) -> World {
 
 fn place(name: &str) -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("packages").join(name)
-}
-
-fn digest(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// A package: name, version, source, its version.
@@ -58,7 +54,7 @@ fn list(machine: &Machine, image: &str, codename: &str, packages: &[Row<'_>]) {
     assert!(Command::new("bash").current_dir(&dir).args(["-euc", &zipped]).status().unwrap().success());
     let listed = |file: String| {
         let bytes = fs::read(dir.join(&file)).unwrap();
-        json!({ "file": file, "size": bytes.len(), "sha256": digest(&bytes) })
+        json!({ "file": file, "size": bytes.len(), "sha256": sha256(&bytes) })
     };
     change_record(machine, image, |record| {
         record["packages"] = listed(format!("{image}.cdx.json"));
@@ -73,7 +69,7 @@ fn list(machine: &Machine, image: &str, codename: &str, packages: &[Row<'_>]) {
 /// The program of a package; `tmux` runs with the rights of its group.
 fn file_line(name: &str, version: &str) -> String {
     let mode = if name == "tmux" { "2755" } else { "755" };
-    format!("/usr/bin/{name}\\tf{mode}\\t0:0\\t9\\t{}\\n", &digest(version.as_bytes())[..16])
+    format!("/usr/bin/{name}\\tf{mode}\\t0:0\\t9\\t{}\\n", &sha256(version.as_bytes())[..16])
 }
 
 fn change_record(machine: &Machine, image: &str, change: impl FnOnce(&mut Value)) {
@@ -119,7 +115,7 @@ fn local(world: &World) -> Vec<(String, Option<String>)> {
         let folder = world.images().join(image);
         [format!("{image}.cdx.json"), format!("{image}.files.gz")].map(|name| {
             let bytes = fs::read(folder.join(&name)).unwrap();
-            (name, Some(format!("sha256:{}", digest(&bytes))))
+            (name, Some(format!("sha256:{}", sha256(&bytes))))
         })
     };
     IMAGES.iter().flat_map(lists).collect()
@@ -393,7 +389,7 @@ impl Archive {
         let bytes = fs::read(dir.join("main/binary-amd64/Packages.xz")).unwrap();
         let release = format!(
             "Suite: stable\nCodename: {codename}\nDate: Mon, 23 Nov 2026 11:22:38 UTC\n{fields}MD5Sum:\n 00 1 main/binary-amd64/Packages.xz\nSHA256:\n {} {} main/binary-amd64/Packages.xz\n",
-            digest(&bytes),
+            sha256(&bytes),
             bytes.len()
         );
         fs::write(dir.join("Release"), release).unwrap();
@@ -515,7 +511,7 @@ fn an_archive_that_is_not_to_be_believed_is_no_answer() {
     let forged = fs::read(archive.top.join("debian/dists/trixie/main/binary-amd64/Packages.xz")).unwrap();
     fs::write(&packages, &forged).unwrap();
     world.tool(&check).expect(3, &["does not match the signed InRelease"]);
-    let before = format!("SHA256:\n {} {} main/binary-amd64/Packages.xz\n", digest(&forged), forged.len());
+    let before = format!("SHA256:\n {} {} main/binary-amd64/Packages.xz\n", sha256(&forged), forged.len());
     fs::write(&path, before + &signed).unwrap();
     world.tool(&check).expect(3, &[]);
     fs::write(&packages, good).unwrap();

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _};
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -111,14 +110,6 @@ fn is_tidy(world: &World, source: &str) {
     let body = world.published().published("latest").unwrap().body.clone().unwrap_or_default();
     assert_eq!(body.lines().next(), Some(&*format!("Points to {source}")));
     assert_eq!(world.remote_commit("latest"), world.remote_commit(source));
-}
-
-/// What the remote runs at each push.
-fn hook(world: &World, name: &str, script: &str) {
-    let path = world.remote().join("hooks").join(name);
-    fs::create_dir_all(path.parent().unwrap()).unwrap();
-    fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
 }
 
 #[test]
@@ -236,7 +227,7 @@ fn a_publish_of_what_is_live_changes_nothing() {
     let same = |what: &[&str]| {
         let (since, lock) = (world.hub().requests().len(), world.dir().join("pushed"));
         let _ = fs::remove_file(&lock);
-        hook(&world, "pre-receive", &format!("cat >> '{}'", lock.display()));
+        world.hook("pre-receive", &format!("cat >> '{}'", lock.display())).unwrap();
         world.tool(&with(&args("v0.45"), what)).expect(0, &["latest of", "is v0.45 already; nothing to do"]);
         let changes = world.hub().requests().split_off(since).into_iter().filter(|it| it.method != "GET").count();
         assert_eq!((changes, fs::read_to_string(&lock).ok()), (0, None), "{what:?}");
@@ -330,7 +321,7 @@ fn a_set_that_changes_before_the_lock_is_held_is_not_published() {
             here.display(),
             there.display()
         );
-        hook(&world, "pre-receive", &script);
+        world.hook("pre-receive", &script).unwrap();
         world.tool(&args("v0.45")).expect(1, &["changed since the plan was made"]);
         assert!(once.exists());
         assert_eq!(live(&world), old);

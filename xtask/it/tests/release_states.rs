@@ -43,9 +43,9 @@ fn refuse(status: u16, message: &str) -> Fault {
     Fault::Status { status, message: message.to_owned(), headers: Vec::new() }
 }
 
-#[test]
-fn a_draft_of_another_set_that_went_live_is_left_alone() {
-    let world = world("discard");
+/// A world with the draft of a publish that failed.
+fn with_a_draft(name: &str) -> (World, u64) {
+    let world = world(name);
     world.hub().inject(Injection {
         matches: Matches::upload("packer-images.json"),
         times: Times::Once,
@@ -53,6 +53,12 @@ fn a_draft_of_another_set_that_went_live_is_left_alone() {
     });
     world.tool(PUBLISH).expect(1, &["not now"]);
     let draft = world.published().releases[0].id;
+    (world, draft)
+}
+
+#[test]
+fn a_draft_of_another_set_that_went_live_is_left_alone() {
+    let (world, draft) = with_a_draft("discard");
     world.build_all(2, Some("v0.45")).unwrap();
     rival_acts(&world, asks_for_the_source, move |rival| goes_live(rival, draft));
     world.tool(PUBLISH).expect(1, &["what there is to do changed since the plan was made"]);
@@ -61,14 +67,7 @@ fn a_draft_of_another_set_that_went_live_is_left_alone() {
 
 #[test]
 fn a_draft_to_take_over_that_went_live_is_left_alone() {
-    let world = world("take-over");
-    world.hub().inject(Injection {
-        matches: Matches::upload("packer-images.json"),
-        times: Times::Once,
-        fault: refuse(400, "not now"),
-    });
-    world.tool(PUBLISH).expect(1, &["not now"]);
-    let draft = world.published().releases[0].id;
+    let (world, draft) = with_a_draft("take-over");
     rival_acts(&world, asks_for_the_source, move |rival| goes_live(rival, draft));
     world.tool(PUBLISH).expect(1, &["what there is to do changed since the plan was made"]);
     let shown = world.hub().timeline();

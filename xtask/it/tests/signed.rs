@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use github_stand_in::{Asset, Release};
+use rehearsal::image::sha256;
 use rehearsal::machine::Machine;
 use rehearsal::world::{Options, REPOSITORY, World};
-use sha2::{Digest as _, Sha256};
 
 use crate::begun;
 
@@ -82,11 +82,7 @@ fn asset(world: &World, name: &str) -> Option<Vec<u8>> {
 fn rewrite(asset: &mut Asset, bytes: &[u8]) {
     fs::write(&asset.file, bytes).unwrap();
     asset.size = bytes.len() as u64;
-    asset.digest = Some(format!("sha256:{}", hex(bytes)));
-}
-
-fn hex(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    asset.digest = Some(format!("sha256:{}", sha256(bytes)));
 }
 
 /// Somebody with the right to write replaces an image, and all that names its digest.
@@ -95,7 +91,7 @@ fn tamper(world: &World) {
     let mut new = old.clone();
     let last = new.len() - 1;
     new[last] ^= 1;
-    let (was, is) = (hex(&old), hex(&new));
+    let (was, is) = (sha256(&old), sha256(&new));
     change(world, |release| {
         let sums = "SHA256SUMS";
         let mut manifest_needs = Vec::new();
@@ -107,7 +103,7 @@ fn tamper(world: &World) {
             } else {
                 String::from_utf8(before.clone()).unwrap().replace(&was, &is).into_bytes()
             };
-            manifest_needs.push((hex(&before), hex(&after)));
+            manifest_needs.push((sha256(&before), sha256(&after)));
             rewrite(asset, &after);
         }
         let manifest = release.assets.iter_mut().find(|asset| asset.name == "packer-images.json").unwrap();
@@ -236,12 +232,12 @@ fn a_set_signed_by_a_stranger_is_refused_and_mended() {
         sign.args(["-q", "-Y", "sign", "-n", "file", "-f"]).arg(&strange).arg(&sums).output().unwrap().status.success()
     );
     let signature = fs::read(sums.with_extension("sig")).unwrap();
-    let old = hex(&asset(&world, "SHA256SUMS.sig").unwrap());
+    let old = sha256(asset(&world, "SHA256SUMS.sig").unwrap());
     change(&world, |release| {
         let asset = release.assets.iter_mut().find(|asset| asset.name == "SHA256SUMS.sig").unwrap();
         rewrite(asset, &signature);
         let manifest = release.assets.iter_mut().find(|asset| asset.name == "packer-images.json").unwrap();
-        let text = fs::read_to_string(&manifest.file).unwrap().replace(&old, &hex(&signature));
+        let text = fs::read_to_string(&manifest.file).unwrap().replace(&old, &sha256(&signature));
         rewrite(manifest, text.as_bytes());
     });
     world.tool(&["verify"]).expect(4, &["by a key that", "doesn't name"]);

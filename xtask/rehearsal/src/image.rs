@@ -38,6 +38,11 @@ pub fn write(path: &Path, size: u64, seed: u64) -> anyhow::Result<()> {
     file.flush().with_context(|| format!("writing {}", path.display()))
 }
 
+/// The digest of some bytes, as checksum files have it.
+pub fn sha256(bytes: impl AsRef<[u8]>) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// The 2048 bytes of the smallest qcow2 that `qemu-img check` takes. What follows them no table refers to.
 pub fn smallest() -> Vec<u8> {
     let mut bytes = vec![0; 2048];
@@ -62,7 +67,7 @@ pub fn smallest() -> Vec<u8> {
 /// Returns the digest.
 pub fn describe(path: &Path, name: &str, commit: Option<&str>) -> anyhow::Result<String> {
     let bytes = fs::read(path).with_context(|| format!("reading {}", path.display()))?;
-    let digest: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    let digest = sha256(&bytes);
     let dir = path.parent().context("an image lies in a folder")?;
     fs::write(dir.join(format!("{name}.qcow2.sha256")), format!("{digest}  {name}.qcow2\n"))?;
     fs::write(dir.join("image-version.txt"), "DEBIAN_VERSION=12.11\n")?;

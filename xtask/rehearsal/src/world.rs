@@ -4,6 +4,7 @@
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::ops::{Deref, DerefMut};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -146,6 +147,19 @@ impl World {
     pub fn close(self) -> Self {
         self.socket.remove();
         self
+    }
+
+    /// Gives the remote a hook, a shell script that git runs there: `pre-receive`, `update`.
+    ///
+    /// # Errors
+    ///
+    /// When it can't be written.
+    pub fn hook(&self, name: &str, script: &str) -> anyhow::Result<()> {
+        let path = self.remote().join("hooks").join(name);
+        path.parent().map_or(Ok(()), fs::create_dir_all)?;
+        fs::write(&path, format!("#!/bin/sh\n{script}\n"))?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755))
+            .with_context(|| format!("writing the hook {name}"))
     }
 
     /// Leaves the folder there at the end, and says which it is.

@@ -49,7 +49,6 @@ fn refusals_that_pass_are_tried_again() {
 /// A page of a proxy in place of an answer says nothing of what was done. The lock is left then, so each has a world of its own.
 #[test]
 fn a_page_in_place_of_an_answer_is_no_answer() {
-    let base = world("pages");
     let after = || Fault::Afterwards(Box::new(Fault::Html));
     for (number, (name, matches, fault)) in [
         ("at the draft", Matches::on("POST", RELEASES), Fault::Html),
@@ -63,7 +62,7 @@ fn a_page_in_place_of_an_answer_is_no_answer() {
     .into_iter()
     .enumerate()
     {
-        let world = base.copy(&base.dir().join(format!("copy-{number}"))).unwrap();
+        let world = world(&format!("pages-{number}"));
         world.publish_by_hand("v0.44").unwrap();
         world.build(IMAGES[0], 300 << 10, 77, Some("v0.45")).unwrap();
         publish_through(&world, name, matches, fault);

@@ -4,17 +4,8 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
 use github_stand_in::TokenKind;
-use rehearsal::world::World;
 
 use super::{PUBLISH, ROLLBACK, by_hand, live, sends, sends_nothing, verify_and_roll_back, verify_and_roll_back_from};
-
-/// A hook of the server.
-fn hook(world: &World, name: &str, script: &str) {
-    let path = world.remote().join("hooks").join(name);
-    fs::create_dir_all(path.parent().unwrap()).unwrap();
-    fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-}
 
 #[test]
 fn a_server_that_takes_no_lock_is_told_before_a_byte_is_sent() {
@@ -25,7 +16,7 @@ fn a_server_that_takes_no_lock_is_told_before_a_byte_is_sent() {
         sends_nothing(&world, verb).expect(3, &["refuses the push to refs/packer/lock", "hidden ref"]);
     }
     world.git(&[&remote, "config", "--unset", "receive.hideRefs"]).unwrap();
-    hook(&world, "pre-receive", "echo 'no pushes from here on Fridays' >&2; exit 1");
+    world.hook("pre-receive", "echo 'no pushes from here on Fridays' >&2; exit 1").unwrap();
     sends_nothing(&world, PUBLISH).expect(3, &["no pushes from here on Fridays"]);
     fs::remove_file(world.remote().join("hooks/pre-receive")).unwrap();
     assert_eq!(live(&world), old);
@@ -36,11 +27,9 @@ fn a_server_that_takes_no_lock_is_told_before_a_byte_is_sent() {
 #[test]
 fn what_a_rule_says_of_the_tag_reaches_the_person() {
     let (world, old) = by_hand("rule");
-    hook(
-        &world,
-        "update",
-        "case $1 in refs/tags/*) echo 'GH013: Repository rule violations found: the council of tags' >&2; exit 1; esac",
-    );
+    let rule =
+        "case $1 in refs/tags/*) echo 'GH013: Repository rule violations found: the council of tags' >&2; exit 1; esac";
+    world.hook("update", rule).unwrap();
     let before = world.remote_commit("latest");
     world.tool(PUBLISH).expect(1, &["refuses the push to the tag `latest`", "the council of tags", "Settings, Rules"]);
     assert_eq!((live(&world), world.remote_commit("latest")), (old, before));

@@ -11,7 +11,7 @@ mod refused;
 mod running;
 mod several;
 mod stale;
-mod world;
+pub mod world;
 
 use std::fs;
 use std::process::Command;

@@ -217,12 +217,13 @@ fn collect(top: &Path, dir: &Path, into: &mut Vec<String>) {
     }
 }
 
-/// Waits for something that a process does which this test didn't start.
+/// Waits for something that another process does. It looks often: what is waited for may be there for moments.
+#[track_caller]
 pub fn until(what: &str, mut happened: impl FnMut() -> bool) {
     let end = Instant::now() + Duration::from_secs(60);
     while !happened() {
         assert!(Instant::now() < end, "{what}: it didn't happen in 60 s");
-        std::thread::sleep(Duration::from_millis(20));
+        std::thread::sleep(Duration::from_millis(1));
     }
 }
 

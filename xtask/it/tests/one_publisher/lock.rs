@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use github_stand_in::{Action, Moment};
 
-use super::{PUBLISH, changed, hook, live, lock_of, over_a_set, world};
+use super::{PUBLISH, changed, live, lock_of, over_a_set, world};
 
 #[test]
 fn a_lock_of_somebody_else_is_named_with_its_cure() {
@@ -31,11 +31,9 @@ fn a_lock_of_somebody_else_is_named_with_its_cure() {
 #[test]
 fn a_repository_that_takes_no_lock_says_so_before_anything_is_sent() {
     let world = over_a_set("refused");
-    hook(
-        &world,
-        "update",
-        "case $1 in refs/packer/*) echo 'only branches and tags are welcome here' >&2; exit 1;; esac",
-    );
+    world
+        .hook("update", "case $1 in refs/packer/*) echo 'only branches and tags are welcome here' >&2; exit 1;; esac")
+        .unwrap();
     let before = world.hub().requests().len();
     world.tool(PUBLISH).expect(3, &["refs/packer/lock", "only branches and tags are welcome here"]);
     assert!(!changed(&world.hub().requests()[before..]));

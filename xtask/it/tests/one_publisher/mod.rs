@@ -8,7 +8,6 @@ mod stories;
 mod terminal;
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::sync::{Arc, Mutex};
@@ -69,14 +68,6 @@ fn live(world: &World) -> Option<u64> {
 /// Whether any request changed a release.
 fn changed(requests: &[Request]) -> bool {
     requests.iter().any(|request| request.method != "GET" && request.path.contains("/releases"))
-}
-
-/// What the remote runs at each push.
-fn hook(world: &World, name: &str, script: &str) {
-    let path = world.remote().join("hooks").join(name);
-    fs::create_dir_all(path.parent().unwrap()).unwrap();
-    fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
 }
 
 /// Kills the tool when the `nth` such request comes, before it is worked on.

@@ -13,9 +13,7 @@ use rehearsal::process::Ran;
 use rehearsal::world::{IMAGES, REPOSITORY, World};
 use serde_json::Value;
 
-use super::{
-    PUBLISH, ROLLBACK, SIZES, hook, is_flip, is_upload, killed_at, live, lock_of, over_a_set, time_passes, world,
-};
+use super::{PUBLISH, ROLLBACK, SIZES, is_flip, is_upload, killed_at, live, lock_of, over_a_set, time_passes, world};
 
 /// The same publish from two clones, a moment after each other, every answer a quarter of a second late.
 #[test]
@@ -198,7 +196,7 @@ fn a_relabelling_that_ends_after_its_tag_is_finished_without_an_image() {
 fn a_push_without_an_answer_is_given_up_and_looked_after() {
     let world = over_a_set("silent");
     let once = world.dir().join("once");
-    hook(&world, "pre-receive", &format!("[ -e '{0}' ] || {{ : > '{0}'; sleep 45; }}", once.display()));
+    world.hook("pre-receive", &format!("[ -e '{0}' ] || {{ : > '{0}'; sleep 45; }}", once.display())).unwrap();
     world.tool(PUBLISH).expect(0, &["taking the lock: attempt 1 of 5 failed", "latest is v0.45"]);
     world.tool(&["verify"]).expect(0, &["v0.45"]);
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use github_stand_in::{Action, Moment};
 use rehearsal::world::World;
 
-use super::{PUBLISH, hook, is_flip, live, lock_of, over_a_set};
+use super::{PUBLISH, is_flip, live, lock_of, over_a_set};
 
 const CTRL_C: &[u8] = b"\x03";
 const CTRL_Q: &[u8] = b"\x11";
@@ -130,7 +130,7 @@ fn ctrl_c_during_the_push_of_the_tag_puts_it_back() {
     let (old, pushing) = (live(&world), world.dir().join("pushing"));
     let script =
         format!("grep -q refs/tags/latest || exit 0\n[ -e '{0}' ] && exit 0\n: > '{0}'\nsleep 3", pushing.display());
-    hook(&world, "pre-receive", &script);
+    world.hook("pre-receive", &script).unwrap();
     let terminal = Terminal::start(&world, &format!("{}; echo ended=$?", tool("")));
     until(|| pushing.exists(), || format!("no push: {}", terminal.shown.lock().unwrap()));
     types(&terminal.keys, CTRL_C);

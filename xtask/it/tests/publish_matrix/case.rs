@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use github_stand_in::{AssetState, Request, SeedBytes, SeedRelease, Shown, ShownAsset, ShownRelease};
+use rehearsal::image::sha256;
 use rehearsal::process::Ran;
 use rehearsal::world::{IMAGES, Options, REPOSITORY, World};
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
 
 use super::kept::{Kept, sends_nothing};
 use super::reader::{Reader, is_readers};
@@ -177,9 +177,7 @@ fn pin(world: &World, release: &mut SeedRelease, source: &str, by: (u64, &str, &
     let manifest = |release: &SeedRelease| {
         let asset = release.assets.iter().find(|asset| asset.name == "packer-images.json");
         asset.map(|asset| match &asset.bytes {
-            SeedBytes::Here(bytes) => {
-                Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect::<String>()
-            }
+            SeedBytes::Here(bytes) => sha256(bytes),
             _ => panic!("a manifest is held in memory"),
         })
     };

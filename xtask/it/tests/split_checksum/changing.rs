@@ -5,7 +5,8 @@ use std::io::{Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::Child;
 
-use super::folder::{Folder, Ran, WHOLE, until};
+use super::folder::{Folder, Ran, WHOLE};
+use crate::build_and_fetch::world::until;
 
 /// Whether the process has this file open.
 fn has_open(child: &Child, path: &Path) -> bool {

@@ -3,9 +3,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
 
 use serde_json::Value;
+
+use crate::build_and_fetch::world::qcow2;
 
 pub const IMAGE: &str = "debian-12-custom";
 pub const WHOLE: &str = "debian-12-custom.qcow2";
@@ -111,30 +112,6 @@ impl Ran {
 
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {}", self.out))
-    }
-}
-
-/// Bytes that begin as a qcow2 does and repeat nowhere.
-pub fn qcow2(size: usize) -> Vec<u8> {
-    let mut bytes = rehearsal::image::smallest();
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-    while bytes.len() < size {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        bytes.extend_from_slice(&state.to_le_bytes());
-    }
-    bytes.truncate(size);
-    bytes
-}
-
-/// Waits for something that another process does.
-#[track_caller]
-pub fn until(what: &str, mut happened: impl FnMut() -> bool) {
-    let started = Instant::now();
-    while !happened() {
-        assert!(started.elapsed() < Duration::from_secs(60), "waited in vain for {what}");
-        std::thread::sleep(Duration::from_millis(1));
     }
 }
 

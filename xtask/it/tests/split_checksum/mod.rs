@@ -11,7 +11,9 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use folder::{CHECKSUM, Folder, IMAGE, WHOLE, interrupt, qcow2, until};
+use folder::{CHECKSUM, Folder, IMAGE, WHOLE, interrupt};
+
+use crate::build_and_fetch::world::{qcow2, until};
 
 #[test]
 fn a_checksum_file_is_what_sha256sum_writes() {

@@ -5,7 +5,8 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
 
-use super::folder::{CHECKSUM, Folder, IMAGE, Ran, WHOLE, qcow2};
+use super::folder::{CHECKSUM, Folder, IMAGE, Ran, WHOLE};
+use crate::build_and_fetch::world::qcow2;
 
 #[test]
 fn a_folder_that_is_a_symlink_is_followed_by_all() {

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::fs;
 
+use rehearsal::image::sha256;
 use rehearsal::world::IMAGES;
 use serde_json::Value;
-use sha2::{Digest as _, Sha256};
 
 use super::maintainer::{Face, Maintainer};
 use super::oracle::{self, Said, State};
@@ -65,7 +65,7 @@ impl Maintainer {
         };
         let files: BTreeMap<String, String> = listed.lines().map(file).collect();
         let ids: String = files.into_values().map(|id| id + "\n").collect();
-        Sha256::digest(ids).iter().map(|byte| format!("{byte:02x}")).collect()
+        sha256(ids)
     }
 
     /// Whether the host's clone has other files for an image.

@@ -70,7 +70,5 @@ fn bytes(seed: u32) -> Vec<u8> {
 
 /// As GitHub writes a digest.
 fn digest(bytes: &[u8]) -> String {
-    use sha2::{Digest as _, Sha256};
-    let hex: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("sha256:{hex}")
+    format!("sha256:{}", crate::image::sha256(bytes))
 }
