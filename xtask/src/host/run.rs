@@ -27,10 +27,6 @@ use crate::process::joined;
 use crate::sources::base_image::Template;
 use crate::ssh::trouble::{Blame, Fault};
 use crate::ssh::{BuildScript, RemoteDir, Ssh};
-use crate::text::seconds;
-
-/// A build that took this long is reported with its time.
-const LONG: Duration = Duration::from_secs(10);
 
 /// What all hosts share.
 pub struct Work<'a> {
@@ -65,7 +61,8 @@ pub struct Done {
     /// The build made a new file on the host.
     pub built: bool,
     pub recorded_by: RecordedBy,
-    pub log: Option<PathBuf>,
+    /// The build's log, and how long it took; `None` with `--skip-build`.
+    pub log: Option<(PathBuf, Duration)>,
     pub fetched: Fetched,
 }
 
@@ -160,7 +157,7 @@ struct Built {
     remote: Remote,
     how: How,
     recorded_by: RecordedBy,
-    log: Option<PathBuf>,
+    log: Option<(PathBuf, Duration)>,
 }
 
 struct State {
@@ -243,6 +240,7 @@ impl Pool<'_> {
             BuildScript { dir, script: engine.script, image, force: self.work.force, version },
             &log,
         )?;
+        let took = began.elapsed();
         let mut after = listing::ask(ssh, dir, &[image])?;
         after.image(&ssh.host, image)?;
         let remote = after.images.remove(image).ok_or_else(|| {
@@ -261,10 +259,7 @@ impl Pool<'_> {
             _ if self.work.archive.is_some() => How::BuiltFromCopy,
             _ => How::Built,
         };
-        if began.elapsed() >= LONG {
-            voice.note(format_args!("{number}{image} took {}", seconds(began.elapsed())));
-        }
-        built(how, remote, &after, Some(log.path))
+        built(how, remote, &after, Some((log.path, took)))
     }
 
     /// The next image for this host; waits while another host may leave one.

@@ -23,7 +23,7 @@ use crate::sources::{History, templates};
 use crate::ssh;
 use crate::ssh::Ssh;
 use crate::ssh::trouble::Fault;
-use crate::text::size;
+use crate::text::{seconds, size};
 
 /// Build images on a host with KVM, fetch them and verify them
 ///
@@ -98,7 +98,7 @@ impl BuildAndFetch {
                 "fetched": done.fetched.bytes,
                 "skipped": done.fetched.already,
                 "sha256": done.fetched.sha256,
-                "log": done.log,
+                "log": done.log.as_ref().map(|(path, _)| path),
             })
         });
         let images: Vec<_> = images.collect();
@@ -172,10 +172,10 @@ fn newest(hosts: &[Ready], image: &str) -> Vec<usize> {
 fn report(console: &Console, done: &BTreeMap<String, Done>) {
     for (name, done) in done {
         let built = match (&done.log, done.built) {
-            (None, _) => "",
-            (Some(_), true) => "built, ",
-            (Some(_), false) if done.recorded_by == RecordedBy::Engine => "unchanged, ",
-            (Some(_), false) => "not rebuilt, ",
+            (None, _) => String::new(),
+            (Some((_, took)), true) => format!("built in {}, ", seconds(*took)),
+            (Some(_), false) if done.recorded_by == RecordedBy::Engine => "unchanged, ".to_owned(),
+            (Some(_), false) => "not rebuilt, ".to_owned(),
         };
         let host = &done.host;
         let fetched = if done.fetched.already {

@@ -25,7 +25,7 @@ fn builds_fetches_and_verifies() {
     let host = world.host("build1");
     host.set("SAY", "first\\033[2J line\\tend").unwrap();
     let ran = world.run_at("build1", &host, &["--json"]);
-    ran.expect(0, &["building debian-12-custom on build1", "first line\tend"]);
+    ran.expect(0, &["building debian-12-custom on build1", "first line\tend", ": built in "]);
     world.assert_fetched(&host, IMAGE);
     let image = &ran.json()["images"][0];
     assert_eq!((&image["name"], &image["host"]), (&IMAGE.into(), &"build1".into()));

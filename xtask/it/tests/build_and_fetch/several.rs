@@ -63,15 +63,6 @@ fn an_image_is_fetched_while_the_next_is_built() {
 }
 
 #[test]
-fn a_long_build_is_reported_with_its_time() {
-    let world = World::with(&IMAGES[..1]);
-    let [host] = hosts(&world, ["one"]);
-    host.set("SLEEP", "10").unwrap();
-    run(&world, &["one"], &[])
-        .expect(0, &[&format!("building {} on one", IMAGES[0]), &format!("{} took 1", IMAGES[0])]);
-}
-
-#[test]
 fn a_host_that_fails_gives_its_image_to_another() {
     let world = World::with(&IMAGES);
     let [good, bad] = hosts(&world, ["good", "bad"]);
