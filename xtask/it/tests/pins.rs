@@ -289,6 +289,9 @@ fn a_draft_of_another_set_is_named_and_replaced() {
     let world = first("another");
     rebuild(&world, 3, "v0.45");
     let draft = ended_half_way(&world, "v0.45");
+    let status = world.tool(&["status", "--json"]).expect(0, &[]).json();
+    let (begun, all) = (&status["incoming"][0], SIZES.iter().sum::<u64>());
+    assert_eq!((begun["uploaded"].as_u64(), begun["bytes"].as_u64()), (Some(all), Some(all)), "{status}");
     // Of the same set it is gone on with, and what is there is not sent again.
     let plan = plan_of(&world, "v0.45");
     assert_eq!((&plan["plan"][0]["do"], &plan["plan"][0]["release_id"]), (&"continue".into(), &draft.into()), "{plan}");

@@ -7,14 +7,16 @@ use serde_json::{Value, json};
 
 use super::{Finding, Grade};
 use crate::failure::{self, FIX};
+use crate::gh::Asset;
 use crate::git::{TagRef, short};
+use crate::image::name::Role;
 use crate::latest::TAG;
 use crate::latest::audit::{self, Audit};
 use crate::latest::client::Client;
 use crate::latest::lock::{self, Holder};
 use crate::latest::look::{IncomingDraft, Live, Look};
 use crate::latest::recover::{self, Recovery};
-use crate::text::count;
+use crate::text::{count, size};
 use crate::{suggest, version};
 
 /// The state of `latest`.
@@ -65,9 +67,10 @@ pub struct Incoming {
     pub release_id: u64,
     /// The version that it is for; `None`: a person made the draft.
     pub source: Option<String>,
-    pub uploaded: usize,
+    /// Bytes of images that are on it, and bytes that the images of its set have.
+    pub uploaded: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub assets: Option<u64>,
+    pub bytes: Option<u64>,
     /// The set in words.
     #[serde(skip)]
     pub set: String,
@@ -153,21 +156,12 @@ impl Latest {
             add("taken back", Grade::Warn, format!("{version}; {back} puts it back"));
         }
         for draft in &self.incoming {
-            let (uploaded, id) = (draft.uploaded, draft.release_id);
-            add(
-                "incoming",
-                Grade::Warn,
-                match draft.assets {
-                    Some(assets) => format!(
-                        "{uploaded} of {} of {}; the same publish continues it (release {id})",
-                        count(assets, "asset"),
-                        draft.set
-                    ),
-                    None => {
-                        format!("{}, not made by this tool: blocks a publish (release {id})", count(uploaded, "asset"))
-                    }
-                },
-            );
+            let (uploaded, set, id) = (size(draft.uploaded), &draft.set, draft.release_id);
+            let is = match draft.bytes.map(size) {
+                Some(all) => format!("{uploaded} of {all} of {set}; the same publish continues it"),
+                None => "not made by this tool: blocks a publish".to_owned(),
+            };
+            add("incoming", Grade::Warn, format!("{is} (release {id})"));
         }
         for set in &self.pinned {
             let source = set.source.as_deref().unwrap_or("an unknown version");
@@ -241,18 +235,14 @@ impl Latest {
 }
 
 fn incoming(draft: &IncomingDraft) -> Incoming {
-    let uploaded = draft.release.assets.iter().filter(|asset| asset.is_uploaded()).count();
+    let is_of_image = |asset: &&Asset| matches!(Role::of(&asset.name), Some(Role::Whole { .. } | Role::Part { .. }));
+    let there = draft.release.assets.iter().filter(|asset| asset.is_uploaded()).filter(is_of_image);
     let set = draft.marker.as_ref().map(|marker| &marker.set);
-    let assets = set.map(|set| {
-        // Each image's parts and its checksum file, and the manifest.
-        let parts = |size: u64| size.div_ceil(set.part_size.max(1)).max(1);
-        set.images.iter().map(|image| parts(image.size) + 1).sum::<u64>() + 1
-    });
     Incoming {
         release_id: draft.release.id,
         source: set.map(|set| set.source.clone()),
-        uploaded,
-        assets,
+        uploaded: there.map(|asset| asset.size).sum(),
+        bytes: set.map(|set| set.images.iter().map(|image| image.size).sum()),
         set: set.map_or_else(String::new, crate::latest::marker::Identity::describe),
     }
 }

@@ -93,7 +93,7 @@ fn the_next_step_follows_from_the_picture() {
         release_id: 7,
         source: source.map(str::to_owned),
         uploaded: 0,
-        assets: None,
+        bytes: None,
         set: String::new(),
     };
     for (what, picture, next, line) in [
