@@ -141,6 +141,9 @@ fn build(picture: &Picture, options: &Options) -> Step {
     if let Some(why) = idle(picture) {
         return Step::done(NAME, why, command(&[]));
     }
+    if picture.latest.as_ref().is_ok_and(|latest| latest.recovery.is_some()) {
+        return Step::done(NAME, "nothing is built before `latest` is recovered", command(&[]));
+    }
     if !picture.uncommitted.is_empty() {
         let files: Vec<_> = picture.uncommitted.iter().map(|file| text::line(file)).collect();
         let why = format!("commit the changed inputs first, because builds use committed files: {}", files.join(", "));
@@ -191,8 +194,13 @@ fn publish(picture: &Picture, options: &Options) -> Step {
     let done = |why: String| Step::done(Name::Publish, why, options.publish(version, &[], &carried));
     let Ok(latest) = &picture.latest else { return open("publish the new set".to_owned(), version, &carried) };
     if let Some(recovery) = &latest.recovery {
+        let why = format!("recover `latest`: {recovery}");
+        // Nothing is to be done beside it: the live set stays as it is.
+        if let Some(label) = label {
+            return open(why, label, &kept(picture));
+        }
         let begun = latest.incoming.iter().find_map(|draft| draft.source.as_deref());
-        return open(format!("recover `latest`: {recovery}"), release.or(begun).unwrap_or(version), &carried);
+        return open(why, release.or(begun).unwrap_or(version), &carried);
     }
     let idle = idle(picture);
     if idle.is_none() && !picture.to_publish.is_empty() {

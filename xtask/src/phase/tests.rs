@@ -147,13 +147,14 @@ fn the_next_step_follows_from_the_picture() {
             "publish --source v0.45",
         ),
         (
-            "recovery comes before a build",
+            "recovery comes before a build, and the live set stays",
             with(|it| {
+                it.to_build.push("a".into());
                 latest(it).recovery =
                     Some(Recovery::Tag { from: None, to: TagRef { object: "1".into(), commit: "1".into() } });
             }),
             "publish",
-            "publish --source v0.45",
+            "publish --source v0.44",
         ),
         (
             "a difference is repaired under the live version",

@@ -36,6 +36,11 @@ impl Face {
     }
 }
 
+/// The number of a version of the walk: `v0.45` is 45.
+pub fn number(label: Option<&str>) -> Option<u64> {
+    label?.strip_prefix("v0.")?.parse().ok()
+}
+
 /// What the model knows, in the tool's place.
 #[derive(Clone)]
 pub struct Life {
@@ -191,6 +196,11 @@ impl Maintainer {
     fn meddles(&mut self, deed: &Deed) {
         let Some(live) = self.live() else { return };
         self.life.by_hand = true;
+        if matches!(deed, Deed::EditNotes | Deed::MoveTag) && live.asset("packer-images.json").is_none() {
+            // Notes and tag of a set that was made by hand are all that says what its images were built from.
+            let digests = live.assets.iter().filter_map(|asset| asset.digest.clone());
+            self.life.unstated.extend(digests);
+        }
         let gh = |words: &[&str]| drop(self.world.gh(&[words, &["--repo", REPOSITORY]].concat()).unwrap());
         let pick = |number: u64| live.assets.get(usize::try_from(number).unwrap() % live.assets.len().max(1));
         let file = |name: &str, bytes: &[u8]| -> String {
@@ -405,9 +415,18 @@ impl Maintainer {
     /// Takes note of what a command made of `latest`, which was `before`.
     pub fn went_live(&mut self, before: Option<Face>, old: Option<u64>) {
         if self.live().map(|live| live.id) != old {
+            let (was, now) = (before.as_ref().and_then(Face::label).map(str::to_owned), self.face());
+            let now = now.as_ref().and_then(Face::label);
+            self.life.taken = match (number(was.as_deref()), number(now)) {
+                // Labels that somebody may have edited say nothing.
+                _ if self.life.by_hand => None,
+                (was, now) if was == now => self.life.taken.take(),
+                (older, newer) if older < newer => Some(None),
+                _ => Some(was),
+            };
             // A set that somebody changed by hand may not be whole, and then no rollback takes it.
             self.life.before = before.filter(|_| !self.life.by_hand);
-            (self.life.by_hand, self.life.taken) = (false, Some(None));
+            self.life.by_hand = false;
         } else if self.face() != before {
             // Another label, or a repair of what somebody changed by hand.
             let assets = |face: Option<Face>| face.map(|face| face.assets);
