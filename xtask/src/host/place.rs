@@ -28,7 +28,7 @@ pub struct Place {
 }
 
 impl Place {
-    /// Where the image lies already, else a folder of its own.
+    /// Where the image lies already, or its checksum file alone, else a folder of its own.
     ///
     /// # Errors
     ///
@@ -49,6 +49,8 @@ impl Place {
         let parts = if split { LocalImage::open(images, image, &found).ok() } else { None };
         let own = images.join(image);
         let there = found.whole.first().map(PathBuf::as_path).or_else(|| parts.as_ref()?.bytes.paths().next());
+        // A second checksum file in another folder would leave open which one counts.
+        let there = there.or_else(|| found.checksum.first().map(PathBuf::as_path));
         let dir = there.and_then(Path::parent).map_or(own, Path::to_owned);
         fs::create_dir_all(&dir).map_err(|error| durable::write_error(&dir, error))?;
         let place = Self { alone: dir != images, dir, image: image.to_owned(), parts };

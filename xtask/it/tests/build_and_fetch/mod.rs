@@ -66,14 +66,19 @@ fn an_image_in_a_flat_folder_stays_there() {
     let world = World::new();
     let host = world.host("build1");
     host.put(IMAGE, &qcow2(300_000)).unwrap();
-    fs::create_dir_all(world.images()).unwrap();
-    fs::write(world.images().join(format!("{IMAGE}.qcow2")), qcow2(10)).unwrap();
-    world.run_at("build1", &host, &["--skip-build"]).expect(0, &[]);
-    assert_eq!(
-        world.files(),
-        [format!("{IMAGE}.build.json"), format!("{IMAGE}.qcow2"), format!("{IMAGE}.qcow2.sha256")]
-    );
-    assert_eq!(fs::read(world.images().join(format!("{IMAGE}.qcow2"))).unwrap(), qcow2(300_000));
+    // Also where its checksum file alone is left.
+    for left in [format!("{IMAGE}.qcow2"), format!("{IMAGE}.qcow2.sha256")] {
+        let _ = fs::remove_dir_all(world.images());
+        fs::create_dir_all(world.images()).unwrap();
+        fs::write(world.images().join(&left), qcow2(10)).unwrap();
+        world.run_at("build1", &host, &["--skip-build"]).expect(0, &[]);
+        assert_eq!(
+            world.files(),
+            [format!("{IMAGE}.build.json"), format!("{IMAGE}.qcow2"), format!("{IMAGE}.qcow2.sha256")],
+            "{left}"
+        );
+        assert_eq!(fs::read(world.images().join(format!("{IMAGE}.qcow2"))).unwrap(), qcow2(300_000));
+    }
 }
 
 #[test]
