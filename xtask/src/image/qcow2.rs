@@ -4,9 +4,8 @@
 //! `qemu-img`. An image with a valid header can still be unusable: it has a backing file, is encrypted, unfinished or truncated.
 
 use std::fs::File;
-use std::io;
 use std::os::unix::fs::FileExt as _;
-use std::path::Path;
+use std::{io, path::Path};
 
 use anyhow::Context as _;
 

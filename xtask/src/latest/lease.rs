@@ -1,8 +1,7 @@
 //! The lock, held. A task renews it beside the work, and each request that changes something needs a [`Permit`], which expires soon
 //! after the renewal that it rests on. `lock.rs` makes a lease, `held.rs` asks it before each change.
 
-use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicBool};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -346,9 +345,8 @@ impl Lease {
 
     fn holds(&self, id: String, begun: Duration) {
         let mut state = self.state();
-        state.known = Some(id);
+        (state.known, state.renewed) = (Some(id), begun);
         state.unanswered.clear();
-        state.renewed = begun;
     }
 
     /// Renews beside the work, until it is stopped or the lock is lost.
