@@ -52,22 +52,21 @@ pub struct Check {
 
 impl Check {
     pub fn run(self, common: &Common, console: &Console) -> anyhow::Result<Outcome> {
-        let mut history = History::open(&common.packer_dir())?;
+        let dir = common.packer_dir();
+        let mut history = History::open(&dir)?;
         let known = history.templates(&Moment::WorkTree)?;
         if known.is_empty() {
             if !history.has_repository() {
-                let dir = common.packer_dir();
                 let error =
                     failure::missing(format!("{} is not in a git work tree and has no template", dir.display()));
                 return Err(error.fix("name the packer directory with `--packer-dir`"));
             }
-            templates::names(&common.packer_dir())?;
+            templates::names(&dir)?;
         }
         let images = selection::choose(&known, &self.names)?;
         let (mut report, seen) = match &self.base {
             Some(revision) => {
                 if history.git().is_ignored()? {
-                    let dir = common.packer_dir();
                     let error = failure::missing(format!(
                         "git tracks no template in {}: the directory is ignored",
                         dir.display()
@@ -86,9 +85,9 @@ impl Check {
         };
         let now = history.listing(&Moment::WorkTree)?;
         for image in &images {
-            report.notes.extend(obstacles::of(&mut history, &common.packer_dir(), image, &now)?);
+            report.notes.extend(obstacles::of(&mut history, &dir, image, &now)?);
         }
-        self.ask_upstream(&mut report, &mut history, seen.as_ref(), &common.packer_dir())?;
+        self.ask_upstream(&mut report, &mut history, seen.as_ref(), &dir)?;
         let all = (self.upstream || self.security) && self.names.is_empty();
         if let Some(live) = seen.as_ref().and_then(Seen::live).filter(|_| all)
             && let Some(found) = Freshness::of(&report, live.release.id, SystemTime::now())
