@@ -250,18 +250,22 @@ impl SetImage {
             .fix(format_args!("fetch the image {} again", self.name)))
     }
 
+    /// Its pieces where it is split.
+    pub fn parts(&self) -> &[Piece] {
+        let is_whole = self.pieces.first().is_some_and(|piece| piece.file == name::whole(&self.name));
+        if is_whole { &[] } else { &self.pieces }
+    }
+
     /// How the manifest describes it, once the digest of each piece is known.
     pub fn to_manifest(&self, digests: &[Digest]) -> manifest::Image {
-        let file = name::whole(&self.name);
-        let split = self.pieces.first().is_none_or(|piece| piece.file != file);
         let part = |(piece, sha256): (&Piece, &Digest)| FileEntry {
             file: piece.file.clone(),
             size: piece.size(),
             sha256: *sha256,
         };
-        let parts = if split { self.pieces.iter().zip(digests).map(part).collect() } else { Vec::new() };
+        let parts = self.parts().iter().zip(digests).map(part).collect();
         let (name, facts) = (self.name.clone(), self.facts.clone());
-        manifest::Image { name, file, size: self.size, sha256: self.sha256, facts, parts }
+        manifest::Image { file: name::whole(&name), name, size: self.size, sha256: self.sha256, facts, parts }
     }
 
     /// Whether its pieces need not be read, because their digests prove the whole as well.

@@ -313,7 +313,7 @@ fn to_json(planned: &Planned, executed: bool) -> Value {
     let lines = &planned.preview.images;
     let image = |image: &SetImage| {
         let mut object =
-            json!({ "name": image.name, "size": image.size, "sha256": image.sha256, "parts": image.pieces.len() });
+            json!({ "name": image.name, "size": image.size, "sha256": image.sha256, "parts": image.parts().len() });
         let change = lines.iter().find(|line| line.name == image.name).map(|line| json!(line.change));
         if let (Some(object), Some(Value::Object(change))) = (object.as_object_mut(), change) {
             object.extend(change);
