@@ -237,7 +237,9 @@ impl World {
         release.name = Some("Latest Images".to_owned());
         for name in &self.options.templates {
             for file in [format!("{name}.qcow2"), format!("{name}.qcow2.sha256")] {
-                let path = self.machine.images().join(name).join(&file);
+                let images = self.machine.images();
+                let path = images.join(name).join(&file);
+                let path = if path.exists() { path } else { images.join(&file) };
                 let bytes = fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
                 release = release.asset(&file, bytes);
             }
