@@ -50,7 +50,8 @@ fn at<'v>(object: &'v Value, path: &str) -> Vec<Option<&'v Value>> {
     }
 }
 
-/// What of an object isn't as it is documented. Of a failure fields may be missing, and of a plan that only recovers.
+/// What of an object isn't as it is documented. Of a failure fields may be missing, and of a plan that
+/// only recovers all but the plan and whether it was carried out.
 ///
 /// # Panics
 ///
@@ -60,9 +61,10 @@ pub fn faults(verb: &str, object: &Value) -> Vec<String> {
     let (every, own) = (&all[""], &all[verb]);
     let success = object["status"] == "success";
     let recovers = object["plan"][0]["do"] == "recover";
+    let may_lack = |path: &String| recovers && own.contains_key(path) && !matches!(path.as_str(), "executed" | "plan");
     let mut faults = Vec::new();
     for (path, kinds) in every.iter().chain(own) {
-        let optional = !success || path.starts_with("error") || recovers && own.contains_key(path);
+        let optional = !success || path.starts_with("error") || may_lack(path);
         for value in at(object, path) {
             match value {
                 Some(value) if kinds.iter().any(|it| it == kind(value)) => {}

@@ -17,14 +17,14 @@ use simulation::{Explored, Plan, cases, explore, play, shrink, tell};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Random schedules of a test run: the same seeds each time, so more of them belong to a change of the protocol.
+/// Random schedules of a test run. Their seeds are the same each time; after a change of the protocol, a million are played by hand.
 const COUNT: u64 = 30_000;
 /// Of those whose requests arrive after hours.
 const LATE_COUNT: u64 = 10_000;
 /// What the numbers of the lock allow for.
 const IN_TIME: u64 = 110_000;
 const AFTER_HOURS: u64 = 4 * 3_600_000;
-/// Seconds.
+/// Seconds for the orders of two publishes.
 const EXPLORE: u64 = 30;
 
 fn number(name: &str) -> Option<u64> {

@@ -43,6 +43,11 @@ impl Role {
         Some(image).filter(|image| !image.is_empty() && Self::of(file).is_none())
     }
 
+    /// Whether such a file holds bytes of the image, not only its digest.
+    pub fn has_bytes(&self) -> bool {
+        !matches!(self, Self::Checksum { .. })
+    }
+
     pub fn image(&self) -> &str {
         match self {
             Self::Whole { image } | Self::Part { image, .. } | Self::Checksum { image } => image,

@@ -276,11 +276,8 @@ pub fn parts_of<'a>(assets: &'a [Asset], wanted: &str) -> BTreeMap<String, &'a A
 
 /// Names of the images that have bytes among some assets.
 pub fn images(assets: &[Asset]) -> BTreeSet<String> {
-    let image = |asset: &Asset| match Role::of(&asset.name)? {
-        Role::Checksum { .. } => None,
-        Role::Whole { image } | Role::Part { image, .. } => Some(image),
-    };
-    assets.iter().filter_map(image).collect()
+    let roles = assets.iter().filter_map(|asset| Role::of(&asset.name)).filter(Role::has_bytes);
+    roles.map(|role| role.image().to_owned()).collect()
 }
 
 /// Downloads each image and compares its digest with the manifest or the checksum file.
@@ -310,7 +307,7 @@ pub fn by_bytes(client: Client<'_>, live: &Live, audit: &mut Audit) -> anyhow::R
         }
     }
     // Nothing has read the other files yet.
-    let of_image = |it: &FileEntry| matches!(Role::of(&it.file), Some(Role::Whole { .. } | Role::Part { .. }));
+    let of_image = |it: &FileEntry| Role::of(&it.file).is_some_and(|role| role.has_bytes());
     for (it, asset) in without_digest(live).into_iter().filter(|(it, _)| !of_image(it)) {
         audit.differences.extend(differs_in_bytes(client, &it, asset)?);
     }

@@ -235,7 +235,7 @@ impl Latest {
 }
 
 fn incoming(draft: &IncomingDraft) -> Incoming {
-    let is_of_image = |asset: &&Asset| matches!(Role::of(&asset.name), Some(Role::Whole { .. } | Role::Part { .. }));
+    let is_of_image = |asset: &&Asset| Role::of(&asset.name).is_some_and(|role| role.has_bytes());
     let there = draft.release.assets.iter().filter(|asset| asset.is_uploaded()).filter(is_of_image);
     let set = draft.marker.as_ref().map(|marker| &marker.set);
     Incoming {

@@ -195,7 +195,7 @@ fn publish(picture: &Picture, options: &Options) -> Step {
     let Ok(latest) = &picture.latest else { return open("publish the new set".to_owned(), version, &carried) };
     if let Some(recovery) = &latest.recovery {
         let why = format!("recover `latest`: {recovery}");
-        // Nothing is to be done beside it: the live set stays as it is.
+        // A publish of the version that is live recovers, and leaves the live set as it is.
         if let Some(label) = label {
             return open(why, label, &kept(picture));
         }

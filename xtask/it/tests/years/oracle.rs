@@ -42,20 +42,21 @@ const TABLE: &[(&str, When, &str, Holds)] = &[
     ("always", always, "status ends with 0", |_, said| said.status["exit_code"] == 0),
     ("always", always, "check ends with 0", |_, said| said.check["exit_code"] == 0),
     (
-        "always",
-        always,
-        "doctor ends with 0, or with 3 and is itself the next step, or names what a publish repairs",
-        |_, said| {
-            let repairs = !said.status["recovery"].is_null();
-            said.doctor["exit_code"] == 0
-                || (said.doctor["exit_code"] == 3 && (verb(&said.doctor) == "doctor" || repairs))
-        },
+        "nothing is to be recovered",
+        |_, said| said.status["recovery"].is_null(),
+        "doctor ends with 0, or with 3 and is itself the next step",
+        |_, said| said.doctor["exit_code"] == 0 || (said.doctor["exit_code"] == 3 && verb(&said.doctor) == "doctor"),
     ),
     (
-        "`latest` is half switched",
+        "`latest` must be recovered",
         |_, said| !said.status["recovery"].is_null(),
-        "doctor fails",
-        |_, said| said.doctor["exit_code"] == 3,
+        "doctor ends with 3 and says so, and no build is the next step",
+        |_, said| {
+            let findings = said.doctor["findings"].as_array();
+            let mut broken =
+                findings.into_iter().flatten().filter(|it| it["what"] == "broken" && it["state"] == "fail");
+            said.doctor["exit_code"] == 3 && broken.next().is_some() && verb(&said.status) != "build-and-fetch"
+        },
     ),
     ("always", always, "verify ends with 0, 1, 3 or 4", |_, said| {
         matches!(said.verify["exit_code"].as_u64(), Some(0 | 1 | 3 | 4))

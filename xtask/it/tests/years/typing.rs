@@ -117,6 +117,9 @@ impl Maintainer {
         if planned.code == Some(0) && planned.json()["plan"][0]["do"] == "recover" {
             // What comes after a recovery is planned only then.
             self.went_live(before, old);
+            if ran.code == Some(0) {
+                self.again(words);
+            }
             return ran;
         }
         if ran.code != planned.code {
